@@ -1,0 +1,200 @@
+//! Letting go of everything, without a trace.
+
+use std::time::{Duration, Instant};
+
+use pai_ptrace::wait::{self, Block, Report, Waited, What};
+use pai_ptrace::{Pid, Stop, Stopped, SyscallOp, Tid};
+
+use crate::engine::Engine;
+use crate::error::{Fatal, unless_gone};
+use crate::event::ExitStatus;
+use crate::task::{After, State, Task};
+
+/// How long a task may take to stop for its detach. The kernel lets go of the
+/// rest when the tracer thread ends.
+const DETACH_PATIENCE: Duration = Duration::from_secs(5);
+
+impl Engine {
+    /// Detaches from every task. What is stopped goes on as if nobody had
+    /// traced it: pending signals are delivered, group-stops stay, interrupted
+    /// calls restart.
+    ///
+    /// Never fails: what cannot be detached is left to the kernel, which does
+    /// it when the tracer thread ends (a running task is not disturbed by
+    /// that).
+    pub fn shut_down(&mut self) {
+        self.started = true;
+        if let Some(gate) = &mut self.gate
+            && self.tasks.values().any(|task| task.before_exec)
+            && let Err(error) = self.root.map_or(Ok(()), |root| {
+                pai_ptrace::kill(root, pai_ptrace::Signal::KILL)
+            })
+        {
+            tracing::debug!(target: "pai::engine", %error, ?gate, "target gone before its start");
+        }
+        if let Err(error) = self.detach_stopped().and_then(|()| self.detach_running()) {
+            tracing::warn!(target: "pai::engine", %error, "detach is incomplete");
+        }
+        self.tasks.clear();
+        self.processes.clear();
+        self.orphans.clear();
+        self.running = 0;
+    }
+
+    fn detach_stopped(&mut self) -> Result<(), Fatal> {
+        let tids: Vec<Tid> = self.tasks.keys().copied().collect();
+        for tid in tids {
+            let Some(task) = self.tasks.get_mut(&tid) else {
+                continue;
+            };
+            match std::mem::replace(&mut task.state, State::Dying) {
+                State::Held(held) => {
+                    let held = *held;
+                    self.let_go(held.stopped, held.after)?;
+                }
+                State::Parked(stopped, after) => self.let_go(stopped, after)?,
+                State::Running(running) | State::Listening(running, _) => {
+                    if !task.interrupting && running.interrupt().is_ok() {
+                        task.interrupting = true;
+                    }
+                    task.state = State::Running(running);
+                }
+                State::Starting => task.state = State::Starting,
+                State::Dying => {}
+            }
+        }
+        let orphans: Vec<Tid> = self.orphans.keys().copied().collect();
+        for tid in orphans {
+            if let Some(orphan) = self.orphans.remove(&tid) {
+                self.let_go(orphan.stopped, After::Resume)?;
+            }
+        }
+        while let Some(report) = self.queue.pop_front() {
+            self.let_go_of_report(report)?;
+        }
+        Ok(())
+    }
+
+    /// Waits for the rest to stop or end.
+    fn detach_running(&mut self) -> Result<(), Fatal> {
+        let until = Instant::now() + DETACH_PATIENCE;
+        self.alarm.set_deadline(Some(until));
+        while !self.tasks.is_empty() {
+            match wait::any(Block::Yes)? {
+                Waited::Report(report) => self.let_go_of_report(report)?,
+                Waited::Nothing => {}
+                Waited::NoTasks => break,
+                Waited::Interrupted => {
+                    if Instant::now() >= until {
+                        let left: Vec<_> = self.tasks.keys().collect();
+                        tracing::warn!(target: "pai::engine", ?left, "did not stop for the detach");
+                        break;
+                    }
+                    // Nothing but the deadline matters now.
+                    self.alarm.take_wake();
+                }
+            }
+        }
+        self.alarm.set_deadline(None);
+        Ok(())
+    }
+
+    fn let_go_of_report(&mut self, report: Report) -> Result<(), Fatal> {
+        let tid = report.tid;
+        let (stopped, stop) = match report.what {
+            What::Exited(code) => {
+                self.forget(tid, ExitStatus::Exited(code));
+                return Ok(());
+            }
+            What::Killed(signal, core) => {
+                self.forget(tid, ExitStatus::Killed(signal, core));
+                return Ok(());
+            }
+            What::Stopped(stopped, stop) => (stopped, stop),
+        };
+        let after = match stop {
+            Stop::SignalDelivery(signal) => After::Deliver(signal),
+            Stop::Interrupt => {
+                self.repair_eintr(&stopped)?;
+                After::Resume
+            }
+            Stop::Syscall => {
+                let info = unless_gone(stopped.syscall_info())?;
+                if info.is_some_and(|info| matches!(info.op, SyscallOp::Exit { .. })) {
+                    self.repair_eintr(&stopped)?;
+                }
+                After::Resume
+            }
+            Stop::NewTask(_) => {
+                // The child is traced too, and stops by itself.
+                if let Some(child) = unless_gone(stopped.event_message())?
+                    && let Ok(child @ 1..) = i32::try_from(child)
+                    && !self.tasks.contains_key(&Tid::new(child))
+                {
+                    let task = Task::new(Pid::new(child), State::Starting, self.options);
+                    self.tasks.insert(Tid::new(child), task);
+                }
+                After::Resume
+            }
+            Stop::Exec => {
+                let pid = tid.as_pid();
+                self.tasks.retain(|_, task| task.pid != pid);
+                After::Resume
+            }
+            _ => After::Resume,
+        };
+        self.let_go(stopped, after)
+    }
+
+    fn let_go(&mut self, stopped: Stopped, after: After) -> Result<(), Fatal> {
+        let tid = stopped.tid();
+        let signal = match after {
+            After::Deliver(signal) => Some(signal),
+            After::Resume | After::Listen(_) => None,
+        };
+        let detached = unless_gone(stopped.detach(signal))?.is_some();
+        if detached {
+            self.tasks.remove(&tid);
+        }
+        Ok(())
+    }
+
+    fn forget(&mut self, tid: Tid, status: ExitStatus) {
+        self.tasks.remove(&tid);
+        if self.root.map(Pid::leader) == Some(tid) {
+            self.root_status = Some(status);
+        }
+    }
+
+    /// Waits for the end of a spawned target that is not traced any more.
+    /// `interrupted` is called whenever a signal of ours comes in between.
+    ///
+    /// # Errors
+    /// When waiting fails.
+    pub fn await_root(
+        &mut self,
+        mut interrupted: impl FnMut(Pid),
+    ) -> Result<Option<ExitStatus>, Fatal> {
+        let Some(root) = self.root.filter(|_| self.gate.is_some()) else {
+            return Ok(None);
+        };
+        while self.root_status.is_none() {
+            match wait::one(root.leader(), Block::Yes)? {
+                Waited::Report(report) => match report.what {
+                    What::Exited(code) => self.root_status = Some(ExitStatus::Exited(code)),
+                    What::Killed(signal, core) => {
+                        self.root_status = Some(ExitStatus::Killed(signal, core));
+                    }
+                    What::Stopped(..) => {}
+                },
+                Waited::Interrupted => {
+                    self.alarm.take_wake();
+                    interrupted(root);
+                }
+                Waited::Nothing => {}
+                Waited::NoTasks => break,
+            }
+        }
+        Ok(self.root_status)
+    }
+}

@@ -1,0 +1,488 @@
+//! From a wait report to an event: what each stop means and who hears of it.
+
+use pai_ptrace::wait::{Report, What};
+use pai_ptrace::{
+    Options, Pid, Resume, Signal, Stop, Stopped, SyscallInfo, SyscallOp, Tid, monotonic_nanos,
+};
+
+use crate::engine::{Diagnostic, Engine};
+use crate::error::{Fatal, unless_gone};
+use crate::event::{Event, ExitStatus, OtherStop, SignalStop, SyscallId, SyscallStop};
+use crate::procfs;
+use crate::subscription::{ClientMask, Edge, wants_syscall};
+use crate::task::{After, InSyscall, State};
+
+/// The kernel's own restart codes (linux/errno.h), never seen by the target.
+const ERESTARTSYS: i64 = -512;
+const ERESTARTNOINTR: i64 = -513;
+const ERESTARTNOHAND: i64 = -514;
+const ERESTART_RESTARTBLOCK: i64 = -516;
+const EINTR: i64 = -4;
+
+const fn restarts(ret: i64) -> bool {
+    matches!(
+        ret,
+        ERESTARTSYS | ERESTARTNOINTR | ERESTARTNOHAND | ERESTART_RESTARTBLOCK
+    )
+}
+
+/// restart_syscall continues what a signal interrupted.
+fn is_restart_syscall(call: SyscallId) -> bool {
+    match call.abi {
+        pai_syscalls::abi::X86_64 => call.nr == 219,
+        pai_syscalls::abi::I386 => call.nr == 0,
+        _ => false,
+    }
+}
+
+fn is_exec(call: SyscallId) -> bool {
+    match call.abi {
+        pai_syscalls::abi::X86_64 => matches!(call.nr, 59 | 322),
+        pai_syscalls::abi::I386 => matches!(call.nr, 11 | 358),
+        _ => false,
+    }
+}
+
+impl Engine {
+    /// Serves one report: bookkeeping, then either the task goes on at once or
+    /// it is held and offered to clients.
+    pub(crate) fn dispatch(&mut self, report: Report) -> Result<(), Fatal> {
+        let Report { tid, status, what } = report;
+        match what {
+            What::Exited(code) => self.task_ended(tid, ExitStatus::Exited(code)),
+            What::Killed(signal, core) => self.task_ended(tid, ExitStatus::Killed(signal, core)),
+            What::Stopped(stopped, stop) => {
+                self.stats.stops += 1;
+                if stop == Stop::Exec {
+                    return self.on_exec(stopped);
+                }
+                if !self.tasks.contains_key(&tid) {
+                    return self.on_unknown(stopped, stop);
+                }
+                match stop {
+                    Stop::Syscall => self.on_syscall(stopped),
+                    Stop::SignalDelivery(signal) => self.on_signal(stopped, signal),
+                    Stop::GroupStop(signal) => self.on_group_stop(stopped, signal),
+                    Stop::Interrupt => self.on_interrupt(stopped, status),
+                    Stop::NewTask(kind) => self.on_new_task(stopped, kind),
+                    Stop::VforkDone => self.on_other(stopped, status, OtherStop::VforkDone),
+                    Stop::Exit => self.on_exit_event(stopped, status),
+                    // A filter of the target's own said RET_TRACE; we ask for
+                    // no seccomp stops, so it gets ENOSYS as without us.
+                    Stop::Exec | Stop::Seccomp | Stop::Other(_) => {
+                        self.go_on(stopped, After::Resume)
+                    }
+                }
+            }
+        }
+    }
+
+    fn on_syscall(&mut self, stopped: Stopped) -> Result<(), Fatal> {
+        self.stats.syscall_stops += 1;
+        let Some(info) = unless_gone(stopped.syscall_info())? else {
+            return self.dying(stopped.tid());
+        };
+        match info.op {
+            SyscallOp::Entry { nr, args } => self.on_enter(stopped, &info, nr, args),
+            SyscallOp::Exit { ret } => self.on_exit(stopped, &info, ret),
+            SyscallOp::None | SyscallOp::Seccomp { .. } => self.go_on(stopped, After::Resume),
+        }
+    }
+
+    fn on_enter(
+        &mut self,
+        stopped: Stopped,
+        info: &SyscallInfo,
+        nr: u64,
+        args: [u64; 6],
+    ) -> Result<(), Fatal> {
+        let tid = stopped.tid();
+        let call = SyscallId {
+            abi: info.arch,
+            // Numbers are 32 bits wide; -1 comes as 64 of them.
+            nr: nr as u32,
+        };
+        let Some(task) = self.tasks.get_mut(&tid) else {
+            return Ok(());
+        };
+        if task.before_exec {
+            if !is_exec(call) {
+                return self.go_on(stopped, After::Resume);
+            }
+            task.before_exec = false;
+        }
+        let pid = task.pid;
+        let restarting = task.restarting.take();
+        let continues = restarting.filter(|_| is_restart_syscall(call));
+        let enter = self.syscall_mask(call, continues, Edge::Enter, pid, tid);
+        let exit = self.syscall_mask(call, continues, Edge::Exit, pid, tid);
+        let at = if enter.or(exit).is_empty() {
+            0
+        } else {
+            monotonic_nanos()
+        };
+        if let Some(task) = self.tasks.get_mut(&tid) {
+            task.syscall = Some(InSyscall {
+                call,
+                args,
+                ip: info.ip,
+                at,
+                continues,
+                tampered: false,
+            });
+        }
+        if enter.is_empty() {
+            return self.go_on(stopped, After::Resume);
+        }
+        let event = Event::SyscallEnter(SyscallStop {
+            pid,
+            tid,
+            call,
+            args,
+            ret: None,
+            restarts: false,
+            continues,
+            entry_seen: true,
+            tampered: false,
+            ip: info.ip,
+            at,
+            took: 0,
+        });
+        self.offer(stopped, event, enter, After::Resume)
+    }
+
+    fn on_exit(&mut self, stopped: Stopped, info: &SyscallInfo, ret: i64) -> Result<(), Fatal> {
+        let tid = stopped.tid();
+        let Some(task) = self.tasks.get_mut(&tid) else {
+            return Ok(());
+        };
+        let pid = task.pid;
+        if task.before_exec {
+            return self.go_on(stopped, After::Resume);
+        }
+        let interrupting = task.interrupting;
+        let entry = task.syscall.take();
+        let mut ret = ret;
+        if ret == EINTR && interrupting && self.repair_eintr(&stopped)? {
+            ret = ERESTARTNOHAND;
+        }
+        let (entry, entry_seen) = match entry {
+            Some(entry) => (entry, true),
+            None => {
+                // Attached in the middle: the registers still have the number
+                // and, but for what the call clobbered, the arguments.
+                let Some(regs) = unless_gone(stopped.regs())? else {
+                    return self.dying(tid);
+                };
+                let compat = info.arch == pai_syscalls::abi::I386;
+                let entry = InSyscall {
+                    call: SyscallId {
+                        abi: info.arch,
+                        nr: regs.syscall_nr() as u32,
+                    },
+                    args: regs.syscall_args(compat),
+                    ip: info.ip,
+                    at: 0,
+                    continues: None,
+                    tampered: false,
+                };
+                (entry, false)
+            }
+        };
+        if ret == ERESTART_RESTARTBLOCK
+            && let Some(task) = self.tasks.get_mut(&tid)
+        {
+            task.restarting = Some(entry.continues.unwrap_or(entry.call.nr));
+        }
+        let mask = self.syscall_mask(entry.call, entry.continues, Edge::Exit, pid, tid);
+        if mask.is_empty() {
+            return self.go_on(stopped, After::Resume);
+        }
+        let at = monotonic_nanos();
+        let took = if entry.at == 0 { 0 } else { at - entry.at };
+        let event = Event::SyscallExit(SyscallStop {
+            pid,
+            tid,
+            call: entry.call,
+            args: entry.args,
+            ret: Some(ret),
+            restarts: restarts(ret),
+            continues: entry.continues,
+            entry_seen,
+            tampered: entry.tampered,
+            ip: info.ip,
+            at,
+            took,
+        });
+        self.offer(stopped, event, mask, After::Resume)
+    }
+
+    /// Clients that want this end of this call from this task.
+    fn syscall_mask(
+        &self,
+        call: SyscallId,
+        continues: Option<u32>,
+        edge: Edge,
+        pid: Pid,
+        tid: Tid,
+    ) -> ClientMask {
+        let mut mask = self.table.syscall(call, edge);
+        let first = continues.map(|nr| SyscallId { abi: call.abi, nr });
+        if let Some(first) = first {
+            mask = mask.or(self.table.syscall(first, edge));
+        }
+        let picky = mask.and(self.table.picky);
+        if !picky.is_empty() {
+            for client in picky.iter() {
+                let state = &self.clients[client.index()];
+                let wants = |call| wants_syscall(&state.wishes, call, edge, tid);
+                if state.left.contains(&pid) || !(wants(call) || first.is_some_and(wants)) {
+                    mask.remove(client);
+                }
+            }
+        }
+        mask.minus(self.absent)
+    }
+
+    /// Clients of a plain topic that still trace this process.
+    pub(crate) fn mask_for(&self, mask: ClientMask, pid: Pid) -> ClientMask {
+        let mut mask = mask.minus(self.absent);
+        for client in mask.and(self.table.picky).iter() {
+            if self.clients[client.index()].left.contains(&pid) {
+                mask.remove(client);
+            }
+        }
+        mask
+    }
+
+    fn on_signal(&mut self, stopped: Stopped, signal: Signal) -> Result<(), Fatal> {
+        let tid = stopped.tid();
+        let Some(task) = self.tasks.get(&tid) else {
+            return Ok(());
+        };
+        let pid = task.pid;
+        self.stats.signals += 1;
+        let mask = self.mask_for(self.table.signal(signal), pid);
+        if mask.is_empty() || !self.started {
+            return self.go_on(stopped, After::Deliver(signal));
+        }
+        let Some(info) = unless_gone(stopped.siginfo())? else {
+            return self.dying(tid);
+        };
+        let event = Event::Signal(Box::new(SignalStop {
+            pid,
+            tid,
+            signal,
+            info,
+            at: monotonic_nanos(),
+        }));
+        self.offer(stopped, event, mask, After::Deliver(signal))
+    }
+
+    fn on_group_stop(&mut self, stopped: Stopped, signal: Signal) -> Result<(), Fatal> {
+        let tid = stopped.tid();
+        let Some(task) = self.tasks.get_mut(&tid) else {
+            return Ok(());
+        };
+        let pid = task.pid;
+        let known = matches!(task.state, State::Listening(..));
+        task.interrupting = false;
+        if self.root == Some(pid) && tid == pid.leader() && !known && self.gate.is_some() {
+            self.diagnostics
+                .push_back(Diagnostic::TargetStopped { pid });
+        }
+        if known {
+            return self.go_on(stopped, After::Listen(signal));
+        }
+        let event = Event::JobControl {
+            pid,
+            tid,
+            signal,
+            stopped: true,
+            at: monotonic_nanos(),
+        };
+        let mask = self.mask_for(self.table.plain.job_control, pid);
+        self.offer(stopped, event, mask, After::Listen(signal))
+    }
+
+    fn on_interrupt(&mut self, stopped: Stopped, status: i32) -> Result<(), Fatal> {
+        let tid = stopped.tid();
+        let Some(task) = self.tasks.get_mut(&tid) else {
+            return Ok(());
+        };
+        let pid = task.pid;
+        match std::mem::replace(&mut task.state, State::Dying) {
+            State::Starting => {
+                task.state = State::Starting;
+                self.on_first_stop(stopped)
+            }
+            State::Listening(_, signal) => {
+                let event = Event::JobControl {
+                    pid,
+                    tid,
+                    signal,
+                    stopped: false,
+                    at: monotonic_nanos(),
+                };
+                let mask = self.mask_for(self.table.plain.job_control, pid);
+                self.offer(stopped, event, mask, After::Resume)
+            }
+            _ => {
+                task.interrupting = false;
+                self.repair_eintr(&stopped)?;
+                self.on_other(stopped, status, OtherStop::Interrupt)
+            }
+        }
+    }
+
+    pub(crate) fn on_other(
+        &mut self,
+        stopped: Stopped,
+        status: i32,
+        kind: OtherStop,
+    ) -> Result<(), Fatal> {
+        let tid = stopped.tid();
+        let Some(task) = self.tasks.get(&tid) else {
+            return Ok(());
+        };
+        let pid = task.pid;
+        let mask = self.mask_for(self.table.plain.all_stops, pid);
+        let event = Event::Stop {
+            pid,
+            tid,
+            status,
+            kind,
+            at: monotonic_nanos(),
+        };
+        self.offer(stopped, event, mask, After::Resume)
+    }
+
+    /// Our own interrupt must not show. Most calls restart by themselves, but
+    /// some fail with EINTR where a native run would not (epoll_wait,
+    /// semtimedop, sigtimedwait, recv with a timeout; signal(7), last section):
+    /// with no signal about, the call is started over. True when that was done.
+    ///
+    /// Notes on the way which call the kernel is going to continue by
+    /// restart_syscall, so that it keeps its name.
+    pub(crate) fn repair_eintr(&mut self, stopped: &Stopped) -> Result<bool, Fatal> {
+        let tid = stopped.tid();
+        let Some(mut regs) = unless_gone(stopped.regs())? else {
+            return Ok(false);
+        };
+        if regs.syscall_nr() < 0 {
+            return Ok(false);
+        }
+        if regs.result() == ERESTART_RESTARTBLOCK
+            && let Some(task) = self.tasks.get_mut(&tid)
+            && task.restarting.is_none()
+        {
+            task.restarting = Some(regs.syscall_nr() as u32);
+        }
+        if regs.result() != EINTR || procfs::deliverable_signals(tid) != 0 {
+            return Ok(false);
+        }
+        regs.restart_syscall();
+        let done = unless_gone(stopped.set_regs(&regs))?.is_some();
+        if done {
+            self.stats.restarted_calls += 1;
+        }
+        Ok(done)
+    }
+
+    /// Lets a stopped task go on; before the session starts it waits.
+    pub(crate) fn go_on(&mut self, stopped: Stopped, after: After) -> Result<(), Fatal> {
+        let tid = stopped.tid();
+        let how = if self.table.any_syscall {
+            Resume::Syscall
+        } else {
+            Resume::Cont
+        };
+        let options = self.wanted_options();
+        let Some(task) = self.tasks.get_mut(&tid) else {
+            return Ok(());
+        };
+        if !self.started {
+            task.state = State::Parked(stopped, after);
+            return Ok(());
+        }
+        if task.options != options {
+            if unless_gone(stopped.set_options(options))?.is_none() {
+                return self.dying(tid);
+            }
+            task.options = options;
+        }
+        let resumed = match after {
+            After::Resume => stopped.resume(how, None),
+            After::Deliver(signal) => stopped.resume(how, Some(signal)),
+            After::Listen(signal) => match stopped.listen() {
+                Ok(running) => {
+                    task.state = State::Listening(running, signal);
+                    self.running += 1;
+                    return Ok(());
+                }
+                Err((_, error)) if error.is_gone() => return self.dying(tid),
+                // EIO: SIGCONT ended the group-stop meanwhile.
+                Err((stopped, _)) => stopped.resume(how, None),
+            },
+        };
+        match unless_gone(resumed)? {
+            Some(running) => {
+                task.state = State::Running(running);
+                self.running += 1;
+                Ok(())
+            }
+            None => self.dying(tid),
+        }
+    }
+
+    pub(crate) fn unpark(&mut self, tid: Tid) -> Result<(), Fatal> {
+        let Some(task) = self.tasks.get_mut(&tid) else {
+            return Ok(());
+        };
+        match std::mem::replace(&mut task.state, State::Dying) {
+            State::Parked(stopped, after) => self.go_on(stopped, after),
+            other => {
+                task.state = other;
+                Ok(())
+            }
+        }
+    }
+
+    /// A request said that the task is gone: its exit report comes by itself
+    /// (ptrace(2), "Death under ptrace").
+    pub(crate) fn dying(&mut self, tid: Tid) -> Result<(), Fatal> {
+        if let Some(task) = self.tasks.get_mut(&tid) {
+            task.state = State::Dying;
+            self.running += 1;
+        }
+        Ok(())
+    }
+
+    /// The options that the wishes of all clients need.
+    pub(crate) fn wanted_options(&self) -> Options {
+        let plain = &self.table.plain;
+        let mut options = self.options;
+        if !plain.all_stops.is_empty() {
+            options |= Options::VFORK_DONE | Options::EXIT;
+        } else if !plain.tasks.is_empty() {
+            options |= Options::EXIT;
+        }
+        options
+    }
+
+    /// Stops every running task once, so that a new wish takes hold.
+    pub(crate) fn interrupt_running(&mut self) {
+        for (tid, task) in &mut self.tasks {
+            if let State::Running(running) = &task.state
+                && !task.interrupting
+            {
+                match running.interrupt() {
+                    Ok(()) => task.interrupting = true,
+                    Err(error) => {
+                        tracing::debug!(target: "pai::engine", %tid, %error, "not interrupted");
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,320 @@
+//! The engine and its loop.
+
+use std::collections::{HashMap, VecDeque};
+
+use pai_ptrace::wait::{self, Block, Report, Waited};
+use pai_ptrace::{Alarm, Gate, Options, Pid, Tid};
+
+use crate::attach::Follow;
+use crate::clients::{ClientState, Commands};
+use crate::error::{Error, Fatal};
+use crate::event::{Delivery, End, Event, ExitStatus};
+use crate::lifecycle::Orphan;
+use crate::stats::Stats;
+use crate::subscription::{ClientId, ClientMask, Table};
+use crate::task::{Process, State, Task};
+use crate::watch::Watch;
+
+/// One trace. Belongs to the thread that made it.
+#[derive(Debug)]
+pub struct Engine {
+    pub(crate) tasks: HashMap<Tid, Task>,
+    pub(crate) processes: HashMap<Pid, Process>,
+    /// First stops of tasks whose creator has not told us about them yet.
+    pub(crate) orphans: HashMap<Tid, Orphan>,
+    /// Reports that were taken and wait for their turn.
+    pub(crate) queue: VecDeque<Report>,
+    /// Tasks that may report without being resumed first.
+    pub(crate) running: usize,
+
+    pub(crate) clients: Vec<ClientState>,
+    pub(crate) table: Table,
+    pub(crate) observers: ClientMask,
+    pub(crate) absent: ClientMask,
+    pub(crate) gone: ClientMask,
+    pub(crate) with_mail: ClientMask,
+    pub(crate) next_subscription: u64,
+    pub(crate) next_stop: u32,
+    pub(crate) next_process: u64,
+
+    pub(crate) options: Options,
+    pub(crate) follow: Follow,
+    /// The spawned target's process, or the only attached one.
+    pub(crate) root: Option<Pid>,
+    pub(crate) root_path: String,
+    pub(crate) root_status: Option<ExitStatus>,
+    pub(crate) gate: Option<Gate>,
+    pub(crate) started: bool,
+    pub(crate) over: Option<End>,
+    /// What went wrong where it could not be returned; ends the next turn.
+    pub(crate) failure: Option<Fatal>,
+
+    pub(crate) alarm: Alarm,
+    pub(crate) watch: Watch,
+    pub(crate) commands: Commands,
+    pub(crate) diagnostics: VecDeque<Diagnostic>,
+    pub(crate) stats: Stats,
+}
+
+/// What the loop came to.
+#[derive(Debug)]
+pub enum Turn {
+    /// This client has mail.
+    Mail(ClientId),
+    /// Somebody woke the tracer: a signal, or work from another thread (done).
+    Woken,
+    /// Nothing to do without waiting.
+    Idle,
+    /// No task is left.
+    Over(End),
+}
+
+/// Something that the user should know of.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum Diagnostic {
+    /// Two clients answered one stop in ways that cannot both be had; the
+    /// second was not heard.
+    Clash {
+        /// Who was heard.
+        first: ClientId,
+        /// Who was not.
+        second: ClientId,
+        /// The task.
+        tid: Tid,
+    },
+    /// A client held every task and waited for something else to happen; its
+    /// stops were released.
+    Stuck(ClientId),
+    /// The spawned target was stopped by the terminal (^Z).
+    TargetStopped {
+        /// Its process.
+        pid: Pid,
+    },
+}
+
+impl Engine {
+    /// An engine for the calling thread.
+    ///
+    /// # Errors
+    /// When no timer can be had.
+    pub fn new(follow: Follow) -> Result<Self, Fatal> {
+        Ok(Self {
+            tasks: HashMap::new(),
+            processes: HashMap::new(),
+            orphans: HashMap::new(),
+            queue: VecDeque::new(),
+            running: 0,
+            clients: Vec::new(),
+            table: Table::new(),
+            observers: ClientMask::NONE,
+            absent: ClientMask::NONE,
+            gone: ClientMask::NONE,
+            with_mail: ClientMask::NONE,
+            next_subscription: 1,
+            next_stop: 1,
+            next_process: 0,
+            options: Options::SYSGOOD
+                | Options::EXEC
+                | Options::CLONE
+                | Options::FORK
+                | Options::VFORK,
+            follow,
+            root: None,
+            root_path: String::new(),
+            root_status: None,
+            gate: None,
+            started: false,
+            over: None,
+            failure: None,
+            alarm: Alarm::new()?,
+            watch: Watch::new(),
+            commands: Commands::new(),
+            diagnostics: VecDeque::new(),
+            stats: Stats::default(),
+        })
+    }
+
+    /// Goes on until a client that is not in `busy` has mail.
+    ///
+    /// # Errors
+    /// Whatever ends the session for all; the targets are detached by
+    /// [`Engine::shut_down`].
+    pub fn turn(&mut self, block: Block, busy: &[ClientId]) -> Result<Turn, Fatal> {
+        let mut skip = ClientMask::NONE;
+        for client in busy {
+            skip.insert(*client);
+        }
+        loop {
+            if let Some(failure) = self.failure.take() {
+                return Err(failure);
+            }
+            if let Some(client) = self.with_mail.minus(skip).first() {
+                return Ok(Turn::Mail(client));
+            }
+            if self.alarm.take_wake() {
+                while let Some(command) = self.commands.next() {
+                    command(self);
+                }
+                return Ok(Turn::Woken);
+            }
+            if let Some(report) = self.queue.pop_front() {
+                self.dispatch(report)?;
+                continue;
+            }
+            if !self.started && self.clients.iter().all(|client| client.ready) {
+                self.start()?;
+                continue;
+            }
+            if self.tasks.is_empty() && self.orphans.is_empty() {
+                return Ok(Turn::Over(self.finish_session()));
+            }
+            self.collect(block)?;
+            if self.queue.is_empty() && block == Block::No {
+                return Ok(Turn::Idle);
+            }
+        }
+    }
+
+    /// Takes the reports there are; waits for one if asked to.
+    ///
+    /// All pending reports are taken before the first is served, so that a
+    /// task that stops all the time does not starve the others. With a single
+    /// task running there is nobody to starve, and no second wait is made.
+    pub(crate) fn collect(&mut self, block: Block) -> Result<(), Fatal> {
+        let mut block = block;
+        if block == Block::Yes {
+            if self.running == 0 && self.release_stuck() {
+                return Ok(());
+            }
+            self.set_alarm();
+        }
+        loop {
+            match wait::any(block)? {
+                Waited::Report(report) => {
+                    if self.tasks.contains_key(&report.tid) {
+                        self.running = self.running.saturating_sub(1);
+                    }
+                    self.queue.push_back(report);
+                    if self.running == 0 {
+                        return Ok(());
+                    }
+                    block = Block::No;
+                }
+                Waited::Nothing => return Ok(()),
+                Waited::Interrupted => return self.alarm_went(),
+                Waited::NoTasks => return self.no_tasks_left(),
+            }
+        }
+    }
+
+    /// wait4 says that this thread has no tracee left. Either their exits are
+    /// queued, or somebody else took them.
+    fn no_tasks_left(&mut self) -> Result<(), Fatal> {
+        if !self.queue.is_empty() {
+            return Ok(());
+        }
+        match self.tasks.keys().next() {
+            Some(tid) => Err(Fatal::Stolen { tid: *tid }),
+            None => {
+                self.orphans.clear();
+                Ok(())
+            }
+        }
+    }
+
+    /// All tasks are gone: every client gets its last event.
+    fn finish_session(&mut self) -> End {
+        let end = match &self.over {
+            Some(end) => end.clone(),
+            None => {
+                let status = self.root_status.unwrap_or(ExitStatus::Exited(0));
+                End::Exited(status)
+            }
+        };
+        self.end_all(&end);
+        end
+    }
+
+    /// Ends the session for every client.
+    pub fn end_all(&mut self, end: &End) {
+        if self.over.is_none() {
+            self.over = Some(end.clone());
+        }
+        for client in self.all_clients().iter() {
+            self.end_client(client, end.clone());
+        }
+    }
+
+    /// Lets the targets run, once every client has waited for its first event.
+    fn start(&mut self) -> Result<(), Fatal> {
+        self.started = true;
+        if let Some(gate) = &mut self.gate {
+            // A child that was killed meanwhile reports its exit.
+            if let Err(error) = gate.open() {
+                tracing::debug!(target: "pai::engine", %error, "the target is gone before its start");
+            }
+        }
+        let parked: Vec<Tid> = self
+            .tasks
+            .iter()
+            .filter(|(_, task)| matches!(task.state, State::Parked(..)))
+            .map(|(tid, _)| *tid)
+            .collect();
+        for tid in parked {
+            self.unpark(tid)?;
+        }
+        Ok(())
+    }
+
+    /// Whether the targets run.
+    pub fn has_started(&self) -> bool {
+        self.started
+    }
+
+    /// What the user should know of, oldest first.
+    pub fn next_diagnostic(&mut self) -> Option<Diagnostic> {
+        self.diagnostics.pop_front()
+    }
+
+    /// Counters.
+    pub fn stats(&self) -> Stats {
+        self.stats
+    }
+
+    /// The spawned target, or the only attached process.
+    pub fn root(&self) -> Option<Pid> {
+        self.root
+    }
+
+    /// How the root ended, once it has.
+    pub fn root_status(&self) -> Option<ExitStatus> {
+        self.root_status
+    }
+
+    pub(crate) fn over_error(&self) -> Error {
+        Error::TargetExited(self.root_status.unwrap_or(ExitStatus::Exited(0)))
+    }
+
+    /// A client's timeouts that have passed.
+    pub(crate) fn expire_clients(&mut self) {
+        let now = std::time::Instant::now();
+        let expired: Vec<ClientId> = self
+            .clients
+            .iter()
+            .zip(0_u8..)
+            .filter(|(client, _)| client.deadline.is_some_and(|at| at <= now))
+            .map(|(_, index)| ClientId(index))
+            .collect();
+        for client in expired {
+            self.clients[client.index()].deadline = None;
+            self.post(
+                client,
+                Delivery {
+                    stop: None,
+                    event: Event::Timeout,
+                },
+            );
+        }
+    }
+}

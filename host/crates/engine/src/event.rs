@@ -1,0 +1,276 @@
+//! What clients are told, and what they answer.
+
+use std::fmt;
+
+use pai_ptrace::{NewTask, Pid, SigInfo, Signal, Tid};
+
+/// One stop of one task as offered to one client. Never reused; the low half is
+/// the task's id.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct StopId(u64);
+
+impl StopId {
+    pub(crate) fn new(sequence: u32, tid: Tid) -> Self {
+        Self(u64::from(sequence) << 32 | u64::from(tid.get().cast_unsigned()))
+    }
+
+    /// The id with this number.
+    pub fn from_raw(raw: u64) -> Self {
+        Self(raw)
+    }
+
+    /// Its number.
+    pub fn raw(self) -> u64 {
+        self.0
+    }
+
+    /// The task that stopped.
+    pub fn tid(self) -> Tid {
+        Tid::new((self.0 as u32).cast_signed())
+    }
+}
+
+impl fmt::Display for StopId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.0 >> 32, self.tid())
+    }
+}
+
+/// A system call as the kernel knows it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct SyscallId {
+    /// AUDIT_ARCH_*.
+    pub abi: u32,
+    /// Number in this ABI.
+    pub nr: u32,
+}
+
+/// How a process or task ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ExitStatus {
+    /// Exit code.
+    Exited(u8),
+    /// Terminating signal; true when a core was dumped.
+    Killed(Signal, bool),
+    /// Vanished when another task of its process called exec.
+    Superseded,
+}
+
+impl fmt::Display for ExitStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ExitStatus::Exited(code) => write!(f, "exited with {code}"),
+            ExitStatus::Killed(signal, core) => {
+                write!(f, "killed by signal {signal}")?;
+                if *core {
+                    f.write_str(" (core dumped)")?;
+                }
+                Ok(())
+            }
+            ExitStatus::Superseded => f.write_str("superseded by exec"),
+        }
+    }
+}
+
+/// Entry or exit of a system call.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SyscallStop {
+    /// Process.
+    pub pid: Pid,
+    /// Task.
+    pub tid: Tid,
+    /// The call.
+    pub call: SyscallId,
+    /// Raw argument registers.
+    pub args: [u64; 6],
+    /// Exit only: raw result.
+    pub ret: Option<i64>,
+    /// Exit only: the kernel restarts the call; `ret` is no result.
+    pub restarts: bool,
+    /// restart_syscall only: the call that it continues.
+    pub continues: Option<u32>,
+    /// Exit only: false when the entry was not seen.
+    pub entry_seen: bool,
+    /// A client changed the call or its result.
+    pub tampered: bool,
+    /// Behind the syscall instruction.
+    pub ip: u64,
+    /// CLOCK_MONOTONIC nanoseconds.
+    pub at: u64,
+    /// Exit only: nanoseconds since the entry, 0 when unknown.
+    pub took: u64,
+}
+
+/// A signal that is about to be delivered.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SignalStop {
+    /// Process.
+    pub pid: Pid,
+    /// Task.
+    pub tid: Tid,
+    /// Which.
+    pub signal: Signal,
+    /// The kernel's siginfo.
+    pub info: SigInfo,
+    /// CLOCK_MONOTONIC nanoseconds.
+    pub at: u64,
+}
+
+/// Stops without an event of their own.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum OtherStop {
+    /// Asked for by the engine.
+    Interrupt,
+    /// First stop of a new task.
+    Start,
+    /// A vfork child released its parent.
+    VforkDone,
+    /// About to end.
+    Exit,
+}
+
+/// Why the session is over for a client.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum End {
+    /// The spawned target, or the last attached process, ended.
+    Exited(ExitStatus),
+    /// The client or the user detached.
+    Detached,
+    /// The user asked to stop.
+    Interrupted,
+    /// The host cannot go on.
+    Fatal(String),
+}
+
+/// Something that happened.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[expect(missing_docs, reason = "fields are named as in the other structures")]
+pub enum Event {
+    /// Before a system call.
+    SyscallEnter(SyscallStop),
+    /// After a system call.
+    SyscallExit(SyscallStop),
+    /// Before a signal is delivered.
+    Signal(Box<SignalStop>),
+    /// A new task, in its first stop.
+    TaskStarted {
+        pid: Pid,
+        tid: Tid,
+        creator: Option<Tid>,
+        at: u64,
+    },
+    /// A task ended.
+    TaskExited {
+        pid: Pid,
+        tid: Tid,
+        status: ExitStatus,
+        at: u64,
+    },
+    /// All tasks of a process ended.
+    ProcessExited {
+        pid: Pid,
+        status: ExitStatus,
+        at: u64,
+    },
+    /// A task made a process.
+    Forked {
+        pid: Pid,
+        tid: Tid,
+        child: Pid,
+        kind: NewTask,
+        followed: bool,
+        at: u64,
+    },
+    /// A process executes another program.
+    Execed(Box<Execed>),
+    /// A group-stop, or its end.
+    JobControl {
+        pid: Pid,
+        tid: Tid,
+        signal: Signal,
+        stopped: bool,
+        at: u64,
+    },
+    /// Any other stop.
+    Stop {
+        pid: Pid,
+        tid: Tid,
+        status: i32,
+        kind: OtherStop,
+        at: u64,
+    },
+    /// The client's timeout passed.
+    Timeout,
+    /// So many notices were dropped.
+    Lost(u64),
+    /// The last event.
+    Ended(End),
+}
+
+/// An exec.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Execed {
+    /// Process.
+    pub pid: Pid,
+    /// The task that called, by its id before.
+    pub former: Tid,
+    /// From /proc/PID/exe.
+    pub path: Vec<u8>,
+    /// From /proc/PID/cmdline.
+    pub argv: Vec<Vec<u8>>,
+    /// AUDIT_ARCH_* of the new program.
+    pub abi: u32,
+    /// CLOCK_MONOTONIC nanoseconds.
+    pub at: u64,
+}
+
+/// What to do with a stopped task.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Action {
+    /// Go on as if nobody had looked.
+    Proceed,
+    /// At entry: execute this call instead.
+    Rewrite {
+        /// Number.
+        nr: u32,
+        /// Arguments.
+        args: [u64; 6],
+    },
+    /// At entry: do not execute it, return this.
+    Skip(i64),
+    /// At exit: replace the result.
+    SetReturn(i64),
+    /// At a signal: deliver this one, or none.
+    Deliver(Option<Signal>),
+    /// Stop tracing this process for this client.
+    Detach,
+    /// Kill the process.
+    Kill,
+}
+
+/// One event for one client.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Delivery {
+    /// The task stays stopped until this is answered; `None` for notices.
+    pub stop: Option<StopId>,
+    /// What happened.
+    pub event: Event,
+}
+
+impl Event {
+    /// The task it is about, where there is one.
+    pub fn tid(&self) -> Option<Tid> {
+        match self {
+            Event::SyscallEnter(stop) | Event::SyscallExit(stop) => Some(stop.tid),
+            Event::Signal(stop) => Some(stop.tid),
+            Event::TaskStarted { tid, .. }
+            | Event::TaskExited { tid, .. }
+            | Event::Forked { tid, .. }
+            | Event::JobControl { tid, .. }
+            | Event::Stop { tid, .. } => Some(*tid),
+            Event::Execed(exec) => Some(exec.pid.leader()),
+            Event::ProcessExited { pid, .. } => Some(pid.leader()),
+            Event::Timeout | Event::Lost(_) | Event::Ended(_) => None,
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! The trace: tasks, the one event loop, and several clients that do not know
+//! of each other.
+//!
+//! An [`Engine`] belongs to the thread that made it, does every ptrace request
+//! there and is the only one that waits for the tracees. A session is
+//!
+//! ```text
+//! while let Some(report) = wait()  ->  classify  ->  offer to clients  ->  resume
+//! ```
+//!
+//! [`Engine::turn`] runs that loop until a client has mail. A client takes its
+//! [`Delivery`]s, and answers those that carry a [`StopId`]; the task goes on
+//! after the last client that wanted the stop has answered. [`run`] drives a
+//! set of [`Client`]s; nothing here knows what a client is made of.
+//!
+//! While a session lasts, nobody else in the process may wait for *any* child
+//! (`waitpid(-1)`): it would take reports that are meant for the engine, which
+//! notices and ends the session with [`Fatal::Stolen`].
+
+mod attach;
+mod clients;
+mod detach;
+mod dispatch;
+mod engine;
+mod error;
+mod event;
+mod lifecycle;
+mod memory;
+pub mod observe;
+mod offer;
+pub mod procfs;
+mod query;
+mod session;
+mod stats;
+mod subscription;
+mod task;
+mod watch;
+
+pub use attach::{Follow, program};
+pub use clients::{Command, Remote, Sink};
+pub use engine::{Diagnostic, Engine, Turn};
+pub use error::{Error, Fatal};
+pub use event::{
+    Action, Delivery, End, Event, Execed, ExitStatus, OtherStop, SignalStop, StopId, SyscallId,
+    SyscallStop,
+};
+pub use memory::{MAX_READ, Mapping, Protection};
+pub use pai_ptrace::wait::Block;
+pub use query::{TargetInfo, TaskInfo, TaskState};
+pub use session::{Client, Served, Supervisor, finish, run};
+pub use stats::{ClientStats, Stats};
+pub use subscription::{ClientId, MAX_CLIENTS, SyscallFilter, SyscallSet, Topic};

@@ -1,0 +1,360 @@
+//! Births, execs and deaths of tasks.
+
+use pai_ptrace::{NewTask, Pid, Signal, Stop, Stopped, Tid, monotonic_nanos};
+
+use crate::attach::Follow;
+use crate::engine::Engine;
+use crate::error::{Fatal, unless_gone};
+use crate::event::{Event, Execed, ExitStatus, OtherStop, SyscallStop};
+use crate::procfs;
+use crate::subscription::Edge;
+use crate::task::{After, InSyscall, Process, State, Task};
+
+/// First stop of a task whose creator has not told us about it yet. The two
+/// reports come in either order (ptrace(2), PTRACE_O_TRACECLONE).
+#[derive(Debug)]
+pub(crate) struct Orphan {
+    pub(crate) stopped: Stopped,
+    /// The watch has seen it once.
+    pub(crate) old: bool,
+}
+
+impl Engine {
+    pub(crate) fn add_process(&mut self, pid: Pid, parent: Option<Pid>, abi: u32, attached: bool) {
+        let sequence = self.next_process;
+        self.next_process += 1;
+        self.stats.processes += 1;
+        self.processes.insert(
+            pid,
+            Process {
+                pid,
+                parent,
+                attached,
+                abi,
+                mem: None,
+                sequence,
+            },
+        );
+    }
+
+    pub(crate) fn add_task(&mut self, tid: Tid, task: Task) {
+        self.stats.tasks += 1;
+        self.tasks.insert(tid, task);
+    }
+
+    pub(crate) fn on_new_task(&mut self, stopped: Stopped, kind: NewTask) -> Result<(), Fatal> {
+        let tid = stopped.tid();
+        let Some(message) = unless_gone(stopped.event_message())? else {
+            return self.dying(tid);
+        };
+        // 0 when the child is not visible in our pid namespace.
+        let child = match i32::try_from(message) {
+            Ok(number) if number > 0 => Tid::new(number),
+            _ => return self.go_on(stopped, After::Resume),
+        };
+        let Some(task) = self.tasks.get(&tid) else {
+            return Ok(());
+        };
+        let (pid, options) = (task.pid, task.options);
+        let thread = kind == NewTask::Clone && procfs::is_task_of(pid, child);
+        let child_pid = if thread { pid } else { child.as_pid() };
+        let followed = thread || self.follow == Follow::Yes;
+        if !self.tasks.contains_key(&child) {
+            let mut task = Task::new(child_pid, State::Starting, options);
+            task.creator = Some(tid);
+            task.unfollowed = !followed;
+            self.add_task(child, task);
+            self.running += 1;
+            if !thread {
+                let abi = self.processes.get(&pid).map_or(0, |process| process.abi);
+                self.add_process(child_pid, Some(pid), abi, false);
+            }
+        }
+        if thread {
+            self.go_on(stopped, After::Resume)?;
+            return self.release_orphan(child);
+        }
+        let event = Event::Forked {
+            pid,
+            tid,
+            child: child_pid,
+            kind,
+            followed,
+            at: monotonic_nanos(),
+        };
+        let mask = self.mask_for(self.table.plain.forks, pid);
+        self.offer(stopped, event, mask, After::Resume)
+    }
+
+    /// Serves the first stop of a task that came before its creator's report.
+    pub(crate) fn release_orphan(&mut self, child: Tid) -> Result<(), Fatal> {
+        match self.orphans.remove(&child) {
+            Some(orphan) => self.on_first_stop(orphan.stopped),
+            None => Ok(()),
+        }
+    }
+
+    /// The first stop of a task that its creator told us about.
+    pub(crate) fn on_first_stop(&mut self, stopped: Stopped) -> Result<(), Fatal> {
+        let tid = stopped.tid();
+        let Some(task) = self.tasks.get(&tid) else {
+            return Ok(());
+        };
+        let (pid, creator) = (task.pid, task.creator);
+        // Clients hear of the fork before they hear of the child.
+        let being_told = creator
+            .and_then(|creator| self.tasks.get(&creator)?.held())
+            .is_some_and(|held| matches!(held.event, Event::Forked { child, .. } if child == pid));
+        if being_told {
+            let orphan = Orphan {
+                stopped,
+                old: false,
+            };
+            self.orphans.insert(tid, orphan);
+            return Ok(());
+        }
+        if task.unfollowed {
+            unless_gone(stopped.detach(None))?;
+            self.tasks.remove(&tid);
+            self.processes.remove(&pid);
+            return Ok(());
+        }
+        let event = Event::TaskStarted {
+            pid,
+            tid,
+            creator,
+            at: monotonic_nanos(),
+        };
+        let mask = self.mask_for(self.table.plain.tasks, pid);
+        self.offer(stopped, event, mask, After::Resume)
+    }
+
+    /// A stop of a task that we do not know: the first one of a child whose
+    /// creator has not reported yet, or the last words of one that another
+    /// task's exec made us forget.
+    pub(crate) fn on_unknown(&mut self, stopped: Stopped, stop: Stop) -> Result<(), Fatal> {
+        if stop == Stop::Interrupt {
+            let tid = stopped.tid();
+            let orphan = Orphan {
+                stopped,
+                old: false,
+            };
+            self.orphans.insert(tid, orphan);
+            return Ok(());
+        }
+        let signal = match stop {
+            Stop::SignalDelivery(signal) => Some(signal),
+            _ => None,
+        };
+        unless_gone(stopped.resume(pai_ptrace::Resume::Cont, signal))?;
+        Ok(())
+    }
+
+    /// Takes in children whose creator died before it could report them.
+    pub(crate) fn adopt_orphans(&mut self) -> Result<(), Fatal> {
+        let mut adopted = Vec::new();
+        for (tid, orphan) in &mut self.orphans {
+            if self.tasks.contains_key(tid) {
+                continue;
+            }
+            if orphan.old {
+                adopted.push(*tid);
+            }
+            orphan.old = true;
+        }
+        for tid in adopted {
+            let pid = procfs::status_id(tid, "Tgid").unwrap_or(tid.as_pid());
+            let parent = procfs::status_id(tid, "PPid");
+            let mut task = Task::new(pid, State::Starting, self.options);
+            task.unfollowed = self.follow == Follow::No && pid == tid.as_pid();
+            self.add_task(tid, task);
+            if !self.processes.contains_key(&pid) {
+                self.add_process(pid, parent, 0, false);
+            }
+            self.release_orphan(tid)?;
+        }
+        Ok(())
+    }
+
+    /// A new program was loaded. The report carries the leader's id, whoever
+    /// called; every other task of the process is gone, some without an exit
+    /// report (ptrace(2), "execve(2) under ptrace").
+    pub(crate) fn on_exec(&mut self, stopped: Stopped) -> Result<(), Fatal> {
+        let leader = stopped.tid();
+        let pid = leader.as_pid();
+        let Some(message) = unless_gone(stopped.event_message())? else {
+            return self.dying(leader);
+        };
+        let former = i32::try_from(message).map_or(leader, Tid::new);
+        let at = monotonic_nanos();
+
+        let mut syscall = None;
+        let mut options = self.options;
+        let vanished: Vec<Tid> = self
+            .tasks
+            .iter()
+            .filter(|(tid, task)| task.pid == pid && **tid != leader)
+            .map(|(tid, _)| *tid)
+            .collect();
+        if let Some(task) = self.tasks.get_mut(&former) {
+            syscall = task.syscall.take();
+            options = task.options;
+        }
+        for tid in vanished {
+            self.orphans.remove(&tid);
+            if let Some(task) = self.tasks.remove(&tid) {
+                self.end_task(tid, &task, ExitStatus::Superseded, at);
+            }
+        }
+        if former != leader
+            && let Some(task) = self.tasks.remove(&leader)
+        {
+            // Its call never returns; its id lives on.
+            self.end_call(leader, &task);
+        }
+        let mut task = Task::new(pid, State::Dying, options);
+        task.syscall = syscall;
+        self.tasks.insert(leader, task);
+
+        let abi = stopped.syscall_info().map_or(0, |info| info.arch);
+        match self.processes.get_mut(&pid) {
+            Some(process) => {
+                process.mem = None;
+                process.abi = abi;
+            }
+            None => self.add_process(pid, None, abi, false),
+        }
+        let mask = self.mask_for(self.table.plain.execs, pid);
+        if mask.is_empty() {
+            return self.go_on(stopped, After::Resume);
+        }
+        let event = Event::Execed(Box::new(Execed {
+            pid,
+            former,
+            path: procfs::exe(leader),
+            argv: procfs::argv(leader),
+            abi,
+            at,
+        }));
+        self.offer(stopped, event, mask, After::Resume)
+    }
+
+    /// PTRACE_EVENT_EXIT: the end is certain, the registers are still there.
+    /// A leader that ends before its threads is reported only here until the
+    /// last of them has ended.
+    pub(crate) fn on_exit_event(&mut self, stopped: Stopped, status: i32) -> Result<(), Fatal> {
+        let tid = stopped.tid();
+        let Some(message) = unless_gone(stopped.event_message())? else {
+            return self.dying(tid);
+        };
+        let end = decode_end(message);
+        let Some(mut task) = self.tasks.remove(&tid) else {
+            return Ok(());
+        };
+        self.end_task(tid, &task, end, monotonic_nanos());
+        task.end_told = true;
+        task.syscall = None;
+        self.tasks.insert(tid, task);
+        self.on_other(stopped, status, OtherStop::Exit)
+    }
+
+    /// A task was reaped. The leader is reaped last, and its end is the end of
+    /// the process.
+    pub(crate) fn task_ended(&mut self, tid: Tid, status: ExitStatus) -> Result<(), Fatal> {
+        self.orphans.remove(&tid);
+        let Some(task) = self.tasks.remove(&tid) else {
+            return Ok(());
+        };
+        let pid = task.pid;
+        let at = monotonic_nanos();
+        if !task.end_told {
+            self.end_task(tid, &task, status, at);
+        }
+        if tid == pid.leader() {
+            self.processes.remove(&pid);
+            if self.root == Some(pid) {
+                self.root_status = Some(status);
+                if task.before_exec {
+                    self.check_exec_failure()?;
+                }
+            }
+            let event = Event::ProcessExited { pid, status, at };
+            self.notify(self.all_clients(), Some(pid), &event);
+            for client in &mut self.clients {
+                client.left.retain(|left| *left != pid);
+            }
+        }
+        if !self.orphans.is_empty() {
+            self.adopt_orphans()?;
+        }
+        Ok(())
+    }
+
+    /// The child ended before its execve succeeded: say why.
+    fn check_exec_failure(&mut self) -> Result<(), Fatal> {
+        let errno = self.gate.as_mut().and_then(pai_ptrace::Gate::failure);
+        match errno {
+            Some(errno) => Err(Fatal::Exec {
+                path: self.root_path.clone(),
+                errno,
+            }),
+            None => Ok(()),
+        }
+    }
+
+    fn end_task(&mut self, tid: Tid, task: &Task, status: ExitStatus, at: u64) {
+        self.end_call(tid, task);
+        let event = Event::TaskExited {
+            pid: task.pid,
+            tid,
+            status,
+            at,
+        };
+        self.notify(self.table.plain.tasks, Some(task.pid), &event);
+    }
+
+    /// Observers hear of a call that will not return.
+    fn end_call(&mut self, tid: Tid, task: &Task) {
+        let Some(InSyscall {
+            call,
+            args,
+            ip,
+            at,
+            continues,
+            tampered,
+        }) = task.syscall
+        else {
+            return;
+        };
+        let mask = |edge| self.table.syscall(call, edge);
+        let mask = mask(Edge::Enter).or(mask(Edge::Exit)).and(self.observers);
+        let stop = SyscallStop {
+            pid: task.pid,
+            tid,
+            call,
+            args,
+            ret: None,
+            restarts: false,
+            continues,
+            entry_seen: true,
+            tampered,
+            ip,
+            at,
+            took: 0,
+        };
+        for client in mask.iter() {
+            if let Some(sink) = &mut self.clients[client.index()].sink {
+                sink.no_return(&stop);
+            }
+        }
+    }
+}
+
+/// PTRACE_EVENT_EXIT's message is a wait status.
+fn decode_end(message: u64) -> ExitStatus {
+    let low = message & 0x7f;
+    match Signal::new(i32::try_from(low).unwrap_or(0)) {
+        Some(signal) => ExitStatus::Killed(signal, message & 0x80 != 0),
+        None => ExitStatus::Exited((message >> 8 & 0xff) as u8),
+    }
+}

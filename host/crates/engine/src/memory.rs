@@ -1,0 +1,191 @@
+//! Tracee memory, by process.
+
+use pai_ptrace::{MAX_PIECES, Mem, Pid, Piece, Tid, read_pieces};
+
+use crate::engine::Engine;
+use crate::error::Error;
+use crate::procfs;
+
+/// Most bytes of one read, or of all reads in one call.
+pub const MAX_READ: usize = 16 << 20;
+
+/// Bytes per step of a C string, so that a short one costs one small read. A
+/// step ends at a page border: what lies behind may be unreadable.
+const STRING_STEP: u64 = 256;
+const PAGE: u64 = 4096;
+
+bitflags::bitflags! {
+    /// What a mapping allows.
+    #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+    pub struct Protection: u8 {
+        /// PROT_READ.
+        const READ = 1;
+        /// PROT_WRITE.
+        const WRITE = 2;
+        /// PROT_EXEC.
+        const EXECUTE = 4;
+        /// MAP_SHARED.
+        const SHARED = 8;
+    }
+}
+
+/// One line of /proc/PID/maps.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Mapping {
+    /// First address.
+    pub start: u64,
+    /// First address behind it.
+    pub end: u64,
+    /// What it allows.
+    pub protection: Protection,
+    /// Offset into the file.
+    pub offset: u64,
+    /// Device as makedev(3) packs it.
+    pub device: u64,
+    /// Inode, 0 when anonymous.
+    pub inode: u64,
+    /// File name, "[heap]", …; empty when anonymous.
+    pub name: String,
+}
+
+impl Engine {
+    /// Exactly `len` bytes.
+    ///
+    /// # Errors
+    /// `BadAddress`, `NoSuchProcess`, `Limit` above [`MAX_READ`].
+    pub fn read(&mut self, pid: Pid, addr: u64, len: usize) -> Result<Vec<u8>, Error> {
+        let bytes = self.read_some(pid, addr, len)?;
+        if bytes.len() < len {
+            return Err(self.bad_address(pid, addr, bytes.len()));
+        }
+        Ok(bytes)
+    }
+
+    /// Up to `len` bytes: those before the first unreadable page.
+    ///
+    /// # Errors
+    /// As [`Engine::read`]; `BadAddress` only when nothing can be read.
+    pub fn read_some(&mut self, pid: Pid, addr: u64, len: usize) -> Result<Vec<u8>, Error> {
+        if len > MAX_READ {
+            return Err(Error::Limit("read-size"));
+        }
+        let mut bytes = vec![0; len];
+        let (mem, tid) = self.mem(pid)?;
+        let done = mem
+            .read(addr, &mut bytes)
+            .map_err(|e| Error::from_ptrace(e, tid))?;
+        if done == 0 && len > 0 {
+            return Err(self.bad_address(pid, addr, 0));
+        }
+        bytes.truncate(done);
+        Ok(bytes)
+    }
+
+    /// Many reads at once; one result per request.
+    ///
+    /// # Errors
+    /// `NoSuchProcess`, `Limit`; what fails singly fails in its own result.
+    pub fn read_many(
+        &mut self,
+        pid: Pid,
+        requests: &[(u64, usize)],
+    ) -> Result<Vec<Result<Vec<u8>, Error>>, Error> {
+        let total = requests.iter().try_fold(0_usize, |sum, (_, len)| {
+            sum.checked_add(*len).filter(|sum| *sum <= MAX_READ)
+        });
+        if total.is_none() {
+            return Err(Error::Limit("read-size"));
+        }
+        let (_, tid) = self.mem(pid)?;
+        let mut results = Vec::with_capacity(requests.len());
+        for chunk in requests.chunks(MAX_PIECES) {
+            let pieces: Vec<Piece> = chunk
+                .iter()
+                .map(|&(addr, len)| Piece { addr, len })
+                .collect();
+            let mut buf = vec![0; pieces.iter().map(|p| p.len).sum()];
+            let done = read_pieces(tid, &pieces, &mut buf).unwrap_or(0);
+            let mut at = 0;
+            for piece in pieces {
+                let end = at + piece.len;
+                // The kernel stops at the first piece that fails; the ones
+                // behind it, and pages without PROT_READ, are read singly.
+                results.push(if end <= done {
+                    Ok(buf[at..end].to_vec())
+                } else {
+                    self.read(pid, piece.addr, piece.len)
+                });
+                at = end;
+            }
+        }
+        Ok(results)
+    }
+
+    /// Bytes up to and without the next NUL; `max` of them when there is none.
+    ///
+    /// # Errors
+    /// As [`Engine::read`].
+    pub fn read_c_string(&mut self, pid: Pid, addr: u64, max: usize) -> Result<Vec<u8>, Error> {
+        if max > MAX_READ {
+            return Err(Error::Limit("read-size"));
+        }
+        let (mem, tid) = self.mem(pid)?;
+        let mut bytes = Vec::new();
+        let mut at = addr;
+        while bytes.len() < max {
+            let to_page_end = PAGE - at % PAGE;
+            let step = STRING_STEP.min(to_page_end).min((max - bytes.len()) as u64);
+            let old = bytes.len();
+            bytes.resize(old + usize::try_from(step).unwrap_or(0), 0);
+            let done = mem
+                .read(at, &mut bytes[old..])
+                .map_err(|e| Error::from_ptrace(e, tid))?;
+            bytes.truncate(old + done);
+            if let Some(nul) = bytes[old..].iter().position(|b| *b == 0) {
+                bytes.truncate(old + nul);
+                return Ok(bytes);
+            }
+            match at.checked_add(step) {
+                Some(next) if done as u64 == step => at = next,
+                _ => return Err(self.bad_address(pid, addr, bytes.len())),
+            }
+        }
+        Ok(bytes)
+    }
+
+    /// The mappings, ascending.
+    ///
+    /// # Errors
+    /// `NoSuchProcess`.
+    pub fn maps(&mut self, pid: Pid) -> Result<Vec<Mapping>, Error> {
+        let tid = self.live_task(pid).ok_or(Error::NoSuchProcess(pid))?;
+        procfs::maps(tid).ok_or(Error::NoSuchProcess(pid))
+    }
+
+    /// What looked like a pointer was none: told to the caller, logged,
+    /// counted.
+    fn bad_address(&mut self, pid: Pid, addr: u64, done: usize) -> Error {
+        self.stats.unexpected += 1;
+        let first = addr.saturating_add(done as u64);
+        tracing::debug!(target: "pai::unexpected", %pid, addr = format_args!("{first:#x}"), "unreadable address");
+        Error::BadAddress {
+            pid,
+            addr: first,
+            done: done as u64,
+        }
+    }
+
+    /// The open memory of a process, and a live task of it.
+    fn mem(&mut self, pid: Pid) -> Result<(&Mem, Tid), Error> {
+        let tid = self.live_task(pid).ok_or(Error::NoSuchProcess(pid))?;
+        let process = self
+            .processes
+            .get_mut(&pid)
+            .ok_or(Error::NoSuchProcess(pid))?;
+        let mem = match process.mem.take() {
+            Some(mem) => mem,
+            None => Mem::open(tid).map_err(|e| Error::from_ptrace(e, tid))?,
+        };
+        Ok((process.mem.insert(mem), tid))
+    }
+}

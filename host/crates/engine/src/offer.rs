@@ -1,0 +1,377 @@
+//! One stop, several clients: each is offered it in turn, then the task goes
+//! on.
+
+use pai_ptrace::{Signal, Stopped, Tid, kill, monotonic_nanos};
+
+use crate::engine::{Diagnostic, Engine};
+use crate::error::{Error, Fatal, unless_gone};
+use crate::event::{Action, Delivery, Event, StopId};
+use crate::subscription::{ClientId, ClientMask};
+use crate::task::{After, Change, Held, InSyscall, State};
+
+impl Engine {
+    /// Holds a task and offers its stop to the clients of the mask, observers
+    /// last; without any, the task goes on at once.
+    pub(crate) fn offer(
+        &mut self,
+        stopped: Stopped,
+        event: Event,
+        mask: ClientMask,
+        after: After,
+    ) -> Result<(), Fatal> {
+        if mask.is_empty() || !self.started {
+            let child = forked_child(&event);
+            self.go_on(stopped, after)?;
+            return child.map_or(Ok(()), |child| self.release_orphan(child));
+        }
+        let observers = mask.and(self.observers);
+        let left = mask.minus(observers);
+        if left.is_empty() {
+            self.tell_observers(observers, &event);
+            let child = forked_child(&event);
+            self.go_on(stopped, after)?;
+            return child.map_or(Ok(()), |child| self.release_orphan(child));
+        }
+        let tid = stopped.tid();
+        let Some(task) = self.tasks.get_mut(&tid) else {
+            return Ok(());
+        };
+        task.state = State::Held(Box::new(Held {
+            stopped,
+            event,
+            after,
+            left,
+            offered: None,
+            since: 0,
+            observers,
+            change: Change::default(),
+            regs: None,
+            regs_dirty: false,
+        }));
+        self.offer_next(tid)
+    }
+
+    fn offer_next(&mut self, tid: Tid) -> Result<(), Fatal> {
+        loop {
+            let Some(held) = self.tasks.get_mut(&tid).and_then(|task| task.held_mut()) else {
+                return Ok(());
+            };
+            held.offered = None;
+            let Some(client) = held.left.first() else {
+                return self.finish(tid);
+            };
+            held.left.remove(client);
+            if self.absent.has(client) || self.clients[client.index()].ended {
+                continue;
+            }
+            let stop = StopId::new(self.next_stop, tid);
+            self.next_stop = self.next_stop.wrapping_add(1).max(1);
+            held.offered = Some((client, stop));
+            held.since = monotonic_nanos();
+            let event = held.event.clone();
+            self.post(
+                client,
+                Delivery {
+                    stop: Some(stop),
+                    event,
+                },
+            );
+            return Ok(());
+        }
+    }
+
+    /// Answers a stop that was offered to this client. An action that does not
+    /// fit leaves it held.
+    ///
+    /// # Errors
+    /// Inner: `StaleStop`, `Invalid`. Outer: what ends the session.
+    pub fn answer(
+        &mut self,
+        client: ClientId,
+        stop: StopId,
+        action: Action,
+    ) -> Result<Result<(), Error>, Fatal> {
+        let tid = stop.tid();
+        let Some(task) = self.tasks.get_mut(&tid) else {
+            return Ok(Err(Error::StaleStop(stop)));
+        };
+        let pid = task.pid;
+        let Some(held) = task.held_mut() else {
+            return Ok(Err(Error::StaleStop(stop)));
+        };
+        if held.offered != Some((client, stop)) {
+            return Ok(Err(Error::StaleStop(stop)));
+        }
+        let clash = match held.change(client, action) {
+            Ok(clash) => clash,
+            Err(error) => return Ok(Err(error)),
+        };
+        let stats = &mut self.clients[client.index()].stats;
+        let time = monotonic_nanos().saturating_sub(held.since);
+        stats.held_total += time;
+        stats.held_longest = stats.held_longest.max(time);
+        if let Some(first) = clash {
+            self.stats.clashes += 1;
+            self.diagnostics.push_back(Diagnostic::Clash {
+                first,
+                second: client,
+                tid,
+            });
+        }
+        if action == Action::Detach {
+            // The process exists: one of its tasks is held.
+            if let Err(error) = self.leave_process(client, pid) {
+                tracing::debug!(target: "pai::engine", %pid, %error, "nothing to leave");
+            }
+        }
+        self.offer_next(tid)?;
+        Ok(Ok(()))
+    }
+
+    /// All have answered: carry out what they decided.
+    fn finish(&mut self, tid: Tid) -> Result<(), Fatal> {
+        let Some(task) = self.tasks.get_mut(&tid) else {
+            return Ok(());
+        };
+        let pid = task.pid;
+        let State::Held(mut held) = std::mem::replace(&mut task.state, State::Dying) else {
+            return Ok(());
+        };
+        if held.change.kill {
+            unless_gone(kill(pid, Signal::KILL))?;
+        }
+        let Some(entered) = unless_gone(held.apply())? else {
+            return self.dying(tid);
+        };
+        if let Some(now) = entered
+            && let Some(syscall) = &mut task.syscall
+        {
+            *syscall = InSyscall {
+                at: syscall.at,
+                ..now
+            };
+        }
+        let Held {
+            stopped,
+            event,
+            mut after,
+            observers,
+            change,
+            ..
+        } = *held;
+        if let (After::Deliver(_), Some((_, signal))) = (after, change.signal) {
+            after = signal.map_or(After::Resume, After::Deliver);
+        }
+        self.tell_observers(observers, &event);
+        self.go_on(stopped, after)?;
+        match forked_child(&event) {
+            Some(child) => self.release_orphan(child),
+            None => Ok(()),
+        }
+    }
+
+    fn tell_observers(&mut self, observers: ClientMask, event: &Event) {
+        for client in observers.iter() {
+            let state = &mut self.clients[client.index()];
+            let Some(sink) = &mut state.sink else {
+                continue;
+            };
+            state.stats.notices += 1;
+            match event {
+                Event::SyscallEnter(stop) => sink.enter(stop),
+                Event::SyscallExit(stop) => sink.exit(stop),
+                other => sink.event(other),
+            }
+        }
+    }
+
+    /// Lets everything go on that this client holds or would be offered.
+    pub(crate) fn release_stops(&mut self, client: ClientId) {
+        let state = &mut self.clients[client.index()];
+        state.mail.retain(|delivery| delivery.stop.is_none());
+        if state.mail.is_empty() {
+            self.with_mail.remove(client);
+        }
+        let mut released = Vec::new();
+        for (tid, task) in &mut self.tasks {
+            if let Some(held) = task.held_mut() {
+                held.left.remove(client);
+                if held.offered.is_some_and(|(holder, _)| holder == client) {
+                    released.push(*tid);
+                }
+            }
+        }
+        for tid in released {
+            if let Err(error) = self.offer_next(tid) {
+                self.failure.get_or_insert(error);
+            }
+        }
+    }
+
+    /// Nothing runs, every task is held, and its holder waits for something
+    /// else: that would never end. Releases the stops and says so; false when
+    /// this is not the case.
+    pub(crate) fn release_stuck(&mut self) -> bool {
+        if !self.started || self.clients.iter().any(|client| client.deadline.is_some()) {
+            return false;
+        }
+        let mut holders = ClientMask::NONE;
+        for task in self.tasks.values() {
+            match task.held().and_then(|held| held.offered) {
+                Some((client, _)) => holders.insert(client),
+                None => return false,
+            }
+        }
+        for client in holders.iter() {
+            self.diagnostics.push_back(Diagnostic::Stuck(client));
+            self.release_stops(client);
+        }
+        !holders.is_empty()
+    }
+}
+
+/// Whose first stop waits for this event to be told.
+fn forked_child(event: &Event) -> Option<Tid> {
+    match event {
+        Event::Forked { child, .. } => Some(child.leader()),
+        _ => None,
+    }
+}
+
+impl Held {
+    /// Notes an answer; returns whom it clashes with.
+    fn change(&mut self, client: ClientId, action: Action) -> Result<Option<ClientId>, Error> {
+        let change = &mut self.change;
+        let mut set_result = |value| match change.result {
+            Some((first, _)) => Some(first),
+            None => {
+                change.result = Some((client, value));
+                None
+            }
+        };
+        match (action, &mut self.event) {
+            (Action::Proceed | Action::Detach, _) => Ok(None),
+            (Action::Kill, _) => {
+                change.kill = true;
+                Ok(None)
+            }
+            (Action::Skip(value), Event::SyscallEnter(_)) => Ok(set_result(value)),
+            (Action::SetReturn(value), Event::SyscallExit(stop)) => {
+                let clash = set_result(value);
+                if clash.is_none() {
+                    stop.ret = Some(value);
+                    stop.restarts = false;
+                    stop.tampered = true;
+                }
+                Ok(clash)
+            }
+            (Action::Rewrite { nr, args }, Event::SyscallEnter(stop)) => {
+                change.rewritten = Some(client);
+                stop.call.nr = nr;
+                stop.args = args;
+                stop.tampered = true;
+                Ok(None)
+            }
+            (Action::Deliver(signal), Event::Signal(_)) => match change.signal {
+                Some((first, _)) => Ok(Some(first)),
+                None => {
+                    change.signal = Some((client, signal));
+                    Ok(None)
+                }
+            },
+            (action, event) => Err(Error::Invalid(format!(
+                "{} does not fit {}",
+                action.name(),
+                event.name()
+            ))),
+        }
+    }
+
+    /// Writes what was decided into the task, once. At an entry returns the
+    /// call as it is now, if anything was changed.
+    fn apply(&mut self) -> Result<Option<InSyscall>, pai_ptrace::Error> {
+        let changed =
+            self.regs_dirty || self.change.rewritten.is_some() || self.change.result.is_some();
+        if !changed {
+            return Ok(None);
+        }
+        let mut regs = match self.regs {
+            Some(regs) => regs,
+            None => self.stopped.regs()?,
+        };
+        let mut entered = None;
+        match &mut self.event {
+            Event::SyscallEnter(stop) => {
+                let compat = stop.call.abi == pai_syscalls::abi::I386;
+                if self.change.rewritten.is_some() {
+                    regs.set_syscall_nr(i64::from(stop.call.nr.cast_signed()));
+                    regs.set_syscall_args(compat, &stop.args);
+                } else if self.regs_dirty {
+                    stop.call.nr = regs.syscall_nr() as u32;
+                    stop.args = regs.syscall_args(compat);
+                }
+                stop.tampered = true;
+                entered = Some(InSyscall {
+                    call: stop.call,
+                    args: stop.args,
+                    ip: stop.ip,
+                    at: stop.at,
+                    continues: stop.continues,
+                    tampered: true,
+                });
+                if let Some((_, value)) = self.change.result {
+                    // Number -1 executes nothing and leaves the result
+                    // register alone (arch/x86/entry/syscall_64.c).
+                    regs.set_syscall_nr(-1);
+                    regs.set_result(value);
+                }
+            }
+            Event::SyscallExit(stop) => {
+                if let Some((_, value)) = self.change.result {
+                    regs.set_result(value);
+                } else {
+                    stop.ret = Some(regs.result());
+                    stop.tampered = true;
+                }
+            }
+            _ => {}
+        }
+        self.stopped.set_regs(&regs)?;
+        Ok(entered)
+    }
+}
+
+impl Action {
+    fn name(self) -> &'static str {
+        match self {
+            Action::Proceed => "proceed",
+            Action::Rewrite { .. } => "rewrite-syscall",
+            Action::Skip(_) => "skip-syscall",
+            Action::SetReturn(_) => "set-return",
+            Action::Deliver(_) => "deliver",
+            Action::Detach => "detach",
+            Action::Kill => "kill",
+        }
+    }
+}
+
+impl Event {
+    /// Its name in the plugin interface.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Event::SyscallEnter(_) => "syscall-enter",
+            Event::SyscallExit(_) => "syscall-exit",
+            Event::Signal(_) => "signal",
+            Event::TaskStarted { .. } => "task-started",
+            Event::TaskExited { .. } => "task-exited",
+            Event::ProcessExited { .. } => "process-exited",
+            Event::Forked { .. } => "forked",
+            Event::Execed(_) => "execed",
+            Event::JobControl { .. } => "job-control",
+            Event::Stop { .. } => "stop",
+            Event::Timeout => "timeout",
+            Event::Lost(_) => "lost",
+            Event::Ended(_) => "ended",
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! The few files of /proc that tracing needs (proc(5)). A task may vanish at
+//! any time, so every reader answers `None` or an empty list then.
+
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use pai_ptrace::{Pid, Tid};
+
+use crate::memory::{Mapping, Protection};
+
+/// Task ids of a process.
+pub fn tasks(pid: Pid) -> Vec<Tid> {
+    let Ok(entries) = fs::read_dir(format!("/proc/{pid}/task")) else {
+        return Vec::new();
+    };
+    entries
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+        .map(Tid::new)
+        .collect()
+}
+
+/// Whether `tid` is a task of `pid`.
+pub(crate) fn is_task_of(pid: Pid, tid: Tid) -> bool {
+    Path::new(&format!("/proc/{pid}/task/{tid}")).exists()
+}
+
+/// A line of /proc/TID/status, by its name.
+pub fn status_field(tid: Tid, name: &str) -> Option<String> {
+    let status = fs::read_to_string(format!("/proc/{tid}/status")).ok()?;
+    status.lines().find_map(|line| {
+        let value = line.strip_prefix(name)?.strip_prefix(':')?;
+        Some(value.trim().to_owned())
+    })
+}
+
+/// A numeric id of /proc/TID/status: "Tgid", "PPid", "TracerPid".
+pub fn status_id(tid: Tid, name: &str) -> Option<Pid> {
+    status_field(tid, name)?.parse().ok().map(Pid::new)
+}
+
+/// Signals that are pending for the task or its process and not blocked.
+pub(crate) fn deliverable_signals(tid: Tid) -> u64 {
+    let mask = |name| {
+        status_field(tid, name)
+            .and_then(|hex| u64::from_str_radix(&hex, 16).ok())
+            .unwrap_or(0)
+    };
+    (mask("SigPnd") | mask("ShdPnd")) & !mask("SigBlk")
+}
+
+/// The executable's path; empty when it cannot be read.
+pub fn exe(tid: Tid) -> Vec<u8> {
+    fs::read_link(format!("/proc/{tid}/exe"))
+        .map(|path| path.as_os_str().as_bytes().to_vec())
+        .unwrap_or_default()
+}
+
+/// The arguments; empty for kernel threads and zombies. At most 2 MiB, which
+/// is what execve takes by default.
+pub fn argv(tid: Tid) -> Vec<Vec<u8>> {
+    let Ok(mut bytes) = fs::read(format!("/proc/{tid}/cmdline")) else {
+        return Vec::new();
+    };
+    bytes.truncate(2 << 20);
+    if bytes.last() == Some(&0) {
+        bytes.pop();
+    } else if bytes.is_empty() {
+        return Vec::new();
+    }
+    bytes.split(|b| *b == 0).map(<[u8]>::to_vec).collect()
+}
+
+/// The task's name.
+pub fn comm(tid: Tid) -> Option<String> {
+    let name = fs::read(format!("/proc/{tid}/comm")).ok()?;
+    let name = String::from_utf8_lossy(&name);
+    Some(name.trim_end_matches('\n').to_owned())
+}
+
+/// Mappings of the task's process, ascending.
+pub(crate) fn maps(tid: Tid) -> Option<Vec<Mapping>> {
+    let text = fs::read(format!("/proc/{tid}/maps")).ok()?;
+    Some(
+        text.split(|b| *b == b'\n')
+            .filter_map(parse_mapping)
+            .collect(),
+    )
+}
+
+/// One line: `start-end perms offset major:minor inode   name`.
+fn parse_mapping(line: &[u8]) -> Option<Mapping> {
+    let mut rest = line;
+    let mut field = || {
+        let end = rest.iter().position(|b| *b == b' ').unwrap_or(rest.len());
+        let (word, tail) = rest.split_at(end);
+        rest = tail.trim_ascii_start();
+        std::str::from_utf8(word).ok()
+    };
+    let (start, end) = field()?.split_once('-')?;
+    let perms = field()?.as_bytes();
+    let offset = field()?;
+    let (major, minor) = field()?.split_once(':')?;
+    let inode = field()?;
+    let hex = |s| u64::from_str_radix(s, 16).ok();
+    let flag = |at: usize, letter, bit| {
+        if perms.get(at) == Some(&letter) {
+            bit
+        } else {
+            Protection::empty()
+        }
+    };
+    Some(Mapping {
+        start: hex(start)?,
+        end: hex(end)?,
+        protection: flag(0, b'r', Protection::READ)
+            | flag(1, b'w', Protection::WRITE)
+            | flag(2, b'x', Protection::EXECUTE)
+            | flag(3, b's', Protection::SHARED),
+        offset: hex(offset)?,
+        device: device(hex(major)?, hex(minor)?),
+        inode: inode.parse().ok()?,
+        name: String::from_utf8_lossy(rest).into_owned(),
+    })
+}
+
+/// makedev(3) as glibc packs it.
+fn device(major: u64, minor: u64) -> u64 {
+    (minor & 0xff) | (major & 0xfff) << 8 | (minor & !0xff) << 12 | (major & !0xfff) << 32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mapping_lines_are_understood() {
+        let line = b"7f0000001000-7f0000002000 r-xp 00001000 fe:01 1234                       /tmp/a file (deleted)";
+        let mapping = parse_mapping(line).unwrap();
+        assert_eq!(mapping.start, 0x7f00_0000_1000);
+        assert_eq!(mapping.end, 0x7f00_0000_2000);
+        assert_eq!(mapping.protection, Protection::READ | Protection::EXECUTE);
+        assert_eq!(mapping.offset, 0x1000);
+        assert_eq!(mapping.inode, 1234);
+        assert_eq!(mapping.device, device(0xfe, 1));
+        assert_eq!(mapping.name, "/tmp/a file (deleted)");
+
+        let anonymous = parse_mapping(b"00400000-00401000 rw-s 00000000 00:00 0 ").unwrap();
+        assert_eq!(anonymous.name, "");
+        assert_eq!(
+            anonymous.protection,
+            Protection::READ | Protection::WRITE | Protection::SHARED
+        );
+        assert_eq!(parse_mapping(b""), None);
+        assert_eq!(parse_mapping(b"garbage"), None);
+    }
+
+    #[test]
+    fn own_process_can_be_read() {
+        let pid = Pid::new(std::process::id().cast_signed());
+        let tid = pid.leader();
+        assert!(tasks(pid).contains(&tid));
+        assert!(is_task_of(pid, tid));
+        assert_eq!(status_id(tid, "Tgid"), Some(pid));
+        assert_eq!(status_id(tid, "TracerPid").map(Pid::get), Some(0));
+        assert!(!exe(tid).is_empty());
+        assert!(!argv(tid).is_empty());
+        assert!(maps(tid).unwrap().iter().any(|m| m.name == "[stack]"));
+        let nobody = Tid::new(i32::MAX);
+        assert!(tasks(nobody.as_pid()).is_empty());
+        assert!(argv(nobody).is_empty());
+        assert_eq!(maps(nobody), None);
+    }
+}

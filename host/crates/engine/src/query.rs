@@ -1,0 +1,202 @@
+//! What clients may ask and do about tasks besides answering stops.
+
+use pai_ptrace::{Pid, Regs, Signal, Tid, kill, tgkill};
+
+use crate::engine::Engine;
+use crate::error::Error;
+use crate::procfs;
+use crate::subscription::ClientId;
+use crate::task::State;
+
+/// A traced process.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct TargetInfo {
+    /// Its id.
+    pub pid: Pid,
+    /// AUDIT_ARCH_* of its program, 0 when unknown.
+    pub abi: u32,
+    /// From /proc/PID/exe.
+    pub exe: Vec<u8>,
+    /// From /proc/PID/cmdline.
+    pub argv: Vec<Vec<u8>>,
+    /// Attached to, not spawned or born in the session.
+    pub attached: bool,
+    /// Who made it, when known.
+    pub parent: Option<Pid>,
+}
+
+/// What a task does.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum TaskState {
+    /// Runs, or is about to.
+    Running,
+    /// In a ptrace-stop or a group-stop.
+    Stopped,
+    /// Has ended; its report is on the way.
+    Exited,
+}
+
+/// A traced task.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct TaskInfo {
+    /// Its id.
+    pub tid: Tid,
+    /// Its process.
+    pub pid: Pid,
+    /// /proc/PID/task/TID/comm.
+    pub name: String,
+    /// What it does.
+    pub state: TaskState,
+}
+
+impl Engine {
+    /// Traced processes, oldest first.
+    pub fn targets(&self) -> Vec<TargetInfo> {
+        let mut processes: Vec<_> = self.processes.values().collect();
+        processes.sort_unstable_by_key(|process| process.sequence);
+        processes
+            .into_iter()
+            .map(|process| {
+                let tid = self
+                    .live_task(process.pid)
+                    .unwrap_or_else(|| process.pid.leader());
+                TargetInfo {
+                    pid: process.pid,
+                    abi: process.abi,
+                    exe: procfs::exe(tid),
+                    argv: procfs::argv(tid),
+                    attached: process.attached,
+                    parent: process.parent,
+                }
+            })
+            .collect()
+    }
+
+    /// Tasks of one process, or of all, by id.
+    ///
+    /// # Errors
+    /// `NoSuchProcess`.
+    pub fn tasks(&self, pid: Option<Pid>) -> Result<Vec<TaskInfo>, Error> {
+        if let Some(pid) = pid
+            && !self.processes.contains_key(&pid)
+        {
+            return Err(Error::NoSuchProcess(pid));
+        }
+        let mut tids: Vec<Tid> = self
+            .tasks
+            .iter()
+            .filter(|(_, task)| pid.is_none_or(|pid| task.pid == pid))
+            .map(|(tid, _)| *tid)
+            .collect();
+        tids.sort_unstable();
+        tids.into_iter().map(|tid| self.task(tid)).collect()
+    }
+
+    /// One task.
+    ///
+    /// # Errors
+    /// `NoSuchTask`.
+    pub fn task(&self, tid: Tid) -> Result<TaskInfo, Error> {
+        let task = self.tasks.get(&tid).ok_or(Error::NoSuchTask(tid))?;
+        let state = match task.state {
+            _ if task.end_told => TaskState::Exited,
+            State::Starting | State::Running(_) => TaskState::Running,
+            State::Listening(..) | State::Parked(..) | State::Held(_) => TaskState::Stopped,
+            State::Dying => TaskState::Exited,
+        };
+        Ok(TaskInfo {
+            tid,
+            pid: task.pid,
+            name: procfs::comm(tid).unwrap_or_default(),
+            state,
+        })
+    }
+
+    /// A task through which the process's memory can be reached: the files of
+    /// a leader that has ended before its threads are empty.
+    pub(crate) fn live_task(&self, pid: Pid) -> Option<Tid> {
+        let leader = pid.leader();
+        let alive = |tid: &Tid| {
+            self.tasks.get(tid).is_some_and(|task| {
+                task.pid == pid && !task.end_told && !matches!(task.state, State::Dying)
+            })
+        };
+        let zombie = |tid: Tid| {
+            procfs::status_field(tid, "State").is_none_or(|state| state.starts_with('Z'))
+        };
+        let single = || self.tasks.values().filter(|task| task.pid == pid).count() == 1;
+        if alive(&leader) && (single() || !zombie(leader)) {
+            return Some(leader);
+        }
+        self.tasks
+            .keys()
+            .filter(|tid| alive(tid))
+            .copied()
+            .find(|tid| !zombie(*tid))
+    }
+
+    /// Registers of a task that this client holds; read once per stop.
+    ///
+    /// # Errors
+    /// `NotStopped`, `NoSuchTask`.
+    pub fn registers(&mut self, client: ClientId, tid: Tid) -> Result<Regs, Error> {
+        let task = self.tasks.get_mut(&tid).ok_or(Error::NoSuchTask(tid))?;
+        let held = task
+            .held_mut()
+            .filter(|held| held.offered.is_some_and(|(holder, _)| holder == client))
+            .ok_or(Error::NotStopped(tid))?;
+        match held.regs {
+            Some(regs) => Ok(regs),
+            None => {
+                let regs = held
+                    .stopped
+                    .regs()
+                    .map_err(|e| Error::from_ptrace(e, tid))?;
+                held.regs = Some(regs);
+                Ok(regs)
+            }
+        }
+    }
+
+    /// Changes the registers of a task that this client holds; written once,
+    /// when it goes on.
+    ///
+    /// # Errors
+    /// As [`Engine::registers`].
+    pub fn set_registers(&mut self, client: ClientId, tid: Tid, regs: Regs) -> Result<(), Error> {
+        self.registers(client, tid)?;
+        if let Some(held) = self.tasks.get_mut(&tid).and_then(|task| task.held_mut()) {
+            held.regs = Some(regs);
+            held.regs_dirty = true;
+        }
+        Ok(())
+    }
+
+    /// Sends a signal to one task of the session.
+    ///
+    /// # Errors
+    /// `NoSuchTask`, `Os`.
+    pub fn send_signal(&mut self, tid: Tid, signal: Signal) -> Result<(), Error> {
+        let task = self.tasks.get(&tid).ok_or(Error::NoSuchTask(tid))?;
+        tgkill(task.pid, tid, signal.get()).map_err(|e| Error::from_ptrace(e, tid))
+    }
+
+    /// Kills a process of the session.
+    ///
+    /// # Errors
+    /// `NoSuchProcess`, `Os`.
+    pub fn kill_process(&mut self, pid: Pid) -> Result<(), Error> {
+        if !self.processes.contains_key(&pid) {
+            return Err(Error::NoSuchProcess(pid));
+        }
+        kill(pid, Signal::KILL).map_err(|e| Error::from_ptrace(e, pid.leader()))
+    }
+
+    /// Whether this client has stops that it has not answered.
+    pub fn holds_stops(&self, client: ClientId) -> bool {
+        self.tasks
+            .values()
+            .filter_map(|task| task.held()?.offered)
+            .any(|(holder, _)| holder == client)
+    }
+}

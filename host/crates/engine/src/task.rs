@@ -1,0 +1,136 @@
+//! Tasks and processes of a session.
+
+use pai_ptrace::{Mem, Options, Pid, Regs, Running, Signal, Stopped, Tid};
+
+use crate::event::{Event, StopId, SyscallId};
+use crate::subscription::{ClientId, ClientMask};
+
+/// What a task is doing, as far as the tracer may know.
+#[derive(Debug)]
+pub(crate) enum State {
+    /// Announced by its creator; its first stop has not been seen.
+    Starting,
+    /// Runs.
+    Running(Running),
+    /// In a group-stop that we listen to.
+    Listening(Running, Signal),
+    /// Stopped before the session starts.
+    Parked(Stopped, After),
+    /// Stopped and on its way through the clients.
+    Held(Box<Held>),
+    /// A request said it is gone; its exit report will come.
+    Dying,
+}
+
+/// A system call that a task is in.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct InSyscall {
+    pub(crate) call: SyscallId,
+    pub(crate) args: [u64; 6],
+    pub(crate) ip: u64,
+    /// CLOCK_MONOTONIC nanoseconds, 0 when nobody wanted to know.
+    pub(crate) at: u64,
+    pub(crate) continues: Option<u32>,
+    pub(crate) tampered: bool,
+}
+
+#[derive(Debug)]
+pub(crate) struct Task {
+    pub(crate) pid: Pid,
+    pub(crate) state: State,
+    pub(crate) creator: Option<Tid>,
+    pub(crate) syscall: Option<InSyscall>,
+    /// The call that the kernel will continue with restart_syscall.
+    pub(crate) restarting: Option<u32>,
+    /// We asked for an interrupt that has not shown yet.
+    pub(crate) interrupting: bool,
+    /// The spawned child before its execve: its calls are ours.
+    pub(crate) before_exec: bool,
+    /// Not to be followed: detach at the first stop.
+    pub(crate) unfollowed: bool,
+    /// Its end was reported (PTRACE_EVENT_EXIT).
+    pub(crate) end_told: bool,
+    pub(crate) options: Options,
+}
+
+impl Task {
+    pub(crate) fn new(pid: Pid, state: State, options: Options) -> Self {
+        Self {
+            pid,
+            state,
+            creator: None,
+            syscall: None,
+            restarting: None,
+            interrupting: false,
+            before_exec: false,
+            unfollowed: false,
+            end_told: false,
+            options,
+        }
+    }
+
+    pub(crate) fn held(&self) -> Option<&Held> {
+        match &self.state {
+            State::Held(held) => Some(held),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn held_mut(&mut self) -> Option<&mut Held> {
+        match &mut self.state {
+            State::Held(held) => Some(held),
+            _ => None,
+        }
+    }
+}
+
+/// How a held task goes on when nobody says otherwise.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum After {
+    Resume,
+    Deliver(Signal),
+    Listen(Signal),
+}
+
+/// A stop on its way through the clients that want it.
+#[derive(Debug)]
+pub(crate) struct Held {
+    pub(crate) stopped: Stopped,
+    pub(crate) event: Event,
+    pub(crate) after: After,
+    /// Clients that have not been offered it yet.
+    pub(crate) left: ClientMask,
+    /// Who has it now.
+    pub(crate) offered: Option<(ClientId, StopId)>,
+    /// Since when, CLOCK_MONOTONIC nanoseconds.
+    pub(crate) since: u64,
+    /// Observers to tell when all have answered.
+    pub(crate) observers: ClientMask,
+    pub(crate) change: Change,
+    pub(crate) regs: Option<Regs>,
+    pub(crate) regs_dirty: bool,
+}
+
+/// What the clients so far decided.
+#[derive(Clone, Copy, Default, Debug)]
+pub(crate) struct Change {
+    /// A skip or a replaced result, and who said so.
+    pub(crate) result: Option<(ClientId, i64)>,
+    pub(crate) rewritten: Option<ClientId>,
+    /// Another signal, or none.
+    pub(crate) signal: Option<(ClientId, Option<Signal>)>,
+    pub(crate) kill: bool,
+}
+
+#[derive(Debug)]
+pub(crate) struct Process {
+    pub(crate) pid: Pid,
+    pub(crate) parent: Option<Pid>,
+    /// Attached to by the user; false when spawned or born in the session.
+    pub(crate) attached: bool,
+    pub(crate) abi: u32,
+    /// Memory, opened when first asked for; closed by exec.
+    pub(crate) mem: Option<Mem>,
+    /// Order of appearance.
+    pub(crate) sequence: u64,
+}

@@ -1,0 +1,100 @@
+//! Memory of a tracee.
+
+use std::fs::File;
+use std::io::IoSliceMut;
+use std::os::unix::fs::FileExt;
+
+use nix::sys::uio::{RemoteIoVec, process_vm_readv};
+use nix::unistd::Pid as NixPid;
+
+use crate::{Error, Op, Tid};
+
+/// An open /proc/PID/mem: one address space.
+///
+/// Stays bound to the address space it was opened for: reopen after exec.
+/// Reads ignore page protections (`FOLL_FORCE`, kernel mm/gup.c).
+#[derive(Debug)]
+pub struct Mem {
+    file: File,
+    tid: Tid,
+}
+
+impl Mem {
+    /// Opens the memory of a task's process. Use a live task: the files of a
+    /// zombie leader are empty.
+    ///
+    /// # Errors
+    /// ENOENT or ESRCH when it is gone, EACCES.
+    pub fn open(tid: Tid) -> Result<Self, Error> {
+        let path = format!("/proc/{tid}/mem");
+        match File::open(path) {
+            Ok(file) => Ok(Self { file, tid }),
+            Err(error) => Err(Error::new(
+                Op::OpenMem,
+                tid,
+                error.raw_os_error().unwrap_or(libc::EIO),
+            )),
+        }
+    }
+
+    /// Reads at `addr` until `buf` is full or a page cannot be read; returns
+    /// how much.
+    ///
+    /// # Errors
+    /// Any errno other than the ones that mean an unreadable page (EIO,
+    /// EFAULT, EINVAL for addresses that no file offset can name).
+    pub fn read(&self, addr: u64, buf: &mut [u8]) -> Result<usize, Error> {
+        let mut done = 0;
+        while done < buf.len() {
+            let Some(at) = addr.checked_add(done as u64) else {
+                break;
+            };
+            match self.file.read_at(&mut buf[done..], at) {
+                Ok(0) => break,
+                Ok(n) => done += n,
+                Err(error) => match error.raw_os_error().unwrap_or(libc::EIO) {
+                    libc::EINTR => {}
+                    libc::EIO | libc::EFAULT | libc::EINVAL | libc::EOVERFLOW => break,
+                    errno => return Err(Error::new(Op::ReadMem, self.tid, errno)),
+                },
+            }
+        }
+        Ok(done)
+    }
+}
+
+/// One range of tracee memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Piece {
+    /// Start.
+    pub addr: u64,
+    /// Length in bytes.
+    pub len: usize,
+}
+
+/// How many pieces one [`read_pieces`] takes (IOV_MAX, readv(2)).
+pub const MAX_PIECES: usize = 1024;
+
+/// Reads many pieces in one process_vm_readv(2) into `buf`, one behind the
+/// other; returns how many bytes came before the first unreadable page.
+///
+/// # Errors
+/// Gone; EPERM. An unreadable first page is `Ok(0)`.
+pub fn read_pieces(tid: Tid, pieces: &[Piece], buf: &mut [u8]) -> Result<usize, Error> {
+    let mut remote = Vec::with_capacity(pieces.len());
+    for piece in pieces {
+        let Ok(base) = usize::try_from(piece.addr) else {
+            break;
+        };
+        remote.push(RemoteIoVec {
+            base,
+            len: piece.len,
+        });
+    }
+    let mut local = [IoSliceMut::new(buf)];
+    match process_vm_readv(NixPid::from_raw(tid.get()), &mut local, &remote) {
+        Ok(n) => Ok(n),
+        Err(nix::errno::Errno::EFAULT) => Ok(0),
+        Err(errno) => Err(Error::new(Op::ReadMem, tid, errno as i32)),
+    }
+}

@@ -1,0 +1,161 @@
+//! General registers.
+
+/// `struct user_regs_struct` (sys/user.h).
+///
+/// Read with PTRACE_GETREGS and not with the register set NT_PRSTATUS: for a
+/// task that runs 32-bit code the latter has another layout, the former never.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Regs(pub(crate) libc::user_regs_struct);
+
+macro_rules! fields {
+    ($($name:ident),* $(,)?) => {
+        /// Register names in the order of [`Regs::values`]: that of
+        /// `struct user_regs_struct`.
+        pub const NAMES: &'static [&'static str] = &[$(stringify!($name)),*];
+
+        /// All registers, in the order of [`Regs::NAMES`].
+        pub fn values(&self) -> [u64; Regs::COUNT] {
+            [$(self.0.$name),*]
+        }
+
+        /// Replaces all registers; same order.
+        pub fn set_values(&mut self, values: &[u64; Regs::COUNT]) {
+            let [$($name),*] = *values;
+            $(self.0.$name = $name;)*
+        }
+
+        /// One register by name; "ip", "sp" and "flags" are understood too.
+        pub fn get(&self, name: &str) -> Option<u64> {
+            match Self::canonical(name) {
+                $(stringify!($name) => Some(self.0.$name),)*
+                _ => None,
+            }
+        }
+
+        /// Sets one register; false when there is none of that name.
+        #[must_use]
+        pub fn set(&mut self, name: &str, value: u64) -> bool {
+            match Self::canonical(name) {
+                $(stringify!($name) => self.0.$name = value,)*
+                _ => return false,
+            }
+            true
+        }
+    };
+}
+
+impl Regs {
+    /// How many there are.
+    pub const COUNT: usize = 27;
+
+    fields!(
+        r15, r14, r13, r12, rbp, rbx, r11, r10, r9, r8, rax, rcx, rdx, rsi, rdi, orig_rax, rip, cs,
+        eflags, rsp, ss, fs_base, gs_base, ds, es, fs, gs,
+    );
+
+    fn canonical(name: &str) -> &str {
+        match name {
+            "ip" | "pc" => "rip",
+            "sp" => "rsp",
+            "flags" | "rflags" => "eflags",
+            other => other,
+        }
+    }
+
+    pub(crate) fn zeroed() -> Self {
+        // SAFETY: a plain structure of integers; all-zero is a value of it.
+        Self(unsafe { std::mem::zeroed() })
+    }
+
+    /// Instruction pointer.
+    pub fn ip(&self) -> u64 {
+        self.0.rip
+    }
+
+    /// Stack pointer.
+    pub fn sp(&self) -> u64 {
+        self.0.rsp
+    }
+
+    /// Result register.
+    pub fn result(&self) -> i64 {
+        self.0.rax.cast_signed()
+    }
+
+    /// Sets the result register.
+    pub fn set_result(&mut self, value: i64) {
+        self.0.rax = value.cast_unsigned();
+    }
+
+    /// Number of the system call that is being executed, -1 outside of one
+    /// (`orig_rax`, arch/x86/include/asm/syscall.h).
+    pub fn syscall_nr(&self) -> i64 {
+        self.0.orig_rax.cast_signed()
+    }
+
+    /// At a syscall-entry stop: the call to execute instead; -1 executes none
+    /// and leaves the result register alone.
+    pub fn set_syscall_nr(&mut self, nr: i64) {
+        self.0.orig_rax = nr.cast_unsigned();
+    }
+
+    /// Argument registers of the 64-bit convention (syscall(2)) or, for calls
+    /// made by `int 0x80`, of the 32-bit one.
+    pub fn syscall_args(&self, compat: bool) -> [u64; 6] {
+        let r = &self.0;
+        if compat {
+            [r.rbx, r.rcx, r.rdx, r.rsi, r.rdi, r.rbp].map(|v| v & 0xffff_ffff)
+        } else {
+            [r.rdi, r.rsi, r.rdx, r.r10, r.r8, r.r9]
+        }
+    }
+
+    /// Sets the argument registers; see [`Regs::syscall_args`].
+    pub fn set_syscall_args(&mut self, compat: bool, args: &[u64; 6]) {
+        let r = &mut self.0;
+        if compat {
+            [r.rbx, r.rcx, r.rdx, r.rsi, r.rdi, r.rbp] = args.map(|v| v & 0xffff_ffff);
+        } else {
+            [r.rdi, r.rsi, r.rdx, r.r10, r.r8, r.r9] = *args;
+        }
+    }
+
+    /// Makes the interrupted call start over: the number back into the result
+    /// register, the instruction pointer back onto the instruction. `syscall`,
+    /// `sysenter` and `int 0x80` are two bytes each, which is what the kernel
+    /// itself relies on (arch/x86/kernel/signal.c, `handle_signal`).
+    pub fn restart_syscall(&mut self) {
+        self.0.rax = self.0.orig_rax;
+        self.0.rip = self.0.rip.wrapping_sub(2);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_values_agree() {
+        let mut regs = Regs::zeroed();
+        for (i, name) in Regs::NAMES.iter().enumerate() {
+            assert!(regs.set(name, i as u64 + 100));
+        }
+        assert_eq!(Regs::NAMES.len(), Regs::COUNT);
+        for (i, value) in regs.values().into_iter().enumerate() {
+            assert_eq!(value, i as u64 + 100);
+            assert_eq!(regs.get(Regs::NAMES[i]), Some(value));
+        }
+        assert_eq!(regs.get("ip"), regs.get("rip"));
+        assert_eq!(regs.get("xyz"), None);
+        assert!(!regs.set("xyz", 1));
+    }
+
+    #[test]
+    fn compat_arguments_are_32_bits_wide() {
+        let mut regs = Regs::zeroed();
+        regs.set_syscall_args(true, &[u64::MAX, 1, 2, 3, 4, 5]);
+        assert_eq!(regs.syscall_args(true), [0xffff_ffff, 1, 2, 3, 4, 5]);
+        regs.set_syscall_args(false, &[u64::MAX, 1, 2, 3, 4, 5]);
+        assert_eq!(regs.syscall_args(false), [u64::MAX, 1, 2, 3, 4, 5]);
+    }
+}

@@ -1,0 +1,80 @@
+//! siginfo_t of a signal-delivery-stop.
+
+use crate::Signal;
+
+/// The 128 bytes of a `siginfo_t` (sigaction(2)), as the kernel lays it out on
+/// x86_64: si_signo, si_errno, si_code, padding, then a union at offset 16.
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(C, align(8))]
+pub struct SigInfo {
+    bytes: [u8; SigInfo::SIZE],
+}
+
+impl SigInfo {
+    /// Size of the kernel's structure (SI_MAX_SIZE).
+    pub const SIZE: usize = 128;
+
+    pub(crate) const fn zeroed() -> Self {
+        Self {
+            bytes: [0; Self::SIZE],
+        }
+    }
+
+    /// All bytes.
+    pub fn as_bytes(&self) -> &[u8; Self::SIZE] {
+        &self.bytes
+    }
+
+    fn word(&self, offset: usize) -> i32 {
+        let mut word = [0; 4];
+        word.copy_from_slice(&self.bytes[offset..offset + 4]);
+        i32::from_ne_bytes(word)
+    }
+
+    /// si_signo.
+    pub fn signal(&self) -> i32 {
+        self.word(0)
+    }
+
+    /// si_code.
+    pub fn code(&self) -> i32 {
+        self.word(8)
+    }
+
+    /// si_pid of signals that have a sender: sent by kill, tgkill or sigqueue,
+    /// and SIGCHLD.
+    pub fn sender(&self) -> Option<i32> {
+        let sent = matches!(
+            self.code(),
+            libc::SI_USER | libc::SI_TKILL | libc::SI_QUEUE | libc::SI_MESGQ
+        );
+        (sent || (self.signal() == libc::SIGCHLD && self.code() > 0)).then(|| self.word(16))
+    }
+
+    /// si_addr of faults raised by the kernel.
+    pub fn address(&self) -> Option<u64> {
+        let fault = matches!(
+            self.signal(),
+            libc::SIGSEGV | libc::SIGBUS | libc::SIGILL | libc::SIGFPE | libc::SIGTRAP
+        );
+        if !fault || self.code() <= 0 || self.code() == libc::SI_KERNEL {
+            return None;
+        }
+        let mut addr = [0; 8];
+        addr.copy_from_slice(&self.bytes[16..24]);
+        Some(u64::from_ne_bytes(addr))
+    }
+
+    pub(crate) fn as_mut_ptr(&mut self) -> *mut u8 {
+        self.bytes.as_mut_ptr()
+    }
+}
+
+impl std::fmt::Debug for SigInfo {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SigInfo")
+            .field("signal", &Signal::from_kernel(self.signal()))
+            .field("code", &self.code())
+            .finish_non_exhaustive()
+    }
+}

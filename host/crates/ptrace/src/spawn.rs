@@ -1,0 +1,239 @@
+//! Starting a program under trace.
+
+use std::ffi::{CStr, CString, c_int};
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::fd::{AsRawFd, OwnedFd};
+
+use nix::fcntl::OFlag;
+use nix::unistd::pipe2;
+
+use crate::cstr::CArray;
+use crate::disposition;
+use crate::wait::{self, Block, Waited, What};
+use crate::{Error, Op, Options, Signal, Stop, Stopped, Tid, kill, seize};
+
+/// A program to execute. Nothing is looked up: `path` goes to execve(2) as it
+/// is.
+#[derive(Clone, Debug)]
+pub struct Program {
+    /// The file.
+    pub path: CString,
+    /// Arguments, the program's own name first.
+    pub argv: Vec<CString>,
+    /// Environment, `NAME=value`.
+    pub env: Vec<CString>,
+    /// Working directory; the caller's when absent.
+    pub cwd: Option<CString>,
+}
+
+/// A child that is seized, stopped, and has not executed its program yet.
+#[derive(Debug)]
+pub struct Spawned {
+    /// The child, in its first stop.
+    pub stopped: Stopped,
+    /// Lets it go on to its execve once written to.
+    go: File,
+    /// Carries the errno of a failed execve; closed by a successful one.
+    failure: File,
+}
+
+/// The rest of a [`Spawned`] once its task has been taken out.
+#[derive(Debug)]
+pub struct Gate {
+    go: File,
+    failure: File,
+}
+
+impl Spawned {
+    /// The task, and what holds it back.
+    pub fn into_parts(self) -> (Stopped, Gate) {
+        let gate = Gate {
+            go: self.go,
+            failure: self.failure,
+        };
+        (self.stopped, gate)
+    }
+}
+
+impl Gate {
+    /// Lets the child execute its program once it is resumed.
+    ///
+    /// # Errors
+    /// EPIPE when it was killed before.
+    pub fn open(&mut self) -> Result<(), Error> {
+        let errno = |e: std::io::Error| e.raw_os_error().unwrap_or(libc::EIO);
+        self.go
+            .write_all(&[1])
+            .map_err(|e| Error::new(Op::Pipe, None, errno(e)))
+    }
+
+    /// Why the program was not executed, once the child has ended; `None` when
+    /// it was killed before it tried.
+    pub fn failure(&mut self) -> Option<i32> {
+        let mut bytes = [0; 4];
+        self.failure
+            .read_exact(&mut bytes)
+            .is_ok()
+            .then(|| i32::from_ne_bytes(bytes))
+    }
+}
+
+/// Forks a child of the calling thread, seizes it with `options` and stops it
+/// before its execve.
+///
+/// The child waits on a pipe meanwhile: raising SIGSTOP in it would leave a
+/// group-stop pending that its own children inherit. Because it is stopped
+/// before it goes on, its first execve is seen whole.
+///
+/// # Errors
+/// The failed step; nothing is left behind.
+pub fn spawn(program: &Program, options: Options) -> Result<Spawned, Error> {
+    let argv = CArray::new(program.argv.clone());
+    let env = CArray::new(program.env.clone());
+    let (go_read, go_write) = pipe()?;
+    let (failure_read, failure_write) = pipe()?;
+
+    let child = Child {
+        path: &program.path,
+        argv: &argv,
+        env: &env,
+        cwd: program.cwd.as_deref(),
+        go: go_read.as_raw_fd(),
+        parents_go: go_write.as_raw_fd(),
+        failure: failure_write.as_raw_fd(),
+    };
+    let tid = fork(&child)?;
+    drop((go_read, failure_write));
+
+    match stop_first(tid, options) {
+        Ok(stopped) => Ok(Spawned {
+            stopped,
+            go: File::from(go_write),
+            failure: File::from(failure_read),
+        }),
+        Err(error) => {
+            // It is our child and has done nothing yet. A failure here means
+            // that it is gone already, which is what is wanted.
+            if kill(tid.as_pid(), Signal::KILL).is_ok() {
+                wait::one(tid, Block::Yes)?;
+            }
+            Err(error)
+        }
+    }
+}
+
+fn stop_first(tid: Tid, options: Options) -> Result<Stopped, Error> {
+    let running = seize(tid, options)?;
+    running.interrupt()?;
+    loop {
+        match wait::one(tid, Block::Yes)? {
+            Waited::Report(report) => match report.what {
+                What::Stopped(stopped, Stop::Interrupt) => return Ok(stopped),
+                What::Stopped(stopped, Stop::SignalDelivery(signal)) => {
+                    stopped.resume(crate::Resume::Cont, Some(signal))?;
+                }
+                What::Stopped(stopped, _) => {
+                    stopped.resume(crate::Resume::Cont, None)?;
+                }
+                What::Exited(_) | What::Killed(..) => {
+                    return Err(Error::new(Op::Seize, tid, libc::ESRCH));
+                }
+            },
+            Waited::Interrupted | Waited::Nothing => {}
+            Waited::NoTasks => return Err(Error::new(Op::Wait, tid, libc::ECHILD)),
+        }
+    }
+}
+
+fn pipe() -> Result<(OwnedFd, OwnedFd), Error> {
+    pipe2(OFlag::O_CLOEXEC).map_err(|errno| Error::new(Op::Pipe, None, errno as i32))
+}
+
+struct Child<'a> {
+    path: &'a CStr,
+    argv: &'a CArray,
+    env: &'a CArray,
+    cwd: Option<&'a CStr>,
+    go: c_int,
+    parents_go: c_int,
+    failure: c_int,
+}
+
+/// Forks with all signals blocked, so that none of our handlers runs in the
+/// child.
+fn fork(child: &Child<'_>) -> Result<Tid, Error> {
+    let mut all = empty_set();
+    let mut before = empty_set();
+    // SAFETY: both sets are live locals.
+    unsafe { libc::sigfillset(&raw mut all) };
+    // SAFETY: as above.
+    unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &raw const all, &raw mut before) };
+    // SAFETY: the child runs only `Child::run`, which keeps to
+    // async-signal-safe calls and never returns.
+    let pid = unsafe { libc::fork() };
+    if pid == 0 {
+        // SAFETY: we are the child of a fork, before exec.
+        unsafe { child.run(&before) }
+    }
+    let error = Error::last(Op::Fork, None);
+    // SAFETY: `before` was filled in above.
+    unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &raw const before, std::ptr::null_mut()) };
+    if pid == -1 {
+        Err(error)
+    } else {
+        Ok(Tid::new(pid))
+    }
+}
+
+fn empty_set() -> libc::sigset_t {
+    // SAFETY: a plain structure of integers; all-zero is the empty set.
+    unsafe { std::mem::zeroed() }
+}
+
+impl Child<'_> {
+    /// What the child does between fork and exec: only async-signal-safe calls
+    /// and no allocation (fork(2), "async-signal-safe").
+    ///
+    /// # Safety
+    /// Only in the child of a fork.
+    unsafe fn run(&self, mask: &libc::sigset_t) -> ! {
+        // SAFETY: system calls on descriptors and pointers that outlive this
+        // process image; handlers are reset before signals are unblocked.
+        unsafe {
+            // Our end must go, or the read below never sees our death.
+            libc::close(self.parents_go);
+            disposition::restore_in_child();
+            libc::pthread_sigmask(libc::SIG_SETMASK, mask, std::ptr::null_mut());
+            let mut byte = 0_u8;
+            loop {
+                match libc::read(self.go, (&raw mut byte).cast(), 1) {
+                    1 => break,
+                    -1 if *libc::__errno_location() == libc::EINTR => {}
+                    _ => libc::_exit(127),
+                }
+            }
+            if let Some(cwd) = self.cwd
+                && libc::chdir(cwd.as_ptr()) == -1
+            {
+                self.fail();
+            }
+            libc::execve(self.path.as_ptr(), self.argv.as_ptr(), self.env.as_ptr());
+            self.fail()
+        }
+    }
+
+    /// Reports errno to the parent and ends.
+    ///
+    /// # Safety
+    /// As [`Child::run`].
+    unsafe fn fail(&self) -> ! {
+        // SAFETY: async-signal-safe calls on a live local.
+        unsafe {
+            let errno = *libc::__errno_location();
+            let bytes = errno.to_ne_bytes();
+            libc::write(self.failure, bytes.as_ptr().cast(), bytes.len());
+            libc::_exit(127)
+        }
+    }
+}
