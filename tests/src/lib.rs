@@ -1,1 +1,4 @@
-//! Placeholder.
+//! What the tests share: fixtures, and targets under the engine.
+
+pub mod fixtures;
+pub mod trace;

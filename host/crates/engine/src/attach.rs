@@ -165,5 +165,6 @@ pub fn program(
             .map(CString::new)
             .collect::<Result<_, _>>()?,
         cwd: None,
+        stdio: [None, None, None],
     })
 }

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use pai_ptrace::wait::{self, Block, Report, Waited, What};
-use pai_ptrace::{Pid, Stop, Stopped, SyscallOp, Tid};
+use pai_ptrace::{Pid, Signal, Stop, Stopped, SyscallOp, Tid, kill};
 
 use crate::engine::Engine;
 use crate::error::{Fatal, unless_gone};
@@ -24,14 +24,7 @@ impl Engine {
     /// that).
     pub fn shut_down(&mut self) {
         self.started = true;
-        if let Some(gate) = &mut self.gate
-            && self.tasks.values().any(|task| task.before_exec)
-            && let Err(error) = self.root.map_or(Ok(()), |root| {
-                pai_ptrace::kill(root, pai_ptrace::Signal::KILL)
-            })
-        {
-            tracing::debug!(target: "pai::engine", %error, ?gate, "target gone before its start");
-        }
+        self.kill_before_exec();
         if let Err(error) = self.detach_stopped().and_then(|()| self.detach_running()) {
             tracing::warn!(target: "pai::engine", %error, "detach is incomplete");
         }
@@ -39,6 +32,17 @@ impl Engine {
         self.processes.clear();
         self.orphans.clear();
         self.running = 0;
+    }
+
+    /// A spawned child that has not executed its program has nothing to go on
+    /// with.
+    fn kill_before_exec(&mut self) {
+        let child = self.tasks.iter().find(|(_, task)| task.before_exec);
+        if let Some((tid, _)) = child
+            && let Err(error) = kill(tid.as_pid(), Signal::KILL)
+        {
+            tracing::debug!(target: "pai::engine", %error, "the target is gone already");
+        }
     }
 
     fn detach_stopped(&mut self) -> Result<(), Fatal> {

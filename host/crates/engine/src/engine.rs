@@ -1,9 +1,10 @@
 //! The engine and its loop.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 
 use pai_ptrace::wait::{self, Block, Report, Waited};
 use pai_ptrace::{Alarm, Gate, Options, Pid, Tid};
+use rustc_hash::FxHashMap;
 
 use crate::attach::Follow;
 use crate::clients::{ClientState, Commands};
@@ -18,10 +19,10 @@ use crate::watch::Watch;
 /// One trace. Belongs to the thread that made it.
 #[derive(Debug)]
 pub struct Engine {
-    pub(crate) tasks: HashMap<Tid, Task>,
-    pub(crate) processes: HashMap<Pid, Process>,
+    pub(crate) tasks: FxHashMap<Tid, Task>,
+    pub(crate) processes: FxHashMap<Pid, Process>,
     /// First stops of tasks whose creator has not told us about them yet.
-    pub(crate) orphans: HashMap<Tid, Orphan>,
+    pub(crate) orphans: FxHashMap<Tid, Orphan>,
     /// Reports that were taken and wait for their turn.
     pub(crate) queue: VecDeque<Report>,
     /// Tasks that may report without being resumed first.
@@ -100,9 +101,9 @@ impl Engine {
     /// When no timer can be had.
     pub fn new(follow: Follow) -> Result<Self, Fatal> {
         Ok(Self {
-            tasks: HashMap::new(),
-            processes: HashMap::new(),
-            orphans: HashMap::new(),
+            tasks: FxHashMap::default(),
+            processes: FxHashMap::default(),
+            orphans: FxHashMap::default(),
             queue: VecDeque::new(),
             running: 0,
             clients: Vec::new(),

@@ -203,6 +203,8 @@ impl Engine {
         for tid in vanished {
             self.orphans.remove(&tid);
             if let Some(task) = self.tasks.remove(&tid) {
+                // No report will come of it.
+                self.running -= usize::from(task.is_out()).min(self.running);
                 self.end_task(tid, &task, ExitStatus::Superseded, at);
             }
         }

@@ -69,6 +69,14 @@ impl Task {
         }
     }
 
+    /// May report without being resumed first.
+    pub(crate) fn is_out(&self) -> bool {
+        match self.state {
+            State::Starting | State::Running(_) | State::Listening(..) | State::Dying => true,
+            State::Parked(..) | State::Held(_) => false,
+        }
+    }
+
     pub(crate) fn held(&self) -> Option<&Held> {
         match &self.state {
             State::Held(held) => Some(held),

@@ -4,6 +4,7 @@ use std::ffi::{CStr, CString, c_int};
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::sync::Arc;
 
 use nix::fcntl::OFlag;
 use nix::unistd::pipe2;
@@ -25,6 +26,8 @@ pub struct Program {
     pub env: Vec<CString>,
     /// Working directory; the caller's when absent.
     pub cwd: Option<CString>,
+    /// Standard input, output and error; the caller's where absent.
+    pub stdio: [Option<Arc<OwnedFd>>; 3],
 }
 
 /// A child that is seized, stopped, and has not executed its program yet.
@@ -102,6 +105,7 @@ pub fn spawn(program: &Program, options: Options) -> Result<Spawned, Error> {
         go: go_read.as_raw_fd(),
         parents_go: go_write.as_raw_fd(),
         failure: failure_write.as_raw_fd(),
+        stdio: [0, 1, 2].map(|n: usize| program.stdio[n].as_ref().map_or(-1, |fd| fd.as_raw_fd())),
     };
     let tid = fork(&child)?;
     drop((go_read, failure_write));
@@ -158,6 +162,8 @@ struct Child<'a> {
     go: c_int,
     parents_go: c_int,
     failure: c_int,
+    /// -1 for what is inherited.
+    stdio: [c_int; 3],
 }
 
 /// Forks with all signals blocked, so that none of our handlers runs in the
@@ -211,6 +217,18 @@ impl Child<'_> {
                     1 => break,
                     -1 if *libc::__errno_location() == libc::EINTR => {}
                     _ => libc::_exit(127),
+                }
+            }
+            for (target, fd) in (0..).zip(self.stdio) {
+                // A descriptor that is in place already keeps its
+                // close-on-exec flag with dup2, which is not wanted.
+                let failed = match fd {
+                    -1 => false,
+                    same if same == target => libc::fcntl(target, libc::F_SETFD, 0) == -1,
+                    other => libc::dup2(other, target) == -1,
+                };
+                if failed {
+                    self.fail();
                 }
             }
             if let Some(cwd) = self.cwd
