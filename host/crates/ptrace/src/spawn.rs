@@ -211,6 +211,9 @@ impl Child<'_> {
             libc::close(self.parents_go);
             disposition::restore_in_child();
             libc::pthread_sigmask(libc::SIG_SETMASK, mask, std::ptr::null_mut());
+            // Before the tracer watches, so that the target's first traced call
+            // is its execve. A failure waits until there is somebody to tell.
+            let prepared = self.prepare();
             let mut byte = 0_u8;
             loop {
                 match libc::read(self.go, (&raw mut byte).cast(), 1) {
@@ -219,36 +222,47 @@ impl Child<'_> {
                     _ => libc::_exit(127),
                 }
             }
-            for (target, fd) in (0..).zip(self.stdio) {
-                // A descriptor that is in place already keeps its
-                // close-on-exec flag with dup2, which is not wanted.
-                let failed = match fd {
-                    -1 => false,
-                    same if same == target => libc::fcntl(target, libc::F_SETFD, 0) == -1,
-                    other => libc::dup2(other, target) == -1,
-                };
-                if failed {
-                    self.fail();
-                }
-            }
-            if let Some(cwd) = self.cwd
-                && libc::chdir(cwd.as_ptr()) == -1
-            {
-                self.fail();
+            if let Err(errno) = prepared {
+                self.fail(errno);
             }
             libc::execve(self.path.as_ptr(), self.argv.as_ptr(), self.env.as_ptr());
-            self.fail()
+            self.fail(*libc::__errno_location())
         }
     }
 
-    /// Reports errno to the parent and ends.
+    /// Puts descriptors and working directory in place.
     ///
     /// # Safety
     /// As [`Child::run`].
-    unsafe fn fail(&self) -> ! {
+    unsafe fn prepare(&self) -> Result<(), c_int> {
+        // SAFETY: async-signal-safe calls on live descriptors and strings.
+        unsafe {
+            for (target, fd) in (0..).zip(self.stdio) {
+                // A descriptor that is in place already would keep its
+                // close-on-exec flag.
+                let done = match fd {
+                    -1 => 0,
+                    same if same == target => libc::fcntl(target, libc::F_SETFD, 0),
+                    other => libc::dup2(other, target),
+                };
+                if done == -1 {
+                    return Err(*libc::__errno_location());
+                }
+            }
+            match self.cwd {
+                Some(cwd) if libc::chdir(cwd.as_ptr()) == -1 => Err(*libc::__errno_location()),
+                _ => Ok(()),
+            }
+        }
+    }
+
+    /// Reports an errno to the parent and ends.
+    ///
+    /// # Safety
+    /// As [`Child::run`].
+    unsafe fn fail(&self, errno: c_int) -> ! {
         // SAFETY: async-signal-safe calls on a live local.
         unsafe {
-            let errno = *libc::__errno_location();
             let bytes = errno.to_ne_bytes();
             libc::write(self.failure, bytes.as_ptr().cast(), bytes.len());
             libc::_exit(127)
