@@ -28,9 +28,13 @@ pub(crate) fn is_task_of(pid: Pid, tid: Tid) -> bool {
 /// A line of /proc/TID/status, by its name.
 pub fn status_field(tid: Tid, name: &str) -> Option<String> {
     let status = fs::read_to_string(format!("/proc/{tid}/status")).ok()?;
+    field(&status, name).map(str::to_owned)
+}
+
+fn field<'a>(status: &'a str, name: &str) -> Option<&'a str> {
     status.lines().find_map(|line| {
         let value = line.strip_prefix(name)?.strip_prefix(':')?;
-        Some(value.trim().to_owned())
+        Some(value.trim())
     })
 }
 
@@ -41,9 +45,10 @@ pub fn status_id(tid: Tid, name: &str) -> Option<Pid> {
 
 /// Signals that are pending for the task or its process and not blocked.
 pub(crate) fn deliverable_signals(tid: Tid) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{tid}/status")).unwrap_or_default();
     let mask = |name| {
-        status_field(tid, name)
-            .and_then(|hex| u64::from_str_radix(&hex, 16).ok())
+        field(&status, name)
+            .and_then(|hex| u64::from_str_radix(hex, 16).ok())
             .unwrap_or(0)
     };
     (mask("SigPnd") | mask("ShdPnd")) & !mask("SigBlk")
