@@ -1,1 +1,25 @@
-//! Placeholder.
+//! What the benches share.
+//!
+//! Every bench compares ways to run the same target ([`Variant`]s) under the same
+//! conditions, and checks that each way saw every event: a tracer that loses
+//! events is not quick but wrong. A wrong count ends the bench with an error.
+
+pub mod counts;
+pub mod engine;
+pub mod minimal;
+pub mod options;
+pub mod place;
+pub mod programs;
+pub mod table;
+pub mod truth;
+pub mod variant;
+pub mod whole_run;
+
+pub use counts::Counts;
+pub use options::Options;
+pub use place::Place;
+pub use table::{Samples, Table};
+pub use variant::Variant;
+
+/// Exit code of a bench whose figures miss a documented limit.
+pub const LIMIT_MISSED: u8 = 3;

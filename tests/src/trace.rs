@@ -10,14 +10,31 @@ use std::path::Path;
 use std::sync::Arc;
 
 use pai_engine::{
-    Action, Client, ClientId, Delivery, Diagnostic, End, Engine, Event, ExitStatus, Fatal, Follow,
-    Served, Stats, Supervisor, SyscallFilter, SyscallSet, SyscallStop, Topic, program, run,
+    Action, Client, ClientId, Delivery, Diagnostic, End, Engine, Error, Event, ExitStatus, Fatal,
+    Follow, Served, Stats, Supervisor, SyscallFilter, SyscallSet, SyscallStop, Topic, program, run,
 };
 use pai_ptrace::{Pid, Tid};
 
-type Handler<'a> = Box<dyn FnMut(&mut Engine, ClientId, &Delivery) -> Option<Action> + 'a>;
+/// What a handler does with an event.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Reply {
+    /// Answers its stop, if it has one.
+    Answer(Action),
+    /// Leaves it held.
+    Hold,
+    /// Ends this client as it stands: what it holds is not answered.
+    Leave,
+}
 
-/// A client whose handler answers each stop at once; `None` leaves it held.
+type Handler<'a> = Box<dyn FnMut(&mut Engine, ClientId, &Delivery) -> Reply + 'a>;
+
+/// What the clients of a session see and do.
+enum Role<'a> {
+    Handler(Handler<'a>),
+    Sink(Option<Box<dyn Sink>>),
+}
+
+/// A client whose handler answers each stop at once.
 struct Closure<'a> {
     topics: Vec<Topic>,
     handler: Handler<'a>,
@@ -35,11 +52,18 @@ impl Client for Closure<'_> {
         }
         while let Some(delivery) = engine.take_mail(id) {
             let ended = matches!(delivery.event, Event::Ended(_));
-            let action = (self.handler)(&mut engine, id, &delivery);
-            if let (Some(stop), Some(action)) = (delivery.stop, action) {
-                engine
-                    .answer(id, stop, action)?
-                    .expect("the action fits the stop");
+            match (self.handler)(&mut engine, id, &delivery) {
+                Reply::Answer(action) => {
+                    if let Some(stop) = delivery.stop {
+                        match engine.answer(id, stop, action)? {
+                            // The task may have been killed meanwhile.
+                            Ok(()) | Err(Error::StaleStop(_)) => {}
+                            Err(error) => panic!("{error}"),
+                        }
+                    }
+                }
+                Reply::Hold => {}
+                Reply::Leave => return Ok(Served::Finished),
             }
             if ended {
                 return Ok(Served::Finished);

@@ -1,0 +1,48 @@
+//! The options of the benches that are plain programs.
+
+use std::env;
+
+use anyhow::{Context, Result, bail};
+
+/// `[--quick] [--check] [--rounds N] [--ops N]`.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct Options {
+    /// Few rounds: shows that everything works, not how quick it is.
+    pub quick: bool,
+    /// A missed limit is a failure.
+    pub check: bool,
+    /// How often every variant runs.
+    pub rounds: Option<usize>,
+    /// Operations per run of a target.
+    pub ops: Option<u64>,
+}
+
+impl Options {
+    /// Those of this process; `None` unless `cargo bench` started it.
+    ///
+    /// # Errors
+    /// For what is no option.
+    pub fn of_process() -> Result<Option<Self>> {
+        let mut options = Self::default();
+        let mut benching = false;
+        let mut arguments = env::args().skip(1);
+        while let Some(argument) = arguments.next() {
+            let mut number = || -> Result<u64> {
+                arguments
+                    .next()
+                    .and_then(|value| value.parse().ok())
+                    .filter(|number| *number > 0)
+                    .with_context(|| format!("{argument} needs a number above 0"))
+            };
+            match argument.as_str() {
+                "--bench" => benching = true,
+                "--quick" => options.quick = true,
+                "--check" => options.check = true,
+                "--rounds" => options.rounds = Some(usize::try_from(number()?)?),
+                "--ops" => options.ops = Some(number()?),
+                _ => bail!("unexpected argument '{argument}'"),
+            }
+        }
+        Ok(benching.then_some(options))
+    }
+}

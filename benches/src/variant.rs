@@ -1,0 +1,197 @@
+//! The ways to run a target.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::counts::{self, Counts};
+use crate::programs::{self, built};
+
+/// One way to run a target.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Variant {
+    /// Without a tracer.
+    Native,
+    /// A loop in C: two stops per call, what each is, nothing else.
+    Floor,
+    /// The same loop on `pai-ptrace`.
+    Minimal,
+    /// The engine with a native client that wants every entry and exit.
+    Engine,
+    /// The host with a plugin that wants every entry and exit.
+    Noop,
+    /// The host with its plugin `minimal`.
+    HostMinimal,
+    /// The host with its plugin `strace`.
+    HostStrace,
+    /// strace itself, following.
+    Strace,
+}
+
+/// What came of a run.
+#[derive(Clone, Debug)]
+pub struct Ran {
+    /// From before the start to after the end.
+    pub wall: Duration,
+    /// Standard output.
+    pub stdout: String,
+    /// Standard error.
+    pub stderr: String,
+}
+
+impl Variant {
+    /// For tables.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Native => "native",
+            Self::Floor => "C floor",
+            Self::Minimal => "pai-ptrace loop",
+            Self::Engine => "engine, native client",
+            Self::Noop => "host, no-op plugin",
+            Self::HostMinimal => "host, minimal",
+            Self::HostStrace => "host, strace",
+            Self::Strace => "strace -f",
+        }
+    }
+
+    /// Its command, up to the target; output of the tracer's own goes to
+    /// `output`.
+    fn words(self, output: &str) -> Result<Vec<String>, &'static str> {
+        let text = |path: std::path::PathBuf| path.to_string_lossy().into_owned();
+        let host = || {
+            programs::host()
+                .map(text)
+                .ok_or("the program pai-host is not built")
+        };
+        let tracer = || {
+            programs::tracer()
+                .map(text)
+                .ok_or("the program pai-bench-tracer is not built")
+        };
+        Ok(match self {
+            Self::Native => Vec::new(),
+            Self::Floor => vec![built::SYSCALL_STOPS.into()],
+            Self::Minimal => vec![tracer()?, "minimal".into()],
+            Self::Engine => vec![tracer()?, "engine".into()],
+            Self::Noop => {
+                let noop = programs::noop().ok_or("the no-op plugin is not built")?;
+                vec![host()?, "run".into(), text(noop), "--".into()]
+            }
+            Self::HostMinimal => vec![host()?, "run".into(), "minimal".into(), "--".into()],
+            Self::HostStrace => {
+                let mut words = vec![host()?, "run".into()];
+                words.extend(["-o", output, "strace", "--"].map(str::to_owned));
+                words
+            }
+            Self::Strace => {
+                let strace = programs::in_path("strace").ok_or("strace is not installed")?;
+                let mut words = vec![text(strace)];
+                words.extend(["-f", "-o", output].map(str::to_owned));
+                words
+            }
+        })
+    }
+
+    /// Why it cannot take part.
+    pub fn missing(self) -> Option<&'static str> {
+        self.words("/dev/null").err()
+    }
+
+    /// Runs a target and waits for its end, which must be success.
+    ///
+    /// # Errors
+    /// When it cannot, or the target failed.
+    pub fn run(self, target: &[String]) -> Result<Ran> {
+        self.run_with(target, "/dev/null")
+    }
+
+    fn run_with(self, target: &[String], output: &str) -> Result<Ran> {
+        let mut words = match self.words(output) {
+            Ok(words) => words,
+            Err(missing) => bail!(missing),
+        };
+        words.extend_from_slice(target);
+        let (program, arguments) = words.split_first().context("nothing to run")?;
+        let mut command = Command::new(program);
+        command
+            .args(arguments)
+            .env("LC_ALL", "C")
+            .stdin(Stdio::null());
+        let start = Instant::now();
+        let done = command
+            .output()
+            .with_context(|| format!("cannot start {program}"))?;
+        let wall = start.elapsed();
+        let stdout = String::from_utf8_lossy(&done.stdout).into_owned();
+        let stderr = String::from_utf8_lossy(&done.stderr).into_owned();
+        ensure!(
+            done.status.success(),
+            "{}: {}: {}\n{stderr}",
+            self.name(),
+            words.join(" "),
+            done.status
+        );
+        Ok(Ran {
+            wall,
+            stdout,
+            stderr,
+        })
+    }
+
+    /// Whether it tells at its end what it counted.
+    pub fn counts(self) -> bool {
+        matches!(
+            self,
+            Self::Floor | Self::Minimal | Self::Engine | Self::Noop
+        )
+    }
+
+    /// Whether it counts signals too.
+    pub fn counts_signals(self) -> bool {
+        self.counts() && self != Self::Noop
+    }
+
+    /// Whether it writes a line for every call.
+    pub fn writes_lines(self) -> bool {
+        matches!(self, Self::HostStrace | Self::Strace)
+    }
+
+    /// Runs a target with the lines of its calls into a file, and returns the
+    /// text.
+    ///
+    /// # Errors
+    /// As [`Variant::run`].
+    pub fn lines(self, target: &[String]) -> Result<String> {
+        let folder = tempfile::tempdir().context("no temporary folder")?;
+        let file = folder.path().join("calls");
+        self.run_with(target, &path_text(&file)?)?;
+        std::fs::read_to_string(&file).with_context(|| format!("{}: no output", self.name()))
+    }
+
+    /// How often it writes of this call, in a run for this purpose alone.
+    ///
+    /// # Errors
+    /// As [`Variant::run`].
+    pub fn lines_of(self, target: &[String], call: &str) -> Result<u64> {
+        let text = self.lines(target)?;
+        Ok(counts::of_strace(&text).get(call).copied().unwrap_or(0))
+    }
+}
+
+impl Ran {
+    /// What the tracer said that it counted.
+    ///
+    /// # Errors
+    /// When it said nothing.
+    pub fn counts(&self) -> Result<Counts> {
+        Counts::parse(&self.stderr)
+    }
+}
+
+fn path_text(path: &Path) -> Result<String> {
+    path.to_str()
+        .map(str::to_owned)
+        .context("a temporary folder whose name is no UTF-8")
+}

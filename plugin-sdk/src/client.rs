@@ -1,0 +1,444 @@
+//! The client of a plugin that takes part: its state, its handlers, its loop.
+
+use std::fmt;
+use std::rc::Rc;
+
+use crate::bindings::pai::plugin::client::{Subscription, next};
+use crate::bindings::pai::plugin::events::{
+    Action, Answer, Delivery, End, Event, SignalStop, SyscallEvent, SyscallFilter, SyscallSet,
+    Topic,
+};
+use crate::bindings::pai::plugin::types::StopId;
+use crate::error::{Error, Result};
+use crate::handlers::{
+    Callback, Calls, Fit, Handler, HandlerId, Notice, OnEnter, OnExit, OnNotice, OnSignal, Picked,
+};
+use crate::names;
+use crate::process::RegisterCache;
+
+/// One client of the trace, with state of any type.
+///
+/// Handlers are closures that get the client back, so they may read and change
+/// the state, ask the host, register other handlers and even run a nested loop
+/// (which holds the task that they were called for: capability `control`).
+///
+/// When several handlers fit one event all are called, in the order of their
+/// registration, and the first answer other than `Proceed` counts. Handlers for
+/// named calls or signals win over generic ones: those are then not called.
+pub struct Client<S = ()> {
+    state: S,
+    handlers: Vec<Handler<S>>,
+    next_handler: u64,
+    /// Answers for the next `next`.
+    answers: Vec<Answer>,
+    /// The stop at which `run_until` returned; its answer is in `answers`.
+    held: Option<StopId>,
+    ended: Option<End>,
+    pub(crate) registers: RegisterCache,
+}
+
+impl<S: fmt::Debug> fmt::Debug for Client<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client")
+            .field("state", &self.state)
+            .field("handlers", &self.handlers.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl<S: 'static> Client<S> {
+    /// A client with this state.
+    pub fn new(state: S) -> Self {
+        Self {
+            state,
+            handlers: Vec::new(),
+            next_handler: 1,
+            answers: Vec::new(),
+            held: None,
+            ended: None,
+            registers: RegisterCache::default(),
+        }
+    }
+
+    /// The state.
+    pub fn data(&self) -> &S {
+        &self.state
+    }
+
+    /// The state.
+    pub fn data_mut(&mut self) -> &mut S {
+        &mut self.state
+    }
+
+    fn add(&mut self, callback: Callback<S>, topic: Option<Topic>) -> Result<HandlerId> {
+        let subscription = topic.map(Subscription::subscribe_to).transpose()?;
+        let id = HandlerId(self.next_handler);
+        self.next_handler += 1;
+        self.handlers.push(Handler {
+            id,
+            callback,
+            _subscription: subscription,
+        });
+        Ok(id)
+    }
+
+    /// Takes a handler back; unknown ones are ignored.
+    pub fn remove(&mut self, id: HandlerId) {
+        self.handlers.retain(|handler| handler.id != id);
+    }
+
+    /// Before every system call.
+    ///
+    /// # Errors
+    /// When the session is over.
+    pub fn on_syscall_enter(
+        &mut self,
+        handler: impl Fn(&mut Self, &SyscallEvent) -> Result<OnEnter> + 'static,
+    ) -> Result<HandlerId> {
+        let topic = calls_topic(SyscallSet::All, true);
+        self.add(Callback::Enter(Calls::All, Rc::new(handler)), Some(topic))
+    }
+
+    /// After every system call.
+    ///
+    /// # Errors
+    /// When the session is over.
+    pub fn on_syscall_exit(
+        &mut self,
+        handler: impl Fn(&mut Self, &SyscallEvent) -> Result<OnExit> + 'static,
+    ) -> Result<HandlerId> {
+        let topic = calls_topic(SyscallSet::All, false);
+        self.add(Callback::Exit(Calls::All, Rc::new(handler)), Some(topic))
+    }
+
+    /// Before the system calls of these names, in every ABI that has them.
+    ///
+    /// # Errors
+    /// `not-found` for a name that no ABI has.
+    pub fn on_enter_of(
+        &mut self,
+        names: &[&str],
+        handler: impl Fn(&mut Self, &SyscallEvent) -> Result<OnEnter> + 'static,
+    ) -> Result<HandlerId> {
+        let ids = names::ids(names)?;
+        let topic = calls_topic(SyscallSet::Only(ids.clone()), true);
+        self.add(
+            Callback::Enter(Calls::Only(ids), Rc::new(handler)),
+            Some(topic),
+        )
+    }
+
+    /// After the system calls of these names.
+    ///
+    /// # Errors
+    /// As [`Client::on_enter_of`].
+    pub fn on_exit_of(
+        &mut self,
+        names: &[&str],
+        handler: impl Fn(&mut Self, &SyscallEvent) -> Result<OnExit> + 'static,
+    ) -> Result<HandlerId> {
+        let ids = names::ids(names)?;
+        let topic = calls_topic(SyscallSet::Only(ids.clone()), false);
+        self.add(
+            Callback::Exit(Calls::Only(ids), Rc::new(handler)),
+            Some(topic),
+        )
+    }
+
+    /// Before these signals are delivered; no numbers means all.
+    ///
+    /// # Errors
+    /// When the session is over.
+    pub fn on_signal(
+        &mut self,
+        signals: &[u32],
+        handler: impl Fn(&mut Self, &SignalStop) -> Result<OnSignal> + 'static,
+    ) -> Result<HandlerId> {
+        let topic = Topic::Signals(signals.to_vec());
+        let callback = Callback::Signal(signals.to_vec(), Rc::new(handler));
+        self.add(callback, Some(topic))
+    }
+
+    fn on_notice(
+        &mut self,
+        notice: Notice,
+        topic: Option<Topic>,
+        handler: impl Fn(&mut Self, &Event) -> Result<OnNotice> + 'static,
+    ) -> Result<HandlerId> {
+        self.add(Callback::Notice(notice, Rc::new(handler)), topic)
+    }
+
+    /// A new task is about to run: [`Event::TaskStarted`].
+    ///
+    /// # Errors
+    /// When the session is over.
+    pub fn on_task_started(
+        &mut self,
+        handler: impl Fn(&mut Self, &Event) -> Result<OnNotice> + 'static,
+    ) -> Result<HandlerId> {
+        self.on_notice(Notice::TaskStarted, Some(Topic::Tasks), handler)
+    }
+
+    /// A task ended: [`Event::TaskExited`].
+    ///
+    /// # Errors
+    /// When the session is over.
+    pub fn on_task_exited(
+        &mut self,
+        handler: impl Fn(&mut Self, &Event) -> Result<OnNotice> + 'static,
+    ) -> Result<HandlerId> {
+        self.on_notice(Notice::TaskExited, Some(Topic::Tasks), handler)
+    }
+
+    /// A process ended: [`Event::ProcessExited`].
+    ///
+    /// # Errors
+    /// When the session is over.
+    pub fn on_process_exited(
+        &mut self,
+        handler: impl Fn(&mut Self, &Event) -> Result<OnNotice> + 'static,
+    ) -> Result<HandlerId> {
+        self.on_notice(Notice::ProcessExited, None, handler)
+    }
+
+    /// A process was made: [`Event::Forked`].
+    ///
+    /// # Errors
+    /// When the session is over.
+    pub fn on_fork(
+        &mut self,
+        handler: impl Fn(&mut Self, &Event) -> Result<OnNotice> + 'static,
+    ) -> Result<HandlerId> {
+        self.on_notice(Notice::Fork, Some(Topic::Forks), handler)
+    }
+
+    /// A process executes another program: [`Event::Execed`].
+    ///
+    /// # Errors
+    /// When the session is over.
+    pub fn on_exec(
+        &mut self,
+        handler: impl Fn(&mut Self, &Event) -> Result<OnNotice> + 'static,
+    ) -> Result<HandlerId> {
+        self.on_notice(Notice::Exec, Some(Topic::Execs), handler)
+    }
+
+    /// A process was stopped by a signal, or continued: [`Event::JobControl`].
+    ///
+    /// # Errors
+    /// When the session is over.
+    pub fn on_job_control(
+        &mut self,
+        handler: impl Fn(&mut Self, &Event) -> Result<OnNotice> + 'static,
+    ) -> Result<HandlerId> {
+        self.on_notice(Notice::JobControl, Some(Topic::JobControl), handler)
+    }
+
+    /// Stops without an event of their own: [`Event::Stop`].
+    ///
+    /// # Errors
+    /// When the session is over.
+    pub fn on_stop(
+        &mut self,
+        handler: impl Fn(&mut Self, &Event) -> Result<OnNotice> + 'static,
+    ) -> Result<HandlerId> {
+        self.on_notice(Notice::Stop, Some(Topic::AllStops), handler)
+    }
+
+    /// How the session ended, once it has.
+    pub fn ended(&self) -> Option<&End> {
+        self.ended.as_ref()
+    }
+
+    /// Sends the answers, waits for one event, calls its handlers.
+    fn step(&mut self, timeout: Option<u64>) -> Result<Event> {
+        self.held = None;
+        self.registers.forget();
+        let delivery = loop {
+            let result = next(&self.answers, timeout).map_err(Error::from);
+            self.answers.clear();
+            match result {
+                Ok(delivery) => break delivery,
+                // Its task was killed meanwhile: nothing was lost.
+                Err(error) if error.is_stale() => {}
+                Err(error) => return Err(error),
+            }
+        };
+        let Delivery { stop, event } = delivery;
+        if let Event::Ended(end) = &event {
+            self.ended = Some(end.clone());
+        }
+        let action = self.call_handlers(&event);
+        if let Some(stop) = stop {
+            let action = match &action {
+                Ok(action) => action.clone(),
+                Err(_) => Action::Proceed,
+            };
+            self.answers.push(Answer { stop, action });
+            self.held = Some(stop);
+        }
+        action.map(|_| event)
+    }
+
+    fn call_handlers(&mut self, event: &Event) -> Result<Action> {
+        let fit = |handler: &Handler<S>| handler.callback.fits(event);
+        let best = self.handlers.iter().map(fit).fold(Fit::No, |best, fit| {
+            if best == Fit::Specific || fit == Fit::No {
+                best
+            } else {
+                fit
+            }
+        });
+        if best == Fit::No {
+            return Ok(Action::Proceed);
+        }
+        let mut rest = self.handlers.iter().filter(|handler| fit(handler) == best);
+        // Nearly always there is one, and nothing needs to be allocated.
+        let (Some(first), second) = (rest.next(), rest.next()) else {
+            return Ok(Action::Proceed);
+        };
+        let first = (first.id, first.callback.pick());
+        let Some(second) = second else {
+            return self.call_one(first, event);
+        };
+        let mut picked = vec![first, (second.id, second.callback.pick())];
+        picked.extend(rest.map(|handler| (handler.id, handler.callback.pick())));
+        let mut action = Action::Proceed;
+        for one in picked {
+            let answer = self.call_one(one, event)?;
+            if action == Action::Proceed {
+                action = answer;
+            }
+        }
+        Ok(action)
+    }
+
+    fn call_one(&mut self, picked: (HandlerId, Picked<S>), event: &Event) -> Result<Action> {
+        let (id, handler) = picked;
+        let verdict = handler.call(self, event)?;
+        if verdict.remove {
+            self.remove(id);
+        }
+        Ok(verdict.action)
+    }
+
+    /// Runs until an event fits; handlers are called meanwhile, also for that
+    /// event. If it stopped a task, the task stays stopped for what follows,
+    /// and goes on with the next `run_until…` or `loop_until_exit`.
+    ///
+    /// `None` when the session ended first.
+    ///
+    /// # Errors
+    /// The first error of a handler, or of the host.
+    pub fn run_until(&mut self, mut fits: impl FnMut(&Event) -> bool) -> Result<Option<Event>> {
+        while self.ended.is_none() {
+            let event = self.step(None)?;
+            if fits(&event) {
+                return Ok(Some(event));
+            }
+        }
+        Ok(None)
+    }
+
+    /// As [`Client::run_until`], for at most so many nanoseconds without an
+    /// event; then the event is [`Event::Timeout`].
+    ///
+    /// # Errors
+    /// As [`Client::run_until`].
+    pub fn run_until_timeout(
+        &mut self,
+        nanos: u64,
+        mut fits: impl FnMut(&Event) -> bool,
+    ) -> Result<Option<Event>> {
+        while self.ended.is_none() {
+            let event = self.step(Some(nanos))?;
+            if matches!(event, Event::Timeout) || fits(&event) {
+                return Ok(Some(event));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Runs until a process executes another program.
+    ///
+    /// # Errors
+    /// As [`Client::run_until`].
+    pub fn run_until_exec(&mut self) -> Result<Option<Event>> {
+        let _wish = Subscription::subscribe_to(Topic::Execs)?;
+        self.run_until(|event| matches!(event, Event::Execed(_)))
+    }
+
+    /// Runs until a call of this name is entered.
+    ///
+    /// # Errors
+    /// As [`Client::run_until`]; `not-found`.
+    pub fn run_until_syscall(&mut self, name: &str) -> Result<Option<Event>> {
+        self.run_until_call(name, true)
+    }
+
+    /// Runs until a call of this name returns.
+    ///
+    /// # Errors
+    /// As [`Client::run_until`]; `not-found`.
+    pub fn run_until_syscall_exit(&mut self, name: &str) -> Result<Option<Event>> {
+        self.run_until_call(name, false)
+    }
+
+    fn run_until_call(&mut self, name: &str, enter: bool) -> Result<Option<Event>> {
+        let ids = names::ids(&[name])?;
+        let _wish = Subscription::subscribe_to(calls_topic(SyscallSet::Only(ids.clone()), enter))?;
+        self.run_until(|event| match event {
+            Event::SyscallEnter(stop) if enter => ids.contains(&stop.call),
+            Event::SyscallExit(stop) if !enter => ids.contains(&stop.call),
+            _ => false,
+        })
+    }
+
+    /// Replaces the answer to the stop at which `run_until…` returned.
+    ///
+    /// # Errors
+    /// When no task is held.
+    pub fn answer_held(&mut self, action: Action) -> Result<()> {
+        let held = self.held;
+        match self
+            .answers
+            .iter_mut()
+            .find(|answer| Some(answer.stop) == held)
+        {
+            Some(answer) => {
+                answer.action = action;
+                Ok(())
+            }
+            None => Err(Error::new("no stop is held")),
+        }
+    }
+
+    /// Runs until the session ends; gives the state back.
+    ///
+    /// # Errors
+    /// As [`Client::run_until`].
+    pub fn loop_until_exit(mut self) -> Result<(End, S)> {
+        loop {
+            if let Some(end) = self.ended {
+                return Ok((end, self.state));
+            }
+            self.step(None)?;
+        }
+    }
+}
+
+impl Subscription {
+    fn subscribe_to(topic: Topic) -> Result<Self> {
+        Self::subscribe(&topic).map_err(Error::from)
+    }
+}
+
+fn calls_topic(which: SyscallSet, enter: bool) -> Topic {
+    Topic::Syscalls(SyscallFilter {
+        which,
+        enter,
+        exit: !enter,
+        tasks: Vec::new(),
+        extra: Vec::new(),
+    })
+}

@@ -1,0 +1,134 @@
+//! The client of a plugin that only watches.
+
+use std::fmt;
+
+use crate::bindings::pai::plugin::events::{End, Event, SyscallFilter, SyscallSet, Topic};
+use crate::bindings::pai::plugin::observe::{self, Batch, SyscallRecord};
+use crate::error::Result;
+
+pub use crate::bindings::pai::plugin::observe::Overflow;
+
+/// How long the host may keep records back when there are few: a second.
+const MAX_WAIT: u64 = 1_000_000_000;
+/// Records per batch.
+const BATCH: u32 = 4096;
+/// Records that the host keeps.
+const CAPACITY: u32 = 65_536;
+
+/// One thing that happened.
+#[derive(Clone, Copy, Debug)]
+pub enum Item<'a> {
+    /// A system call.
+    Call(&'a SyscallRecord),
+    /// Anything else.
+    Event(&'a Event),
+    /// So many records were lost before this batch.
+    Lost(u64),
+    /// The end of a batch: a good place to print what was collected.
+    Flush,
+}
+
+/// Watches the trace; the targets never wait for it.
+pub struct Observer {
+    topics: Vec<Topic>,
+    capacity: u32,
+    overflow: Overflow,
+}
+
+impl fmt::Debug for Observer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Observer")
+            .field("topics", &self.topics.len())
+            .field("capacity", &self.capacity)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Default for Observer {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Observer {
+    /// One that watches nothing yet.
+    pub fn new() -> Self {
+        Self {
+            topics: Vec::new(),
+            capacity: CAPACITY,
+            overflow: Overflow::Drop,
+        }
+    }
+
+    /// Every system call when it returns. With `entries` also a record of its
+    /// own for a call that something else interrupts.
+    #[must_use]
+    pub fn syscalls(self, entries: bool) -> Self {
+        self.topic(Topic::Syscalls(SyscallFilter {
+            which: SyscallSet::All,
+            enter: entries,
+            exit: true,
+            tasks: Vec::new(),
+            extra: Vec::new(),
+        }))
+    }
+
+    /// This, too.
+    #[must_use]
+    pub fn topic(mut self, topic: Topic) -> Self {
+        self.topics.push(topic);
+        self
+    }
+
+    /// How many records the host keeps, 64 to 1048576.
+    #[must_use]
+    pub fn capacity(mut self, records: u32) -> Self {
+        self.capacity = records;
+        self
+    }
+
+    /// What happens to those that do not fit.
+    #[must_use]
+    pub fn overflow(mut self, overflow: Overflow) -> Self {
+        self.overflow = overflow;
+        self
+    }
+
+    /// Watches until the session ends, in order.
+    ///
+    /// # Errors
+    /// The first error of `watch`, or of the host.
+    pub fn run(self, mut watch: impl FnMut(Item<'_>) -> Result<()>) -> Result<Option<End>> {
+        observe::open(&self.topics, self.capacity, &self.overflow)?;
+        loop {
+            let batch = observe::next_batch(BATCH, MAX_WAIT)?;
+            if batch.lost > 0 {
+                watch(Item::Lost(batch.lost))?;
+            }
+            let end = replay(&batch, &mut watch)?;
+            watch(Item::Flush)?;
+            if batch.last {
+                return Ok(end);
+            }
+        }
+    }
+}
+
+/// Calls and events of one batch in their common order.
+fn replay(batch: &Batch, watch: &mut impl FnMut(Item<'_>) -> Result<()>) -> Result<Option<End>> {
+    let mut others = batch.others.iter().peekable();
+    let mut end = None;
+    for (place, call) in (0_u32..).zip(&batch.syscalls) {
+        while let Some((_, event)) = others.next_if(|(at, _)| *at <= place) {
+            watch(Item::Event(event))?;
+        }
+        watch(Item::Call(call))?;
+    }
+    for (_, event) in others {
+        if let Event::Ended(why) = event {
+            end = Some(why.clone());
+        }
+        watch(Item::Event(event))?;
+    }
+    Ok(end)
+}
