@@ -7,7 +7,7 @@
 /// become flags of the command line; see [`crate::manifest::OptionSpec`].
 ///
 /// ```no_run
-/// use pai_plugin::{Result, manifest::OptionSpec};
+/// use pai_plugin::Result;
 ///
 /// pai_plugin::plugin! {
 ///     name: "no-sleep",

@@ -2,18 +2,22 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{Read, Seek, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use pai_engine::{
     Action, Client, ClientId, Delivery, Diagnostic, End, Engine, Error, Event, ExitStatus, Fatal,
-    Follow, Served, Stats, Supervisor, SyscallFilter, SyscallSet, SyscallStop, Topic, program, run,
+    Follow, Served, Sink, Stats, Supervisor, SyscallFilter, SyscallSet, SyscallStop, Topic,
+    program, run,
 };
-use pai_ptrace::{Pid, Tid};
+use pai_ptrace::{Pid, Program, Tid};
 
 /// What a handler does with an event.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -37,7 +41,8 @@ enum Role<'a> {
 /// A client whose handler answers each stop at once.
 struct Closure<'a> {
     topics: Vec<Topic>,
-    handler: Handler<'a>,
+    /// None for a client that only watches.
+    handler: Option<Handler<'a>>,
     subscribed: bool,
 }
 
@@ -52,7 +57,8 @@ impl Client for Closure<'_> {
         }
         while let Some(delivery) = engine.take_mail(id) {
             let ended = matches!(delivery.event, Event::Ended(_));
-            match (self.handler)(&mut engine, id, &delivery) {
+            let handler = self.handler.as_mut().expect("observers get no mail");
+            match handler(&mut engine, id, &delivery) {
                 Reply::Answer(action) => {
                     if let Some(stop) = delivery.stop {
                         match engine.answer(id, stop, action)? {
@@ -105,7 +111,28 @@ pub struct Traced {
     pub pid: Pid,
 }
 
+/// What a program did without a tracer.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Native {
+    /// How it ended.
+    pub status: ExitStatus,
+    /// What it wrote to its standard output.
+    pub stdout: String,
+}
+
 impl Traced {
+    /// Nothing was traced.
+    fn failed(fatal: Fatal) -> Self {
+        Self {
+            end: Err(fatal),
+            status: None,
+            stdout: String::new(),
+            stats: Stats::default(),
+            diagnostics: Vec::new(),
+            pid: Pid::new(0),
+        }
+    }
+
     /// Panics unless the target ended with this code and output, both of which
     /// its fixture documents.
     #[track_caller]
@@ -119,27 +146,47 @@ impl Traced {
 
 /// A target and its clients.
 pub struct Trace<'a> {
-    argv: Vec<Vec<u8>>,
+    target: Start,
     follow: Follow,
-    stdin: Option<Arc<OwnedFd>>,
-    clients: Vec<(Vec<Topic>, Handler<'a>)>,
+    clients: Vec<(Vec<Topic>, Role<'a>)>,
+}
+
+enum Start {
+    Spawn {
+        argv: Vec<Vec<u8>>,
+        stdin: Option<Arc<OwnedFd>>,
+    },
+    Attach(Vec<Pid>),
 }
 
 impl<'a> Trace<'a> {
     /// Of this program.
     pub fn of(path: impl AsRef<Path>) -> Self {
-        Self {
+        Self::new(Start::Spawn {
             argv: vec![path.as_ref().as_os_str().as_bytes().to_vec()],
-            follow: Follow::Yes,
             stdin: None,
+        })
+    }
+
+    /// Of processes that run already.
+    pub fn attached(pids: &[Pid]) -> Self {
+        Self::new(Start::Attach(pids.to_vec()))
+    }
+
+    fn new(target: Start) -> Self {
+        Self {
+            target,
+            follow: Follow::Yes,
             clients: Vec::new(),
         }
     }
 
     /// With this argument.
     #[must_use]
-    pub fn arg(mut self, arg: impl AsRef<str>) -> Self {
-        self.argv.push(arg.as_ref().as_bytes().to_vec());
+    pub fn arg(mut self, arg: impl ToString) -> Self {
+        if let Start::Spawn { argv, .. } = &mut self.target {
+            argv.push(arg.to_string().into_bytes());
+        }
         self
     }
 
@@ -153,18 +200,34 @@ impl<'a> Trace<'a> {
     /// With this standard input.
     #[must_use]
     pub fn stdin(mut self, fd: OwnedFd) -> Self {
-        self.stdin = Some(Arc::new(fd));
+        if let Start::Spawn { stdin, .. } = &mut self.target {
+            *stdin = Some(Arc::new(fd));
+        }
         self
     }
 
-    /// With one more client, which is offered stops after the ones before.
+    /// With one more client, which is offered stops after the ones before;
+    /// `None` leaves a stop held.
     #[must_use]
     pub fn client(
+        self,
+        topics: Vec<Topic>,
+        mut handler: impl FnMut(&mut Engine, ClientId, &Delivery) -> Option<Action> + 'a,
+    ) -> Self {
+        self.actor(topics, move |engine, id, delivery| {
+            handler(engine, id, delivery).map_or(Reply::Hold, Reply::Answer)
+        })
+    }
+
+    /// With one more client, which may also leave.
+    #[must_use]
+    pub fn actor(
         mut self,
         topics: Vec<Topic>,
-        handler: impl FnMut(&mut Engine, ClientId, &Delivery) -> Option<Action> + 'a,
+        handler: impl FnMut(&mut Engine, ClientId, &Delivery) -> Reply + 'a,
     ) -> Self {
-        self.clients.push((topics, Box::new(handler)));
+        let role = Role::Handler(Box::new(handler));
+        self.clients.push((topics, role));
         self
     }
 
@@ -177,46 +240,98 @@ impl<'a> Trace<'a> {
         })
     }
 
-    /// Runs it to the end.
-    pub fn run(self) -> Traced {
-        let mut stdout = tempfile::tempfile().expect("a temporary file");
-        let mut argv = self.argv;
-        let path = String::from_utf8(argv[0].clone()).expect("a path in UTF-8");
-        let file = Path::new(&path).file_name().expect("a file");
-        argv[0] = file.as_bytes().to_vec();
-        let env = [b"LC_ALL=C".to_vec(), b"PATH=/usr/bin:/bin".to_vec()];
-        let mut program = program(Path::new(&path), argv, env).expect("no NUL bytes");
-        let output: File = stdout.try_clone().expect("a duplicate");
-        program.stdio =
-            [
-                Some(self.stdin.unwrap_or_else(|| {
-                    Arc::new(File::open("/dev/null").expect("/dev/null").into())
-                })),
-                Some(Arc::new(output.into())),
-                None,
-            ];
+    /// With a client that only watches.
+    #[must_use]
+    pub fn observer(mut self, topics: Vec<Topic>, sink: impl Sink + 'static) -> Self {
+        let role = Role::Sink(Some(Box::new(sink)));
+        self.clients.push((topics, role));
+        self
+    }
 
+    /// Runs the program without a tracer.
+    pub fn untraced(&self) -> Native {
+        let Start::Spawn { argv, stdin } = &self.target else {
+            panic!("it runs already");
+        };
+        let mut argv = argv.iter().map(|arg| OsStr::from_bytes(arg));
+        let path = Path::new(argv.next().expect("a program"));
+        let stdin = match stdin {
+            Some(fd) => Stdio::from(fd.try_clone().expect("a duplicate")),
+            None => Stdio::null(),
+        };
+        let output = Command::new(path)
+            .arg0(path.file_name().expect("a file"))
+            .args(argv)
+            .env_clear()
+            .envs(ENVIRONMENT.iter().copied())
+            .stdin(stdin)
+            .stderr(Stdio::inherit())
+            .output()
+            .expect("it can be executed");
+        Native {
+            status: crate::target::status(output.status),
+            stdout: String::from_utf8(output.stdout).expect("UTF-8"),
+        }
+    }
+
+    /// Runs it without and with a tracer; panics when it can tell the
+    /// difference.
+    #[track_caller]
+    pub fn run_like_untraced(self) -> Traced {
+        let native = self.untraced();
+        let traced = self.run();
+        assert_eq!(traced.stdout, native.stdout, "{traced:?}");
+        assert_eq!(traced.status, Some(native.status), "{traced:?}");
+        assert!(traced.end.is_ok(), "{traced:?}");
+        traced
+    }
+
+    /// Runs it to the end, or until all clients have left.
+    pub fn run(self) -> Traced {
         let mut engine = Engine::new(self.follow).expect("a timer");
-        let ids: Vec<ClientId> = (0..self.clients.len())
-            .map(|n| engine.add_client(&format!("client {n}")).expect("room"))
-            .collect();
-        let pid = engine.spawn(&program).expect("a child");
+        let mut ids = Vec::new();
+        let mut clients = self.clients;
+        for (n, (_, role)) in clients.iter_mut().enumerate() {
+            let name = format!("client {n}");
+            ids.push(match role {
+                Role::Handler(_) => engine.add_client(&name).expect("room"),
+                Role::Sink(sink) => {
+                    let sink = sink.take().expect("not taken before");
+                    engine.add_observer(&name, sink).expect("room")
+                }
+            });
+        }
+        let mut stdout = tempfile::tempfile().expect("a temporary file");
+        let pid = match self.target {
+            Start::Spawn { argv, stdin } => {
+                let output = stdout.try_clone().expect("a duplicate");
+                let program = spawnable(argv, stdin, output);
+                Some(engine.spawn(&program).expect("a child"))
+            }
+            Start::Attach(pids) => match engine.attach(&pids) {
+                Ok(()) => pids.first().copied(),
+                Err(fatal) => return Traced::failed(fatal),
+            },
+        };
         let engine = RefCell::new(engine);
         let mut watcher = Watcher::default();
-        let mut clients: Vec<(ClientId, Box<dyn Client + '_>)> = ids
+        let mut served: Vec<(ClientId, Box<dyn Client + '_>)> = ids
             .into_iter()
-            .zip(self.clients)
-            .map(|(id, (topics, handler))| {
+            .zip(clients)
+            .map(|(id, (topics, role))| {
                 let client = Closure {
                     topics,
-                    handler,
+                    handler: match role {
+                        Role::Handler(handler) => Some(handler),
+                        Role::Sink(_) => None,
+                    },
                     subscribed: false,
                 };
                 (id, Box::new(client) as Box<dyn Client>)
             })
             .collect();
-        let end = run(&engine, &mut clients, &mut watcher);
-        drop(clients);
+        let end = run(&engine, &mut served, &mut watcher);
+        drop(served);
         let mut engine = engine.into_inner();
         engine.shut_down();
         let status = match engine.root_status() {
@@ -232,9 +347,27 @@ impl<'a> Trace<'a> {
             stdout: text,
             stats: engine.stats(),
             diagnostics: watcher.diagnostics,
-            pid,
+            pid: pid.unwrap_or(Pid::new(0)),
         }
     }
+}
+
+/// What every target is started with.
+const ENVIRONMENT: [(&str, &str); 2] = [("LC_ALL", "C"), ("PATH", "/usr/bin:/bin")];
+
+fn spawnable(mut argv: Vec<Vec<u8>>, stdin: Option<Arc<OwnedFd>>, stdout: File) -> Program {
+    let path = String::from_utf8(argv[0].clone()).expect("a path in UTF-8");
+    let file = Path::new(&path).file_name().expect("a file");
+    argv[0] = file.as_bytes().to_vec();
+    let env = ENVIRONMENT.map(|(name, value)| format!("{name}={value}").into_bytes());
+    let mut program = program(Path::new(&path), argv, env).expect("no NUL bytes");
+    let null = || Arc::new(OwnedFd::from(File::open("/dev/null").expect("/dev/null")));
+    program.stdio = [
+        Some(stdin.unwrap_or_else(null)),
+        Some(Arc::new(stdout.into())),
+        None,
+    ];
+    program
 }
 
 /// Entry and exit of every call.

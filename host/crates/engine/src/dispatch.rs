@@ -35,6 +35,16 @@ fn is_restart_syscall(call: SyscallId) -> bool {
     }
 }
 
+/// Its "result" is a register that the interrupted code had, which may look
+/// like anything, also like a restart code.
+fn is_sigreturn(call: SyscallId) -> bool {
+    match call.abi {
+        pai_syscalls::abi::X86_64 => call.nr == 15,
+        pai_syscalls::abi::I386 => matches!(call.nr, 119 | 173),
+        _ => false,
+    }
+}
+
 fn is_exec(call: SyscallId) -> bool {
     match call.abi {
         pai_syscalls::abi::X86_64 => matches!(call.nr, 59 | 322),
@@ -189,7 +199,9 @@ impl Engine {
                 (entry, false)
             }
         };
-        if ret == ERESTART_RESTARTBLOCK
+        let restarts = restarts(ret) && !is_sigreturn(entry.call);
+        if restarts
+            && ret == ERESTART_RESTARTBLOCK
             && let Some(task) = self.tasks.get_mut(&tid)
         {
             task.restarting = Some(entry.continues.unwrap_or(entry.call.nr));
@@ -206,7 +218,7 @@ impl Engine {
             call: entry.call,
             args: entry.args,
             ret: Some(ret),
-            restarts: restarts(ret),
+            restarts,
             continues: entry.continues,
             entry_seen,
             tampered: entry.tampered,

@@ -1,0 +1,200 @@
+//! Processes that are not started by the engine: targets to attach to, and
+//! helpers that must not share a process with other tests.
+
+use std::env;
+use std::io::{BufRead, BufReader, Read};
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+
+use nix::sys::signal::{Signal as NixSignal, kill};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::Pid as NixPid;
+use pai_engine::{ExitStatus, procfs};
+use pai_ptrace::{Pid, Signal, Tid};
+
+/// A program to attach to. It reads its orders from a pipe and says what it
+/// does; nothing but a stop or an exit of it is ever waited for.
+#[derive(Debug)]
+pub struct Target {
+    child: Child,
+    stdin: Option<ChildStdin>,
+    stdout: BufReader<ChildStdout>,
+}
+
+impl Target {
+    /// Starts it, and waits until it says "ready".
+    pub fn start(path: &str, args: &[&str]) -> Self {
+        let mut target = Self::launch(Command::new(path).args(args));
+        assert_eq!(target.line(), "ready");
+        target
+    }
+
+    /// Starts it.
+    pub fn launch(command: &mut Command) -> Self {
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("it can be executed");
+        let stdout = child.stdout.take().expect("a pipe");
+        Self {
+            stdin: child.stdin.take(),
+            stdout: BufReader::new(stdout),
+            child,
+        }
+    }
+
+    /// Its process.
+    pub fn pid(&self) -> Pid {
+        Pid::new(self.child.id().cast_signed())
+    }
+
+    /// The next line of its standard output, without the newline; empty at the
+    /// end.
+    pub fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.stdout.read_line(&mut line).expect("UTF-8");
+        line.trim_end_matches('\n').to_owned()
+    }
+
+    /// Ends its standard input.
+    pub fn end_input(&mut self) {
+        self.stdin = None;
+    }
+
+    /// The rest of its standard output, to the end.
+    pub fn rest(&mut self) -> String {
+        let mut rest = String::new();
+        self.stdout.read_to_string(&mut rest).expect("UTF-8");
+        rest
+    }
+
+    /// Ends its standard input, and waits for it to end.
+    pub fn finish(mut self) -> (ExitStatus, String) {
+        self.end_input();
+        let rest = self.rest();
+        (self.status(), rest)
+    }
+
+    /// Waits for it to end.
+    pub fn status(&mut self) -> ExitStatus {
+        status(self.child.wait().expect("a child"))
+    }
+
+    /// Panics unless it ends as its fixture documents when nothing disturbed
+    /// it.
+    #[track_caller]
+    pub fn expect_ok(self) {
+        assert_eq!(self.finish(), (ExitStatus::Exited(0), "ok\n".to_owned()));
+    }
+
+    fn nix(&self) -> NixPid {
+        NixPid::from_raw(self.pid().get())
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, signal: NixSignal) {
+        kill(self.nix(), signal).expect("it is there");
+    }
+
+    /// Stops it, and waits until its parent is told so: all its threads have
+    /// stopped then.
+    pub fn stop(&self) {
+        self.signal(NixSignal::SIGSTOP);
+        let told = waitpid(self.nix(), Some(WaitPidFlag::WUNTRACED));
+        assert_eq!(
+            told,
+            Ok(WaitStatus::Stopped(self.nix(), NixSignal::SIGSTOP))
+        );
+    }
+
+    /// Continues it, and waits until its parent is told so.
+    pub fn resume(&self) {
+        self.signal(NixSignal::SIGCONT);
+        let told = waitpid(self.nix(), Some(WaitPidFlag::WCONTINUED));
+        assert_eq!(told, Ok(WaitStatus::Continued(self.nix())));
+    }
+
+    /// Its tasks.
+    pub fn tasks(&self) -> Vec<Tid> {
+        procfs::tasks(self.pid())
+    }
+
+    /// Panics if one of its tasks has a tracer.
+    #[track_caller]
+    pub fn assert_untraced(&self) {
+        for tid in self.tasks() {
+            // A thread may end at any time.
+            let tracer = tracer(tid).unwrap_or(0);
+            assert_eq!(tracer, 0, "of task {tid}");
+        }
+    }
+}
+
+impl Drop for Target {
+    fn drop(&mut self) {
+        // Both fail when it has ended and was waited for.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+/// The tracer of a task, 0 for none; `None` when the task is gone.
+pub fn tracer(tid: Tid) -> Option<i32> {
+    procfs::status_id(tid, "TracerPid").map(Pid::get)
+}
+
+/// The state of a task as proc(5) has it.
+pub fn state(tid: Tid) -> Option<char> {
+    procfs::status_field(tid, "State")?.chars().next()
+}
+
+/// In our words.
+pub fn status(status: std::process::ExitStatus) -> ExitStatus {
+    match (status.code(), status.signal().and_then(Signal::new)) {
+        (Some(code), _) => ExitStatus::Exited(u8::try_from(code).expect("eight bits")),
+        (None, Some(signal)) => ExitStatus::Killed(signal, status.core_dumped()),
+        (None, None) => panic!("neither exited nor killed: {status:?}"),
+    }
+}
+
+/// Says which part of a test this process is to play.
+const ROLE: &str = "PAI_TEST_ROLE";
+
+/// The part that this process plays; `None` in the test itself.
+pub fn role() -> Option<String> {
+    env::var(ROLE).ok()
+}
+
+/// This test program again, with one test only, which plays another part
+/// there: for what must not happen in a process that has other tests.
+pub fn helper(test: &str, role: &str) -> Command {
+    let mut command = Command::new(env::current_exe().expect("our own path"));
+    command
+        .args([test, "--exact", "--nocapture", "--test-threads=1"])
+        .env(ROLE, role);
+    command
+}
+
+/// Marks the lines of a helper among those of the test harness.
+const MARK: &str = "helper: ";
+
+/// Says something to the test that started this helper.
+pub fn tell(text: &str) {
+    println!("\n{MARK}{text}");
+}
+
+impl Target {
+    /// The next thing that a helper said; empty when it has ended.
+    pub fn told(&mut self) -> String {
+        loop {
+            let mut line = String::new();
+            if self.stdout.read_line(&mut line).expect("UTF-8") == 0 {
+                return line;
+            }
+            if let Some(text) = line.trim_end().strip_prefix(MARK) {
+                return text.to_owned();
+            }
+        }
+    }
+}
