@@ -1,1 +1,191 @@
-fn main() {}
+//! What a whole run of `true` costs more than an untraced one, and how much CPU
+//! time a tracer takes while its target sleeps.
+//!
+//! Runs are warm and in turn, round after round. A sleeping target is looked at
+//! twice, some seconds apart: what the tracer took in between is what it takes
+//! while nothing happens.
+
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a command line program"
+)]
+
+use std::fs;
+use std::process::{Child, ExitCode};
+use std::thread::sleep;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use pai_benches::{LIMIT_MISSED, Options, Place, Samples, Table, Variant, place, programs, truth};
+
+const VARIANTS: &[Variant] = &[
+    Variant::Native,
+    Variant::Floor,
+    Variant::Engine,
+    Variant::HostMinimal,
+    Variant::HostStrace,
+    Variant::Strace,
+];
+
+/// What a warm start with the plugin `minimal` may cost, in milliseconds.
+const START_LIMIT: f64 = 15.0;
+
+/// CPU time per second of sleep above which a tracer is said to poll, in
+/// microseconds: a look every 10 milliseconds would take it.
+const IDLE_LIMIT: f64 = 500.0;
+
+/// How long the target sleeps, and when it is looked at.
+const SLEEP: &str = "5";
+const FIRST_LOOK: Duration = Duration::from_millis(1000);
+const BETWEEN: Duration = Duration::from_millis(3500);
+
+/// Tables, and the limits that were missed.
+struct Report {
+    missed: Vec<String>,
+}
+
+impl Report {
+    fn limit(&mut self, what: &str, unit: &str, figure: f64, limit: f64) {
+        if figure > limit {
+            self.missed.push(format!(
+                "{what}: {figure:.1} {unit}, the limit is {limit:.1}"
+            ));
+        }
+    }
+
+    fn start_up(&mut self, variants: &[Variant], rounds: usize) -> Result<Table> {
+        let target = programs::true_()?;
+        let truth = truth::of(&target)?;
+        let mut table = Table::new(&["place", "variant", "ms", "ms above untraced"]);
+        for place in Place::ALL {
+            eprintln!("start_up: {}", place.name());
+            let _placed = place.take()?;
+            for variant in variants {
+                if variant.writes_lines() {
+                    truth::check_lines(*variant, &target, &truth)?;
+                }
+                variant.run(&target)?;
+            }
+            let mut samples = vec![Samples::default(); variants.len()];
+            for _ in 0..rounds {
+                for (variant, samples) in variants.iter().zip(&mut samples) {
+                    let ran = variant.run(&target)?;
+                    if variant.counts() {
+                        truth::check_all(*variant, &ran.counts()?, &truth)?;
+                    }
+                    samples.push(ran.wall.as_secs_f64() * 1e3);
+                }
+            }
+            let Some(untraced) = samples.first() else {
+                continue;
+            };
+            for (variant, samples) in variants.iter().zip(&samples) {
+                let above = samples.above(untraced);
+                table.row(vec![
+                    place.name().into(),
+                    variant.name().into(),
+                    format!("{:.2} ({:.2})", samples.median(), samples.min()),
+                    format!("{above:.2}"),
+                ]);
+                if *variant == Variant::HostMinimal {
+                    let what = format!("start, {}", place.name());
+                    self.limit(&what, "ms above untraced", above, START_LIMIT);
+                }
+            }
+        }
+        Ok(table)
+    }
+
+    fn idle(&mut self, variants: &[Variant]) -> Result<Table> {
+        eprintln!("start_up: idle");
+        let program = programs::in_path("sleep").context("no program named sleep")?;
+        let target = [program.to_string_lossy().into_owned(), SLEEP.to_owned()];
+        let mut table = Table::new(&["variant", "CPU µs per idle second", "CPU ms at the end"]);
+        // All sleep at once: none disturbs another.
+        let mut asleep = Vec::new();
+        for variant in variants {
+            asleep.push((*variant, variant.start(&target)?));
+        }
+        sleep(FIRST_LOOK);
+        let mut before = Vec::new();
+        for (_, child) in &asleep {
+            before.push(cpu_time(child)?);
+        }
+        sleep(BETWEEN);
+        let mut after = Vec::new();
+        for (_, child) in &asleep {
+            after.push(cpu_time(child)?);
+        }
+        for (((variant, mut child), before), after) in asleep.into_iter().zip(before).zip(after) {
+            let status = child.wait().context("no end of sleep")?;
+            ensure!(status.success(), "{}: {status}", variant.name());
+            let idle = (after - before).as_secs_f64() * 1e6 / BETWEEN.as_secs_f64();
+            table.row(vec![
+                variant.name().into(),
+                format!("{idle:.1}"),
+                format!("{:.2}", after.as_secs_f64() * 1e3),
+            ]);
+            if matches!(variant, Variant::HostMinimal | Variant::Engine) {
+                let what = format!("idle, {}", variant.name());
+                self.limit(&what, "µs of CPU time per second", idle, IDLE_LIMIT);
+            }
+        }
+        Ok(table)
+    }
+}
+
+/// CPU time of all threads that a process has now.
+fn cpu_time(child: &Child) -> Result<Duration> {
+    let folder = format!("/proc/{}/task", child.id());
+    let mut nanoseconds = 0;
+    for task in fs::read_dir(&folder).with_context(|| folder.clone())? {
+        let path = task?.path().join("schedstat");
+        let text = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+        let first = text.split_whitespace().next().unwrap_or_default();
+        nanoseconds += first
+            .parse::<u64>()
+            .with_context(|| format!("no time in '{text}'"))?;
+    }
+    Ok(Duration::from_nanos(nanoseconds))
+}
+
+fn bench(options: Options) -> Result<ExitCode> {
+    let rounds = options.rounds.unwrap_or(if options.quick { 5 } else { 30 });
+    let mut variants = Vec::new();
+    println!("## Start and rest\n");
+    for variant in VARIANTS {
+        match variant.missing() {
+            Some(missing) => println!("Skipped: {}: {missing}.\n", variant.name()),
+            None => variants.push(*variant),
+        }
+    }
+    let mut report = Report { missed: Vec::new() };
+    println!("Load before: {}.\n", place::load());
+    let table = report.start_up(&variants, rounds)?;
+    println!("Whole runs of `true`, {rounds} rounds, warm. Median (minimum).\n\n{table}");
+    // The C loop has no need to look at anything from time to time.
+    variants.retain(|variant| !matches!(variant, Variant::Native));
+    let table = report.idle(&variants)?;
+    println!("While the target sleeps, the target's own time left out:\n\n{table}");
+    println!("Load after: {}.\n", place::load());
+    for line in &report.missed {
+        println!("- limit missed: {line}");
+    }
+    Ok(if report.missed.is_empty() || !options.check {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(LIMIT_MISSED)
+    })
+}
+
+fn main() -> ExitCode {
+    let result = Options::of_process().and_then(|options| match options {
+        Some(options) => bench(options),
+        None => Ok(ExitCode::SUCCESS),
+    });
+    result.unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    })
+}

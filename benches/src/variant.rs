@@ -1,7 +1,7 @@
 //! The ways to run a target.
 
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -108,6 +108,41 @@ impl Variant {
     }
 
     fn run_with(self, target: &[String], output: &str) -> Result<Ran> {
+        let mut command = self.command(target, output)?;
+        let start = Instant::now();
+        let done = command
+            .output()
+            .with_context(|| format!("cannot start {command:?}"))?;
+        let wall = start.elapsed();
+        let stdout = String::from_utf8_lossy(&done.stdout).into_owned();
+        let stderr = String::from_utf8_lossy(&done.stderr).into_owned();
+        ensure!(
+            done.status.success(),
+            "{}: {command:?}: {}\n{stderr}",
+            self.name(),
+            done.status
+        );
+        Ok(Ran {
+            wall,
+            stdout,
+            stderr,
+        })
+    }
+
+    /// Starts a target whose output nobody wants.
+    ///
+    /// # Errors
+    /// When it cannot.
+    pub fn start(self, target: &[String]) -> Result<Child> {
+        let mut command = self.command(target, "/dev/null")?;
+        command
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .with_context(|| format!("cannot start {command:?}"))
+    }
+
+    fn command(self, target: &[String], output: &str) -> Result<Command> {
         let mut words = match self.words(output) {
             Ok(words) => words,
             Err(missing) => bail!(missing),
@@ -119,25 +154,7 @@ impl Variant {
             .args(arguments)
             .env("LC_ALL", "C")
             .stdin(Stdio::null());
-        let start = Instant::now();
-        let done = command
-            .output()
-            .with_context(|| format!("cannot start {program}"))?;
-        let wall = start.elapsed();
-        let stdout = String::from_utf8_lossy(&done.stdout).into_owned();
-        let stderr = String::from_utf8_lossy(&done.stderr).into_owned();
-        ensure!(
-            done.status.success(),
-            "{}: {}: {}\n{stderr}",
-            self.name(),
-            words.join(" "),
-            done.status
-        );
-        Ok(Ran {
-            wall,
-            stdout,
-            stderr,
-        })
+        Ok(command)
     }
 
     /// Whether it tells at its end what it counted.

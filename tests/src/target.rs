@@ -2,7 +2,7 @@
 //! helpers that must not share a process with other tests.
 
 use std::env;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
@@ -101,6 +101,11 @@ impl Target {
     /// stopped then.
     pub fn stop(&self) {
         self.signal(NixSignal::SIGSTOP);
+        self.stopped();
+    }
+
+    /// Waits until its parent is told that it has stopped.
+    pub fn stopped(&self) {
         let told = waitpid(self.nix(), Some(WaitPidFlag::WUNTRACED));
         assert_eq!(
             told,
@@ -111,6 +116,11 @@ impl Target {
     /// Continues it, and waits until its parent is told so.
     pub fn resume(&self) {
         self.signal(NixSignal::SIGCONT);
+        self.continued();
+    }
+
+    /// Waits until its parent is told that it goes on.
+    pub fn continued(&self) {
         let told = waitpid(self.nix(), Some(WaitPidFlag::WCONTINUED));
         assert_eq!(told, Ok(WaitStatus::Continued(self.nix())));
     }
@@ -181,7 +191,9 @@ const MARK: &str = "helper: ";
 
 /// Says something to the test that started this helper.
 pub fn tell(text: &str) {
-    println!("\n{MARK}{text}");
+    // Not println!, which the test harness may capture.
+    let mut stdout = std::io::stdout().lock();
+    writeln!(stdout, "\n{MARK}{text}").expect("a reader");
 }
 
 impl Target {

@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
+use std::fmt;
 use std::fs::File;
 use std::io::{Read, Seek, Write};
 use std::os::fd::OwnedFd;
@@ -36,14 +37,16 @@ type Handler<'a> = Box<dyn FnMut(&mut Engine, ClientId, &Delivery) -> Reply + 'a
 enum Role<'a> {
     Handler(Handler<'a>),
     Sink(Option<Box<dyn Sink>>),
+    Leaver,
 }
 
 /// A client whose handler answers each stop at once.
 struct Closure<'a> {
     topics: Vec<Topic>,
-    /// None for a client that only watches.
+    /// None for a client that only watches, or leaves at once.
     handler: Option<Handler<'a>>,
     subscribed: bool,
+    leaves: bool,
 }
 
 impl Client for Closure<'_> {
@@ -54,6 +57,9 @@ impl Client for Closure<'_> {
             for topic in self.topics.drain(..) {
                 engine.subscribe(id, topic).expect("a new session");
             }
+        }
+        if self.leaves {
+            return Ok(Served::Finished);
         }
         while let Some(delivery) = engine.take_mail(id) {
             let ended = matches!(delivery.event, Event::Ended(_));
@@ -151,6 +157,16 @@ pub struct Trace<'a> {
     clients: Vec<(Vec<Topic>, Role<'a>)>,
 }
 
+impl fmt::Debug for Trace<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Trace")
+            .field("target", &self.target)
+            .field("clients", &self.clients.len())
+            .finish_non_exhaustive()
+    }
+}
+
+#[derive(Debug)]
 enum Start {
     Spawn {
         argv: Vec<Vec<u8>>,
@@ -248,6 +264,13 @@ impl<'a> Trace<'a> {
         self
     }
 
+    /// With a client that leaves as soon as it has subscribed.
+    #[must_use]
+    pub fn leaver(mut self, topics: Vec<Topic>) -> Self {
+        self.clients.push((topics, Role::Leaver));
+        self
+    }
+
     /// Runs the program without a tracer.
     pub fn untraced(&self) -> Native {
         let Start::Spawn { argv, stdin } = &self.target else {
@@ -294,7 +317,7 @@ impl<'a> Trace<'a> {
         for (n, (_, role)) in clients.iter_mut().enumerate() {
             let name = format!("client {n}");
             ids.push(match role {
-                Role::Handler(_) => engine.add_client(&name).expect("room"),
+                Role::Handler(_) | Role::Leaver => engine.add_client(&name).expect("room"),
                 Role::Sink(sink) => {
                     let sink = sink.take().expect("not taken before");
                     engine.add_observer(&name, sink).expect("room")
@@ -319,13 +342,15 @@ impl<'a> Trace<'a> {
             .into_iter()
             .zip(clients)
             .map(|(id, (topics, role))| {
+                let leaves = matches!(role, Role::Leaver);
                 let client = Closure {
                     topics,
                     handler: match role {
                         Role::Handler(handler) => Some(handler),
-                        Role::Sink(_) => None,
+                        Role::Sink(_) | Role::Leaver => None,
                     },
                     subscribed: false,
+                    leaves,
                 };
                 (id, Box::new(client) as Box<dyn Client>)
             })
@@ -437,6 +462,8 @@ pub fn exits_of(events: &[Event], tid: Tid) -> Vec<(&'static str, i64)> {
 #[track_caller]
 pub fn assert_paired(events: &[Event]) {
     let mut inside: BTreeMap<Tid, SyscallStop> = BTreeMap::new();
+    // Of tasks that give their id up in an exec.
+    let mut leaving = BTreeMap::new();
     for event in events {
         match event {
             Event::SyscallEnter(stop) => {
@@ -451,11 +478,17 @@ pub fn assert_paired(events: &[Event]) {
                 assert!(entry.at <= stop.at);
             }
             Event::TaskExited { tid, .. } => {
-                inside.remove(tid);
+                if let Some(entry) = inside.remove(tid) {
+                    leaving.insert(*tid, entry);
+                }
             }
             Event::Execed(exec) => {
-                if let Some(entry) = inside.remove(&exec.former) {
-                    let tid = exec.pid.leader();
+                let former = exec.former;
+                let tid = exec.pid.leader();
+                // The leader's own call, if another task called exec.
+                let entry = inside.remove(&former).or(leaving.remove(&former));
+                inside.remove(&tid);
+                if let Some(entry) = entry {
                     inside.insert(tid, SyscallStop { tid, ..entry });
                 }
             }

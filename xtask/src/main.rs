@@ -6,7 +6,12 @@
     reason = "a command line program"
 )]
 
+mod check;
 mod codegen;
+mod process;
+mod run;
+mod target;
+mod test;
 
 use std::env;
 use std::path::Path;
@@ -22,12 +27,32 @@ struct Task {
     run: fn(&[String]) -> Result<()>,
 }
 
-const TASKS: &[Task] = &[Task {
-    name: "codegen",
-    options: "[--check]",
-    about: "write the tables of plugin-sdk/syscalls, or check that they are current",
-    run: codegen::run,
-}];
+const TASKS: &[Task] = &[
+    Task {
+        name: "run",
+        options: "PLUGIN -- COMMAND",
+        about: "build the program and trace a command with it",
+        run: run::main,
+    },
+    Task {
+        name: "test",
+        options: "[CARGO TEST OPTIONS]",
+        about: "run all tests",
+        run: test::main,
+    },
+    Task {
+        name: "check",
+        options: "",
+        about: "formatting, lints, generated files, plugins",
+        run: check::main,
+    },
+    Task {
+        name: "codegen",
+        options: "[--check]",
+        about: "write the tables of plugin-sdk/syscalls, or check that they are current",
+        run: codegen::run,
+    },
+];
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
@@ -56,7 +81,7 @@ fn usage() -> String {
     let mut text = String::from("Usage: cargo xtask TASK [OPTIONS]\n\nTasks:\n");
     for task in TASKS {
         let call = format!("{} {}", task.name, task.options);
-        text.push_str(&format!("  {call:<20} {}\n", task.about));
+        text.push_str(&format!("  {call:<28} {}\n", task.about));
     }
     text
 }

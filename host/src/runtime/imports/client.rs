@@ -1,0 +1,3 @@
+//! x
+#[derive(Debug)]
+pub struct Subscription { pub id: u64 }

@@ -1,0 +1,214 @@
+//! The same as JSON objects, one for each thing that happened.
+
+use std::fmt::Write;
+
+use pai_plugin::output::{emit, push_json_string};
+use pai_plugin::{Event, ExecInfo, ExitStatus, RecordFlags, Result, SignalStop, SyscallRecord};
+use pai_syscalls::errno;
+use pai_syscalls::signal::Name;
+
+use crate::{call, siginfo};
+
+pub(crate) fn call(record: &SyscallRecord) -> Result<()> {
+    emit("syscall", &call_object(record))
+}
+
+pub(crate) fn event(event: &Event) -> Result<()> {
+    match event {
+        Event::Signal(stop) => emit("signal", &signal_object(stop)),
+        Event::TaskExited(end) => {
+            let object = Object::new()
+                .number("pid", end.pid)
+                .number("tid", end.tid)
+                .status(&end.status)
+                .number("at", end.at);
+            emit("exit", &object.end())
+        }
+        Event::Execed(exec) => emit("exec", &exec_object(exec)),
+        Event::JobControl(job) => {
+            let object = Object::new()
+                .number("pid", job.pid)
+                .number("tid", job.tid)
+                .text("signal", &Name(job.signal).to_string())
+                .flag("stopped", job.stopped)
+                .number("at", job.at);
+            emit("job-control", &object.end())
+        }
+        _ => Ok(()),
+    }
+}
+
+pub(crate) fn lost(records: u64) -> Result<()> {
+    emit("lost", &Object::new().number("records", records).end())
+}
+
+/// Arguments are texts: not every reader of JSON has 64-bit integers.
+fn call_object(record: &SyscallRecord) -> String {
+    let mut name = Vec::new();
+    call::push_name(&mut name, record.call);
+    let mut object = Object::new()
+        .number("pid", record.pid)
+        .number("tid", record.tid)
+        .text("syscall", &String::from_utf8_lossy(&name))
+        .number("nr", record.call.nr)
+        .number("abi", record.call.abi);
+    object.key("args");
+    for (i, argument) in call::arguments(record).enumerate() {
+        let comma = if i > 0 { "," } else { "[" };
+        object.push(format_args!("{comma}\"{argument:#x}\""));
+    }
+    let empty = call::arguments(record).next().is_none();
+    object.push(format_args!("{}", if empty { "[]" } else { "]" }));
+
+    let flags = record.record_flags;
+    if flags.contains(RecordFlags::NO_RETURN) {
+        object = object.flag("no_return", true);
+    } else {
+        object = object.number("ret", record.ret);
+    }
+    if flags.contains(RecordFlags::RESTARTS) {
+        object = object.flag("restarts", true);
+    }
+    if let Some(name) = call::error(record).and_then(errno::name) {
+        object = object.text("error", name);
+    }
+    if flags.contains(RecordFlags::NO_ENTRY) {
+        object = object.flag("no_entry", true);
+    }
+    if flags.contains(RecordFlags::TAMPERED) {
+        object = object.flag("tampered", true);
+    }
+    object
+        .number("at", record.at)
+        .number("took", record.took)
+        .end()
+}
+
+fn signal_object(stop: &SignalStop) -> String {
+    let mut object = Object::new()
+        .number("pid", stop.pid)
+        .number("tid", stop.tid)
+        .text("signal", &Name(stop.signal).to_string())
+        .number("number", stop.signal)
+        .text("code", &siginfo::code(stop.signal, stop.code));
+    if stop.sender != 0 {
+        object = object.number("sender", stop.sender);
+    }
+    if stop.addr != 0 {
+        object = object.text("addr", &format!("{:#x}", stop.addr));
+    }
+    object.number("at", stop.at).end()
+}
+
+fn exec_object(exec: &ExecInfo) -> String {
+    let mut object = Object::new()
+        .number("pid", exec.pid)
+        .number("former_tid", exec.former_tid)
+        .text("path", &exec.path);
+    object.key("argv");
+    for (i, argument) in exec.argv.iter().enumerate() {
+        object.push(format_args!("{}", if i > 0 { "," } else { "[" }));
+        push_json_string(&mut object.0, argument);
+    }
+    let end = if exec.argv.is_empty() { "[]" } else { "]" };
+    object.push(format_args!("{end}"));
+    object.number("at", exec.at).end()
+}
+
+struct Object(String);
+
+impl Object {
+    fn new() -> Self {
+        Self(String::from("{"))
+    }
+
+    fn push(&mut self, text: std::fmt::Arguments<'_>) {
+        if self.0.write_fmt(text).is_err() {
+            debug_assert!(false, "writing to a string does not fail");
+        }
+    }
+
+    fn key(&mut self, key: &str) {
+        if self.0.len() > 1 {
+            self.0.push(',');
+        }
+        push_json_string(&mut self.0, key);
+        self.0.push(':');
+    }
+
+    fn number(mut self, key: &str, value: impl std::fmt::Display) -> Self {
+        self.key(key);
+        self.push(format_args!("{value}"));
+        self
+    }
+
+    fn flag(self, key: &str, value: bool) -> Self {
+        self.number(key, value)
+    }
+
+    fn text(mut self, key: &str, value: &str) -> Self {
+        self.key(key);
+        push_json_string(&mut self.0, value);
+        self
+    }
+
+    fn status(self, status: &ExitStatus) -> Self {
+        match status {
+            ExitStatus::Exited(code) => self.number("code", code),
+            ExitStatus::Killed((signal, core)) => self
+                .text("signal", &Name(*signal).to_string())
+                .flag("core", *core),
+            ExitStatus::Other(text) => self.text("status", text),
+        }
+    }
+
+    fn end(mut self) -> String {
+        self.0.push('}');
+        self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::call::tests::record;
+    use crate::siginfo::tests::stop;
+
+    #[test]
+    fn a_failed_call_names_its_error() {
+        assert_eq!(
+            call_object(&record(11, "close", &[3], -9)),
+            r#"{"pid":10,"tid":11,"syscall":"close","nr":3,"abi":3221225534,"args":["0x3"],"ret":-9,"error":"EBADF","at":1000,"took":5}"#
+        );
+    }
+
+    #[test]
+    fn a_call_that_never_returned_has_no_result() {
+        let mut pause = record(10, "pause", &[], 0);
+        pause.record_flags = RecordFlags::NO_RETURN;
+        assert_eq!(
+            call_object(&pause),
+            r#"{"pid":10,"tid":10,"syscall":"pause","nr":34,"abi":3221225534,"args":[],"no_return":true,"at":1000,"took":5}"#
+        );
+    }
+
+    #[test]
+    fn events_are_objects() {
+        assert_eq!(
+            signal_object(&stop(11, 1, &[])),
+            r#"{"pid":7,"tid":7,"signal":"SIGSEGV","number":11,"code":"SEGV_MAPERR","at":0}"#
+        );
+        let exec = ExecInfo {
+            pid: 1,
+            former_tid: 2,
+            path: "/bin/a\"b".into(),
+            argv: vec!["a".into(), String::new()],
+            abi: 0,
+            at: 9,
+        };
+        assert_eq!(
+            exec_object(&exec),
+            r#"{"pid":1,"former_tid":2,"path":"/bin/a\"b","argv":["a",""],"at":9}"#
+        );
+    }
+}

@@ -1,0 +1,212 @@
+//! Lines as `strace -f` writes them: whose they are, and how calls that overlap
+//! are cut and taken up again.
+
+use pai_plugin::{ExecInfo, ExitStatus, JobEvent, RecordFlags, SignalStop, SyscallRecord, Tid};
+use pai_syscalls::signal::Name;
+
+use crate::call::{push_decimal, push_entry, push_name, push_result};
+use crate::siginfo;
+
+/// Results start in this column, or later.
+const RESULT_COLUMN: usize = 40;
+
+/// Text is handed out in pieces of at most so many bytes.
+const PIECE: usize = 256 * 1024;
+
+/// Collects text; [`Lines::take`] hands it out.
+#[derive(Default)]
+pub(crate) struct Lines {
+    out: Vec<u8>,
+    /// Live tasks, by id.
+    tasks: Vec<Task>,
+    /// The last line is not finished.
+    open: Option<Tid>,
+    /// Where the current line starts in `out`, and what of it is gone already.
+    start: usize,
+    gone: usize,
+}
+
+struct Task {
+    tid: Tid,
+    /// The call whose entry was written, but not its result.
+    inside: Option<SyscallRecord>,
+}
+
+impl Lines {
+    /// A task that lives already.
+    pub(crate) fn started(&mut self, tid: Tid) {
+        self.task(tid);
+    }
+
+    pub(crate) fn call(&mut self, record: &SyscallRecord) {
+        let unfinished = record.record_flags.contains(RecordFlags::UNFINISHED);
+        let inside = self.task(record.tid).inside.take();
+        // An entry time of its own: the result of the earlier call was lost.
+        let resumes = inside.is_some_and(|call| call.at == record.at && call.call == record.call);
+        if !resumes || self.open != Some(record.tid) {
+            self.begin(Some(record.tid));
+            if resumes || record.record_flags.contains(RecordFlags::NO_ENTRY) {
+                self.out.extend_from_slice(b"<... ");
+                push_name(&mut self.out, record.call);
+                self.out.extend_from_slice(b" resumed>");
+            } else {
+                push_entry(&mut self.out, record);
+            }
+        }
+        if unfinished {
+            self.open = Some(record.tid);
+            self.task(record.tid).inside = Some(*record);
+            return;
+        }
+        self.open = None;
+        self.out.push(b')');
+        self.pad();
+        push_result(&mut self.out, record);
+        self.out.push(b'\n');
+    }
+
+    pub(crate) fn signal(&mut self, stop: &SignalStop) {
+        self.begin(Some(stop.tid));
+        let (name, info) = (Name(stop.signal), siginfo::describe(stop));
+        self.text(&format!("--- {name} {info} ---\n"));
+    }
+
+    pub(crate) fn job_control(&mut self, event: &JobEvent) {
+        if event.stopped {
+            self.begin(Some(event.tid));
+            self.text(&format!("--- stopped by {} ---\n", Name(event.signal)));
+        }
+    }
+
+    /// A task other than the leader made the exec: it lives on under the
+    /// leader's id, and its call returns under that.
+    pub(crate) fn execed(&mut self, exec: &ExecInfo) {
+        if exec.former_tid == exec.pid {
+            return;
+        }
+        self.vanish(exec.pid);
+        let inside = self.forget(exec.former_tid);
+        self.begin(Some(exec.pid));
+        let former = exec.former_tid;
+        self.text(&format!("+++ superseded by execve in pid {former} +++\n"));
+        self.task(exec.pid).inside = inside;
+    }
+
+    pub(crate) fn exited(&mut self, tid: Tid, status: &ExitStatus) {
+        self.vanish(tid);
+        self.begin(Some(tid));
+        self.text(&match status {
+            ExitStatus::Exited(code) => format!("+++ exited with {code} +++\n"),
+            ExitStatus::Killed((signal, core)) => {
+                let core = if *core { " (core dumped)" } else { "" };
+                format!("+++ killed by {}{core} +++\n", Name(*signal))
+            }
+            ExitStatus::Other(text) => format!("+++ {} +++\n", text.escape_default()),
+        });
+        self.forget(tid);
+    }
+
+    pub(crate) fn lost(&mut self, records: u64) {
+        self.begin(None);
+        self.text(&format!("--- {records} records lost ---\n"));
+    }
+
+    /// Nothing more will come.
+    pub(crate) fn detached(&mut self) {
+        if self.open.take().is_some() {
+            self.text(" <detached ...>\n");
+        }
+    }
+
+    /// Hands the text out in pieces that end with a line where possible.
+    pub(crate) fn take(&mut self, mut print: impl FnMut(&str)) {
+        self.gone = match self.open {
+            Some(_) => self.column(),
+            None => 0,
+        };
+        self.start = 0;
+        let mut rest = self.out.as_slice();
+        while !rest.is_empty() {
+            let (piece, after) = rest.split_at(cut(rest));
+            print(&String::from_utf8_lossy(piece));
+            rest = after;
+        }
+        self.out.clear();
+    }
+
+    /// Starts a line, after cutting the one that is not finished.
+    fn begin(&mut self, tid: Option<Tid>) {
+        if self.open.take().is_some() {
+            self.out.extend_from_slice(b" <unfinished ...>\n");
+        }
+        self.start = self.out.len();
+        self.gone = 0;
+        if let Some(tid) = tid
+            && self.tasks.len() > 1
+        {
+            self.out.extend_from_slice(b"[pid ");
+            let mut digits = 5;
+            while digits > 1 && u64::from(tid) < 10_u64.pow(digits - 1) {
+                self.out.push(b' ');
+                digits -= 1;
+            }
+            push_decimal(&mut self.out, tid.into());
+            self.out.extend_from_slice(b"] ");
+        }
+    }
+
+    fn text(&mut self, text: &str) {
+        self.out.extend_from_slice(text.as_bytes());
+    }
+
+    fn column(&self) -> usize {
+        self.gone + self.out.len() - self.start
+    }
+
+    /// At least one space.
+    fn pad(&mut self) {
+        let spaces = RESULT_COLUMN.saturating_sub(self.column()).max(1);
+        self.out.extend(std::iter::repeat_n(b' ', spaces));
+    }
+
+    fn task(&mut self, tid: Tid) -> &mut Task {
+        let at = match self.tasks.binary_search_by_key(&tid, |task| task.tid) {
+            Ok(at) => at,
+            Err(at) => {
+                self.tasks.insert(at, Task { tid, inside: None });
+                at
+            }
+        };
+        &mut self.tasks[at]
+    }
+
+    fn forget(&mut self, tid: Tid) -> Option<SyscallRecord> {
+        let at = self
+            .tasks
+            .binary_search_by_key(&tid, |task| task.tid)
+            .ok()?;
+        self.tasks.remove(at).inside
+    }
+
+    /// Closes the call in which a task ends, should the host not have done so.
+    fn vanish(&mut self, tid: Tid) {
+        if let Some(mut call) = self.task(tid).inside {
+            call.record_flags = RecordFlags::NO_RETURN;
+            self.call(&call);
+        }
+    }
+}
+
+/// Where to cut off a piece of text: after the last line that fits.
+fn cut(text: &[u8]) -> usize {
+    match text.get(..PIECE) {
+        None => text.len(),
+        Some(piece) => match piece.iter().rposition(|&byte| byte == b'\n') {
+            Some(newline) => newline + 1,
+            None => PIECE,
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests;
