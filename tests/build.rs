@@ -1,4 +1,5 @@
-//! Builds what the tests run: the C fixtures.
+//! Builds what the tests run: the C fixtures, and with the feature `guests` the
+//! plugins of `guests/`.
 //!
 //! Every `fixtures/NAME.c` becomes a program in `OUT_DIR`, and `fixtures.rs` there gets
 //! one constant with its path. A fixture whose first lines hold a comment
@@ -26,7 +27,7 @@ const FLAGS: &[&str] = &[
 type Result<T> = std::result::Result<T, String>;
 
 fn main() {
-    if let Err(message) = fixtures() {
+    if let Err(message) = fixtures().and_then(|()| guests()) {
         // Cargo shows these and fails the build.
         for line in message.lines() {
             println!("cargo::error={line}");
@@ -60,6 +61,77 @@ fn fixtures() -> Result<()> {
     }
     let path = out_dir.join("fixtures.rs");
     fs::write(&path, module).map_err(|error| format!("cannot write {}: {error}", path.display()))
+}
+
+const GUESTS: &str = "guests/examples";
+const WASM: &str = "wasm32-wasip2";
+
+/// Builds the plugins of `guests/` and writes the module of their paths; an
+/// empty one without the feature, so that engine tests need no Wasm target.
+fn guests() -> Result<()> {
+    let out_dir = PathBuf::from(env::var_os("OUT_DIR").ok_or("OUT_DIR is not set")?);
+    let mut module = String::new();
+    if env::var_os("CARGO_FEATURE_GUESTS").is_some() {
+        for input in ["guests", "../plugin-sdk", "../wit", "../Cargo.lock"] {
+            println!("cargo::rerun-if-changed={input}");
+        }
+        let built = build_guests(&out_dir)?;
+        for source in files_in(Path::new(GUESTS))? {
+            let name = source
+                .file_stem()
+                .and_then(|stem| stem.to_str())
+                .ok_or_else(|| format!("{} is no plain name", source.display()))?;
+            module += &format!(
+                "/// Path of the plugin `{GUESTS}/{name}.rs`.\n\
+                 pub const {}: &str = {:?};\n",
+                name.to_uppercase(),
+                built.join(format!("{name}.wasm")),
+            );
+        }
+    }
+    let path = out_dir.join("guests.rs");
+    fs::write(&path, module).map_err(|error| format!("cannot write {}: {error}", path.display()))
+}
+
+/// A cargo of its own, in a folder that the outer one does not hold the lock
+/// of. Returns the folder with the components.
+fn build_guests(out_dir: &Path) -> Result<PathBuf> {
+    // TARGET_DIR/PROFILE/build/PACKAGE/out
+    let target = out_dir
+        .ancestors()
+        .nth(4)
+        .ok_or("OUT_DIR is not in a target folder")?
+        .join("guests");
+    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(cargo);
+    command
+        .args(["build", "--locked", "--profile=guest", "--examples"])
+        .args(["--package=pai-test-guests", "--target", WASM])
+        .arg("--target-dir")
+        .arg(&target);
+    // Meant for the outer build: flags of the host's target, clippy's wrapper.
+    for name in [
+        "CARGO_BUILD_RUSTC_WORKSPACE_WRAPPER",
+        "CARGO_BUILD_RUSTFLAGS",
+        "CARGO_BUILD_TARGET",
+        "CARGO_BUILD_TARGET_DIR",
+        "CARGO_ENCODED_RUSTFLAGS",
+        "CARGO_TARGET_DIR",
+        "RUSTC_WORKSPACE_WRAPPER",
+        "RUSTFLAGS",
+    ] {
+        command.env_remove(name);
+    }
+    let output = command
+        .output()
+        .map_err(|error| format!("cannot run cargo for the test plugins: {error}"))?;
+    if !output.status.success() {
+        return Err(format!(
+            "the test plugins do not build; if {WASM} is missing: rustup target add {WASM}\n{}",
+            String::from_utf8_lossy(&output.stderr)
+        ));
+    }
+    Ok(target.join(WASM).join("guest/examples"))
 }
 
 /// The files of a directory in order of their names, so that builds are reproducible.

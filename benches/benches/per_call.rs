@@ -19,7 +19,7 @@ use anyhow::{Context, Result};
 use pai_benches::programs::built;
 use pai_benches::truth::check;
 use pai_benches::variant::Ran;
-use pai_benches::{Counts, LIMIT_MISSED, Options, Place, Samples, Table, Variant, place};
+use pai_benches::{Counts, MISSED, Options, Place, Samples, Table, Variant, place};
 
 const VARIANTS: &[Variant] = &[
     Variant::Native,
@@ -198,7 +198,7 @@ fn measure(
     Ok(samples)
 }
 
-fn bench(options: Options) -> Result<ExitCode> {
+fn bench(options: Options) -> Result<()> {
     let rounds = options.rounds.unwrap_or(if options.quick { 3 } else { 7 });
     let ops = options
         .ops
@@ -267,22 +267,17 @@ fn bench(options: Options) -> Result<ExitCode> {
     }
     println!("{table}\nLoad after: {}.\n", place::load());
     for line in &missed {
-        println!("- limit missed: {line}");
+        println!("{MISSED} {line}");
     }
-    Ok(if missed.is_empty() || !options.check {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::from(LIMIT_MISSED)
-    })
+    Ok(())
 }
 
 fn main() -> ExitCode {
-    let result = Options::of_process().and_then(|options| match options {
-        Some(options) => bench(options),
-        None => Ok(ExitCode::SUCCESS),
-    });
-    result.unwrap_or_else(|error| {
-        eprintln!("error: {error:#}");
-        ExitCode::FAILURE
-    })
+    match Options::of_process().and_then(|options| options.map_or(Ok(()), bench)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
 }

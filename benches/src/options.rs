@@ -4,13 +4,11 @@ use std::env;
 
 use anyhow::{Context, Result, bail};
 
-/// `[--quick] [--check] [--rounds N] [--ops N]`.
+/// `[--quick] [--rounds N] [--ops N]`.
 #[derive(Clone, Copy, Default, Debug)]
 pub struct Options {
     /// Few rounds: shows that everything works, not how quick it is.
     pub quick: bool,
-    /// A missed limit is a failure.
-    pub check: bool,
     /// How often every variant runs.
     pub rounds: Option<usize>,
     /// Operations per run of a target.
@@ -37,7 +35,6 @@ impl Options {
             match argument.as_str() {
                 "--bench" => benching = true,
                 "--quick" => options.quick = true,
-                "--check" => options.check = true,
                 "--rounds" => options.rounds = Some(usize::try_from(number()?)?),
                 "--ops" => options.ops = Some(number()?),
                 _ => bail!("unexpected argument '{argument}'"),

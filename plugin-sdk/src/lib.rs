@@ -39,6 +39,7 @@ pub mod bindings;
 mod client;
 mod error;
 mod handlers;
+pub mod json;
 mod macros;
 pub mod manifest;
 pub mod names;
@@ -46,6 +47,8 @@ mod observer;
 pub mod options;
 pub mod output;
 mod process;
+#[doc(hidden)]
+pub mod stdio;
 
 pub use bindings::pai::plugin::events::{
     Action, End, Event, ExecInfo, ForkInfo, JobEvent, OtherStop, ProcessEnd, SignalStop,

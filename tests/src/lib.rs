@@ -1,5 +1,6 @@
 //! What the tests share: fixtures, and targets under the engine.
 
 pub mod fixtures;
+pub mod guests;
 pub mod target;
 pub mod trace;

@@ -1,90 +1,175 @@
-//! Between the engine's types and the plugin interface's.
+//! Between the engine's types and those of the contract.
 
 use pai_engine as engine;
 use pai_ptrace::{NewTask, Pid, Signal, Tid};
 
-use super::bindings::pai::plugin::events as wit;
-use super::bindings::pai::plugin::types;
+use super::bindings::{events, memory, observe, tasks, types};
+use super::bindings::types::Error;
 
-pub(crate) fn raw_pid(pid: Pid) -> u32 {
+/// Numbers that a plugin gives are ids only if a kernel could have given them.
+pub(crate) fn pid(raw: types::Pid) -> Result<Pid, Error> {
+    i32::try_from(raw)
+        .map(Pid::new)
+        .map_err(|_| Error::NoSuchProcess(raw))
+}
+
+pub(crate) fn tid(raw: types::Tid) -> Result<Tid, Error> {
+    i32::try_from(raw)
+        .map(Tid::new)
+        .map_err(|_| Error::NoSuchTask(raw))
+}
+
+pub(crate) fn signal(raw: u32) -> Result<Signal, Error> {
+    i32::try_from(raw)
+        .ok()
+        .and_then(Signal::new)
+        .ok_or_else(|| Error::Invalid(format!("there is no signal {raw}")))
+}
+
+const fn raw_pid(pid: Pid) -> types::Pid {
     pid.get().cast_unsigned()
 }
 
-pub(crate) fn raw_tid(tid: Tid) -> u32 {
+const fn raw_tid(tid: Tid) -> types::Tid {
     tid.get().cast_unsigned()
 }
 
-/// Ids come from plugins: any number may.
-pub(crate) fn pid(raw: types::Pid) -> Pid {
-    Pid::new(raw.cast_signed())
-}
-
-pub(crate) fn tid(raw: types::Tid) -> Tid {
-    Tid::new(raw.cast_signed())
-}
-
-fn raw_signal(signal: Signal) -> u32 {
+const fn raw_signal(signal: Signal) -> u32 {
     signal.get().cast_unsigned()
 }
 
-pub(crate) fn text(bytes: &[u8]) -> String {
+fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-pub(crate) fn status(status: engine::ExitStatus) -> types::ExitStatus {
-    match status {
-        engine::ExitStatus::Exited(code) => types::ExitStatus::Exited(code),
-        engine::ExitStatus::Killed(signal, core) => {
-            types::ExitStatus::Killed((raw_signal(signal), core))
+fn texts(lines: &[Vec<u8>]) -> Vec<String> {
+    lines.iter().map(|line| text(line)).collect()
+}
+
+impl From<engine::SyscallId> for types::SyscallId {
+    fn from(call: engine::SyscallId) -> Self {
+        Self {
+            abi: call.abi,
+            nr: call.nr,
         }
-        engine::ExitStatus::Superseded => types::ExitStatus::Other("superseded".to_owned()),
     }
 }
 
-pub(crate) fn error(error: engine::Error) -> types::Error {
-    use engine::Error as E;
-    match error {
-        E::BadAddress { pid, addr, done } => types::Error::BadAddress(types::Fault {
-            pid: raw_pid(pid),
-            addr,
-            done,
-        }),
-        E::NoSuchTask(tid) => types::Error::NoSuchTask(raw_tid(tid)),
-        E::NoSuchProcess(pid) => types::Error::NoSuchProcess(raw_pid(pid)),
-        E::NotStopped(tid) => types::Error::NotStopped(raw_tid(tid)),
-        E::StaleStop(stop) => types::Error::StaleStop(stop.raw()),
-        E::TargetExited(end) => types::Error::TargetExited(status(end)),
-        E::NotFound(what) => types::Error::NotFound(what),
-        E::Invalid(why) => types::Error::Invalid(why),
-        E::Unsupported(what) => types::Error::Unsupported(what),
-        E::Limit(which) => types::Error::Limit(which.to_owned()),
-        E::Os { errno, operation } => types::Error::Os(types::OsError {
-            code: errno.unsigned_abs(),
-            operation: operation.to_owned(),
-        }),
-        other => internal(other.to_string()),
+impl From<types::SyscallId> for engine::SyscallId {
+    fn from(call: types::SyscallId) -> Self {
+        Self {
+            abi: call.abi,
+            nr: call.nr,
+        }
     }
 }
 
-/// A failure that nobody foresaw, numbered so that the log can be found.
-pub(crate) fn internal(message: String) -> types::Error {
-    use std::sync::atomic::{AtomicU64, Ordering};
-    static REPORTS: AtomicU64 = AtomicU64::new(1);
-    let report = REPORTS.fetch_add(1, Ordering::Relaxed);
-    tracing::error!(target: "pai::host", report, "{message}");
-    types::Error::Internal(types::InternalError { report, message })
+impl From<engine::ExitStatus> for types::ExitStatus {
+    fn from(status: engine::ExitStatus) -> Self {
+        match status {
+            engine::ExitStatus::Exited(code) => Self::Exited(code),
+            engine::ExitStatus::Killed(signal, core) => Self::Killed((raw_signal(signal), core)),
+            engine::ExitStatus::Superseded => Self::Other("superseded".to_owned()),
+        }
+    }
 }
 
-fn syscall(stop: &engine::SyscallStop) -> wit::SyscallEvent {
-    let [a, b, c, d, e, f] = stop.args;
-    wit::SyscallEvent {
+impl From<engine::Error> for Error {
+    fn from(error: engine::Error) -> Self {
+        match error {
+            engine::Error::BadAddress { pid, addr, done } => Self::BadAddress(types::Fault {
+                pid: raw_pid(pid),
+                addr,
+                done,
+            }),
+            engine::Error::NoSuchTask(tid) => Self::NoSuchTask(raw_tid(tid)),
+            engine::Error::NoSuchProcess(pid) => Self::NoSuchProcess(raw_pid(pid)),
+            engine::Error::NotStopped(tid) => Self::NotStopped(raw_tid(tid)),
+            engine::Error::StaleStop(stop) => Self::StaleStop(stop.raw()),
+            engine::Error::TargetExited(status) => Self::TargetExited(status.into()),
+            engine::Error::NotFound(text) => Self::NotFound(text),
+            engine::Error::Invalid(text) => Self::Invalid(text),
+            engine::Error::Unsupported(text) => Self::Unsupported(text),
+            engine::Error::Limit(what) => Self::Limit(what.to_owned()),
+            engine::Error::Os { errno, operation } => Self::Os(types::OsError {
+                code: errno.unsigned_abs(),
+                operation: operation.to_owned(),
+            }),
+            other => internal(other.to_string()),
+        }
+    }
+}
+
+/// An inconsistency that was survived; the log has it under the same number.
+pub(crate) fn internal(message: String) -> Error {
+    Error::Internal(report(message))
+}
+
+fn report(message: String) -> types::InternalError {
+    // The time tells reports apart, also those of two sessions in one log.
+    let report = pai_ptrace::monotonic_nanos();
+    tracing::error!(target: "pai::host", report, message, "internal error");
+    types::InternalError { report, message }
+}
+
+/// What calls say after the session's end.
+pub(crate) fn over(end: Option<&engine::End>) -> Error {
+    Error::TargetExited(match end {
+        Some(engine::End::Exited(status)) => (*status).into(),
+        Some(engine::End::Detached) => types::ExitStatus::Other("detached".to_owned()),
+        Some(engine::End::Interrupted) => types::ExitStatus::Other("interrupted".to_owned()),
+        Some(engine::End::Fatal(_)) | None => types::ExitStatus::Other("over".to_owned()),
+    })
+}
+
+/// What a plugin wants to hear of, in the engine's words.
+pub(crate) fn topic(topic: events::Topic) -> Result<engine::Topic, Error> {
+    Ok(match topic {
+        events::Topic::Syscalls(filter) => engine::Topic::Syscalls(syscall_filter(filter)?),
+        events::Topic::Signals(signals) => {
+            let signals: Result<_, _> = signals.into_iter().map(signal).collect();
+            engine::Topic::Signals(signals?)
+        }
+        events::Topic::Tasks => engine::Topic::Tasks,
+        events::Topic::Forks => engine::Topic::Forks,
+        events::Topic::Execs => engine::Topic::Execs,
+        events::Topic::JobControl => engine::Topic::JobControl,
+        events::Topic::AllStops => engine::Topic::AllStops,
+        events::Topic::Other(name) => {
+            return Err(Error::Unsupported(format!("the topic {name:?}")));
+        }
+    })
+}
+
+fn syscall_filter(filter: events::SyscallFilter) -> Result<engine::SyscallFilter, Error> {
+    use engine::SyscallSet;
+    use events::SyscallSet as Wanted;
+
+    if let Some((name, _)) = filter.extra.first() {
+        return Err(Error::Unsupported(format!("the filter option {name:?}")));
+    }
+    let which = match filter.which {
+        Wanted::All => SyscallSet::All,
+        Wanted::Names(names) => SyscallSet::Only(SyscallSet::ids(&names)?),
+        Wanted::Only(ids) => SyscallSet::Only(ids.into_iter().map(Into::into).collect()),
+        Wanted::Except(names) => SyscallSet::Except(SyscallSet::ids(&names)?),
+        Wanted::Other(name) => return Err(Error::Unsupported(format!("the set {name:?}"))),
+    };
+    let tasks: Result<_, _> = filter.tasks.into_iter().map(tid).collect();
+    Ok(engine::SyscallFilter {
+        which,
+        enter: filter.enter,
+        exit: filter.exit,
+        tasks: tasks?,
+    })
+}
+
+fn syscall_event(stop: &engine::SyscallStop) -> events::SyscallEvent {
+    events::SyscallEvent {
         pid: raw_pid(stop.pid),
         tid: raw_tid(stop.tid),
-        call: types::SyscallId {
-            abi: stop.call.abi,
-            nr: stop.call.nr,
-        },
-        args: (a, b, c, d, e, f),
+        call: stop.call.into(),
+        args: stop.args.into(),
         ret: stop.ret,
         restarts: stop.restarts,
         continues: stop.continues,
@@ -95,120 +180,40 @@ fn syscall(stop: &engine::SyscallStop) -> wit::SyscallEvent {
     }
 }
 
-pub(crate) fn end(end: &engine::End) -> wit::End {
+fn signal_stop(stop: &engine::SignalStop) -> events::SignalStop {
+    events::SignalStop {
+        pid: raw_pid(stop.pid),
+        tid: raw_tid(stop.tid),
+        signal: raw_signal(stop.signal),
+        code: stop.info.code(),
+        addr: stop.info.address().unwrap_or(0),
+        sender: stop.info.sender().map_or(0, i32::cast_unsigned),
+        info: stop.info.as_bytes().to_vec(),
+        at: stop.at,
+    }
+}
+
+fn exec_info(exec: &engine::Execed) -> events::ExecInfo {
+    events::ExecInfo {
+        pid: raw_pid(exec.pid),
+        former_tid: raw_tid(exec.former),
+        path: text(&exec.path),
+        argv: texts(&exec.argv),
+        abi: exec.abi,
+        at: exec.at,
+    }
+}
+
+fn end(end: engine::End) -> events::End {
     match end {
-        engine::End::Exited(how) => wit::End::Exited(status(*how)),
-        engine::End::Detached => wit::End::Detached,
-        engine::End::Interrupted => wit::End::Interrupted,
-        engine::End::Fatal(message) => wit::End::Fatal(types::InternalError {
-            report: 0,
-            message: message.clone(),
-        }),
+        engine::End::Exited(status) => events::End::Exited(status.into()),
+        engine::End::Detached => events::End::Detached,
+        engine::End::Interrupted => events::End::Interrupted,
+        engine::End::Fatal(message) => events::End::Fatal(report(message)),
     }
 }
 
-pub(crate) fn event(event: &engine::Event) -> wit::Event {
-    use engine::Event as E;
-    match event {
-        E::SyscallEnter(stop) => wit::Event::SyscallEnter(syscall(stop)),
-        E::SyscallExit(stop) => wit::Event::SyscallExit(syscall(stop)),
-        E::Signal(stop) => wit::Event::Signal(wit::SignalStop {
-            pid: raw_pid(stop.pid),
-            tid: raw_tid(stop.tid),
-            signal: raw_signal(stop.signal),
-            code: stop.info.code(),
-            addr: stop.info.address().unwrap_or(0),
-            sender: stop.info.sender().map_or(0, i32::cast_unsigned),
-            info: stop.info.as_bytes().to_vec(),
-            at: stop.at,
-        }),
-        E::TaskStarted {
-            pid,
-            tid,
-            creator,
-            at,
-        } => wit::Event::TaskStarted(wit::TaskStart {
-            pid: raw_pid(*pid),
-            tid: raw_tid(*tid),
-            creator: creator.map_or(0, raw_tid),
-            at: *at,
-        }),
-        E::TaskExited {
-            pid,
-            tid,
-            status: how,
-            at,
-        } => wit::Event::TaskExited(wit::TaskEnd {
-            pid: raw_pid(*pid),
-            tid: raw_tid(*tid),
-            status: status(*how),
-            at: *at,
-        }),
-        E::ProcessExited {
-            pid,
-            status: how,
-            at,
-        } => wit::Event::ProcessExited(wit::ProcessEnd {
-            pid: raw_pid(*pid),
-            status: status(*how),
-            at: *at,
-        }),
-        E::Forked {
-            pid,
-            tid,
-            child,
-            kind,
-            followed,
-            at,
-        } => wit::Event::Forked(wit::ForkInfo {
-            pid: raw_pid(*pid),
-            tid: raw_tid(*tid),
-            child: raw_pid(*child),
-            kind: fork_kind(*kind).to_owned(),
-            followed: *followed,
-            at: *at,
-        }),
-        E::Execed(exec) => wit::Event::Execed(wit::ExecInfo {
-            pid: raw_pid(exec.pid),
-            former_tid: raw_tid(exec.former),
-            path: text(&exec.path),
-            argv: exec.argv.iter().map(|arg| text(arg)).collect(),
-            abi: exec.abi,
-            at: exec.at,
-        }),
-        E::JobControl {
-            pid,
-            tid,
-            signal,
-            stopped,
-            at,
-        } => wit::Event::JobControl(wit::JobEvent {
-            pid: raw_pid(*pid),
-            tid: raw_tid(*tid),
-            signal: raw_signal(*signal),
-            stopped: *stopped,
-            at: *at,
-        }),
-        E::Stop {
-            pid,
-            tid,
-            status,
-            kind,
-            at,
-        } => wit::Event::Stop(wit::OtherStop {
-            pid: raw_pid(*pid),
-            tid: raw_tid(*tid),
-            status: status.cast_unsigned(),
-            name: stop_name(*kind).to_owned(),
-            at: *at,
-        }),
-        E::Timeout => wit::Event::Timeout,
-        E::Lost(n) => wit::Event::Lost(*n),
-        E::Ended(why) => wit::Event::Ended(end(why)),
-    }
-}
-
-fn fork_kind(kind: NewTask) -> &'static str {
+const fn kind_name(kind: NewTask) -> &'static str {
     match kind {
         NewTask::Fork => "fork",
         NewTask::Vfork => "vfork",
@@ -216,7 +221,7 @@ fn fork_kind(kind: NewTask) -> &'static str {
     }
 }
 
-fn stop_name(kind: engine::OtherStop) -> &'static str {
+const fn stop_name(kind: engine::OtherStop) -> &'static str {
     match kind {
         engine::OtherStop::Interrupt => "interrupt",
         engine::OtherStop::Start => "start",
@@ -225,83 +230,247 @@ fn stop_name(kind: engine::OtherStop) -> &'static str {
     }
 }
 
-fn signal(number: u32) -> Result<Signal, types::Error> {
-    i32::try_from(number)
-        .ok()
-        .and_then(Signal::new)
-        .ok_or_else(|| types::Error::Invalid(format!("{number} is no signal (1 to 64)")))
-}
-
-pub(crate) fn signal_number(number: u32) -> Result<Signal, types::Error> {
-    signal(number)
-}
-
-pub(crate) fn topic(topic: wit::Topic) -> Result<engine::Topic, types::Error> {
-    Ok(match topic {
-        wit::Topic::Syscalls(filter) => engine::Topic::Syscalls(syscall_filter(filter)?),
-        wit::Topic::Signals(numbers) => {
-            engine::Topic::Signals(numbers.into_iter().map(signal).collect::<Result<_, _>>()?)
+impl From<engine::Event> for events::Event {
+    fn from(event: engine::Event) -> Self {
+        use engine::Event as E;
+        match event {
+            E::SyscallEnter(stop) => Self::SyscallEnter(syscall_event(&stop)),
+            E::SyscallExit(stop) => Self::SyscallExit(syscall_event(&stop)),
+            E::Signal(stop) => Self::Signal(signal_stop(&stop)),
+            E::TaskStarted {
+                pid,
+                tid,
+                creator,
+                at,
+            } => Self::TaskStarted(events::TaskStart {
+                pid: raw_pid(pid),
+                tid: raw_tid(tid),
+                creator: creator.map_or(0, raw_tid),
+                at,
+            }),
+            E::TaskExited {
+                pid,
+                tid,
+                status,
+                at,
+            } => Self::TaskExited(events::TaskEnd {
+                pid: raw_pid(pid),
+                tid: raw_tid(tid),
+                status: status.into(),
+                at,
+            }),
+            E::ProcessExited { pid, status, at } => Self::ProcessExited(events::ProcessEnd {
+                pid: raw_pid(pid),
+                status: status.into(),
+                at,
+            }),
+            E::Forked {
+                pid,
+                tid,
+                child,
+                kind,
+                followed,
+                at,
+            } => Self::Forked(events::ForkInfo {
+                pid: raw_pid(pid),
+                tid: raw_tid(tid),
+                child: raw_pid(child),
+                kind: kind_name(kind).to_owned(),
+                followed,
+                at,
+            }),
+            E::Execed(exec) => Self::Execed(exec_info(&exec)),
+            E::JobControl {
+                pid,
+                tid,
+                signal,
+                stopped,
+                at,
+            } => Self::JobControl(events::JobEvent {
+                pid: raw_pid(pid),
+                tid: raw_tid(tid),
+                signal: raw_signal(signal),
+                stopped,
+                at,
+            }),
+            E::Stop {
+                pid,
+                tid,
+                status,
+                kind,
+                at,
+            } => Self::Stop(events::OtherStop {
+                pid: raw_pid(pid),
+                tid: raw_tid(tid),
+                status: status.cast_unsigned(),
+                name: stop_name(kind).to_owned(),
+                at,
+            }),
+            E::Timeout => Self::Timeout,
+            E::Lost(count) => Self::Lost(count),
+            E::Ended(last) => Self::Ended(end(last)),
         }
-        wit::Topic::Tasks => engine::Topic::Tasks,
-        wit::Topic::Forks => engine::Topic::Forks,
-        wit::Topic::Execs => engine::Topic::Execs,
-        wit::Topic::JobControl => engine::Topic::JobControl,
-        wit::Topic::AllStops => engine::Topic::AllStops,
-        wit::Topic::Other(name) => {
-            return Err(types::Error::Unsupported(format!("topic {name:?}")));
-        }
-    })
-}
-
-fn syscall_filter(filter: wit::SyscallFilter) -> Result<engine::SyscallFilter, types::Error> {
-    use engine::SyscallSet;
-    if let Some((name, _)) = filter.extra.first() {
-        return Err(types::Error::Unsupported(format!("filter option {name:?}")));
     }
-    let which = match filter.which {
-        wit::SyscallSet::All => SyscallSet::All,
-        wit::SyscallSet::Names(names) => SyscallSet::Only(SyscallSet::ids(&names).map_err(error)?),
-        wit::SyscallSet::Except(names) => {
-            SyscallSet::Except(SyscallSet::ids(&names).map_err(error)?)
-        }
-        wit::SyscallSet::Only(ids) => SyscallSet::Only(
-            ids.into_iter()
-                .map(|id| engine::SyscallId {
-                    abi: id.abi,
-                    nr: id.nr,
-                })
-                .collect(),
-        ),
-        wit::SyscallSet::Other(name) => {
-            return Err(types::Error::Unsupported(format!("syscall set {name:?}")));
-        }
-    };
-    Ok(engine::SyscallFilter {
-        which,
-        enter: filter.enter,
-        exit: filter.exit,
-        tasks: filter.tasks.into_iter().map(tid).collect(),
-    })
 }
 
-pub(crate) fn action(action: &wit::Action) -> Result<engine::Action, types::Error> {
-    Ok(match action {
-        wit::Action::Proceed => engine::Action::Proceed,
-        wit::Action::RewriteSyscall(to) => {
-            let (a, b, c, d, e, f) = to.args;
-            engine::Action::Rewrite {
-                nr: to.nr,
-                args: [a, b, c, d, e, f],
+impl From<engine::Delivery> for events::Delivery {
+    fn from(delivery: engine::Delivery) -> Self {
+        Self {
+            stop: delivery.stop.map(engine::StopId::raw),
+            event: delivery.event.into(),
+        }
+    }
+}
+
+impl From<engine::TargetInfo> for tasks::Target {
+    fn from(target: engine::TargetInfo) -> Self {
+        Self {
+            pid: raw_pid(target.pid),
+            abi: target.abi,
+            exe: text(&target.exe),
+            argv: texts(&target.argv),
+            attached: target.attached,
+            parent: target.parent.map_or(0, raw_pid),
+            page_size: PAGE_SIZE,
+        }
+    }
+}
+
+/// x86_64 has no other base page size.
+const PAGE_SIZE: u32 = 4096;
+
+impl From<engine::TaskInfo> for tasks::Task {
+    fn from(task: engine::TaskInfo) -> Self {
+        Self {
+            tid: raw_tid(task.tid),
+            pid: raw_pid(task.pid),
+            name: task.name,
+            state: match task.state {
+                engine::TaskState::Running => tasks::State::Running,
+                engine::TaskState::Stopped => tasks::State::Stopped,
+                engine::TaskState::Exited => tasks::State::Exited,
+            },
+        }
+    }
+}
+
+impl From<engine::Mapping> for memory::Mapping {
+    fn from(mapping: engine::Mapping) -> Self {
+        use engine::Protection as P;
+        let mut protection = memory::Protection::empty();
+        for (ours, theirs) in [
+            (P::READ, memory::Protection::READ),
+            (P::WRITE, memory::Protection::WRITE),
+            (P::EXECUTE, memory::Protection::EXECUTE),
+            (P::SHARED, memory::Protection::SHARED),
+        ] {
+            if mapping.protection.contains(ours) {
+                protection |= theirs;
             }
         }
-        wit::Action::SkipSyscall(value) => engine::Action::Skip(*value),
-        wit::Action::SetReturn(value) => engine::Action::SetReturn(*value),
-        wit::Action::Deliver(0) => engine::Action::Deliver(None),
-        wit::Action::Deliver(number) => engine::Action::Deliver(Some(signal(*number)?)),
-        wit::Action::Detach => engine::Action::Detach,
-        wit::Action::Kill => engine::Action::Kill,
-        wit::Action::Other((name, _)) => {
-            return Err(types::Error::Unsupported(format!("action {name:?}")));
+        Self {
+            start: mapping.start,
+            end: mapping.end,
+            protection,
+            offset: mapping.offset,
+            device: mapping.device,
+            inode: mapping.inode,
+            name: mapping.name,
         }
-    })
+    }
+}
+
+impl From<engine::observe::Record> for observe::SyscallRecord {
+    fn from(record: engine::observe::Record) -> Self {
+        let [a0, a1, a2, a3, a4, a5] = record.args;
+        Self {
+            pid: raw_pid(record.pid),
+            tid: raw_tid(record.tid),
+            call: record.call.into(),
+            a0,
+            a1,
+            a2,
+            a3,
+            a4,
+            a5,
+            ret: record.ret,
+            ip: record.ip,
+            at: record.at,
+            took: record.took,
+            record_flags: record_flags(record.flags),
+        }
+    }
+}
+
+fn record_flags(flags: engine::observe::RecordFlags) -> observe::RecordFlags {
+    use engine::observe::RecordFlags as F;
+    if flags.is_empty() {
+        return observe::RecordFlags::empty();
+    }
+    let mut out = observe::RecordFlags::empty();
+    for (ours, theirs) in [
+        (F::UNFINISHED, observe::RecordFlags::UNFINISHED),
+        (F::NO_RETURN, observe::RecordFlags::NO_RETURN),
+        (F::NO_ENTRY, observe::RecordFlags::NO_ENTRY),
+        (F::RESTARTS, observe::RecordFlags::RESTARTS),
+        (F::TAMPERED, observe::RecordFlags::TAMPERED),
+    ] {
+        if flags.contains(ours) {
+            out |= theirs;
+        }
+    }
+    out
+}
+
+impl From<engine::observe::Batch> for observe::Batch {
+    fn from(batch: engine::observe::Batch) -> Self {
+        Self {
+            syscalls: batch.calls.into_iter().map(Into::into).collect(),
+            others: batch
+                .others
+                .into_iter()
+                .map(|(place, event)| (place, event.into()))
+                .collect(),
+            lost: batch.lost,
+            last: batch.last,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_that_are_no_ids_are_refused() {
+        assert!(pid(7).is_ok_and(|pid| pid.get() == 7));
+        assert!(matches!(pid(u32::MAX), Err(Error::NoSuchProcess(u32::MAX))));
+        assert!(matches!(tid(1 << 31), Err(Error::NoSuchTask(_))));
+        assert!(signal(64).is_ok());
+        for raw in [0, 65, u32::MAX] {
+            assert!(matches!(signal(raw), Err(Error::Invalid(_))), "{raw}");
+        }
+    }
+
+    #[test]
+    fn what_is_newer_than_us_is_named() {
+        let unknown = topic(events::Topic::Other("breakpoints".into()));
+        assert!(matches!(unknown, Err(Error::Unsupported(name)) if name.contains("breakpoints")));
+        let filter = events::SyscallFilter {
+            which: events::SyscallSet::Names(vec!["opneat".into()]),
+            enter: true,
+            exit: false,
+            tasks: Vec::new(),
+            extra: Vec::new(),
+        };
+        let typo = topic(events::Topic::Syscalls(filter.clone()));
+        assert!(matches!(typo, Err(Error::NotFound(name)) if name.contains("opneat")));
+        let extra = events::SyscallFilter {
+            which: events::SyscallSet::All,
+            extra: vec![("detail".into(), "full".into())],
+            ..filter
+        };
+        let extra = topic(events::Topic::Syscalls(extra));
+        assert!(matches!(extra, Err(Error::Unsupported(name)) if name.contains("detail")));
+    }
 }

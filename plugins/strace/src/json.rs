@@ -1,8 +1,7 @@
 //! The same as JSON objects, one for each thing that happened.
 
-use std::fmt::Write;
-
-use pai_plugin::output::{emit, push_json_string};
+use pai_plugin::json::Object;
+use pai_plugin::output::emit;
 use pai_plugin::{Event, ExecInfo, ExitStatus, RecordFlags, Result, SignalStop, SyscallRecord};
 use pai_syscalls::errno;
 use pai_syscalls::signal::Name;
@@ -17,11 +16,8 @@ pub(crate) fn event(event: &Event) -> Result<()> {
     match event {
         Event::Signal(stop) => emit("signal", &signal_object(stop)),
         Event::TaskExited(end) => {
-            let object = Object::new()
-                .number("pid", end.pid)
-                .number("tid", end.tid)
-                .status(&end.status)
-                .number("at", end.at);
+            let object = Object::new().number("pid", end.pid).number("tid", end.tid);
+            let object = with_status(object, &end.status).number("at", end.at);
             emit("exit", &object.end())
         }
         Event::Execed(exec) => emit("exec", &exec_object(exec)),
@@ -34,6 +30,7 @@ pub(crate) fn event(event: &Event) -> Result<()> {
                 .number("at", job.at);
             emit("job-control", &object.end())
         }
+        Event::Lost(events) => lost(*events),
         _ => Ok(()),
     }
 }
@@ -46,19 +43,14 @@ pub(crate) fn lost(records: u64) -> Result<()> {
 fn call_object(record: &SyscallRecord) -> String {
     let mut name = Vec::new();
     call::push_name(&mut name, record.call);
+    let arguments = call::arguments(record).map(|argument| format!("{argument:#x}"));
     let mut object = Object::new()
         .number("pid", record.pid)
         .number("tid", record.tid)
         .text("syscall", &String::from_utf8_lossy(&name))
         .number("nr", record.call.nr)
-        .number("abi", record.call.abi);
-    object.key("args");
-    for (i, argument) in call::arguments(record).enumerate() {
-        let comma = if i > 0 { "," } else { "[" };
-        object.push(format_args!("{comma}\"{argument:#x}\""));
-    }
-    let empty = call::arguments(record).next().is_none();
-    object.push(format_args!("{}", if empty { "[]" } else { "]" }));
+        .number("abi", record.call.abi)
+        .texts("args", arguments);
 
     let flags = record.record_flags;
     if flags.contains(RecordFlags::NO_RETURN) {
@@ -101,70 +93,22 @@ fn signal_object(stop: &SignalStop) -> String {
 }
 
 fn exec_object(exec: &ExecInfo) -> String {
-    let mut object = Object::new()
+    Object::new()
         .number("pid", exec.pid)
         .number("former_tid", exec.former_tid)
-        .text("path", &exec.path);
-    object.key("argv");
-    for (i, argument) in exec.argv.iter().enumerate() {
-        object.push(format_args!("{}", if i > 0 { "," } else { "[" }));
-        push_json_string(&mut object.0, argument);
-    }
-    let end = if exec.argv.is_empty() { "[]" } else { "]" };
-    object.push(format_args!("{end}"));
-    object.number("at", exec.at).end()
+        .text("path", &exec.path)
+        .texts("argv", &exec.argv)
+        .number("at", exec.at)
+        .end()
 }
 
-struct Object(String);
-
-impl Object {
-    fn new() -> Self {
-        Self(String::from("{"))
-    }
-
-    fn push(&mut self, text: std::fmt::Arguments<'_>) {
-        if self.0.write_fmt(text).is_err() {
-            debug_assert!(false, "writing to a string does not fail");
-        }
-    }
-
-    fn key(&mut self, key: &str) {
-        if self.0.len() > 1 {
-            self.0.push(',');
-        }
-        push_json_string(&mut self.0, key);
-        self.0.push(':');
-    }
-
-    fn number(mut self, key: &str, value: impl std::fmt::Display) -> Self {
-        self.key(key);
-        self.push(format_args!("{value}"));
-        self
-    }
-
-    fn flag(self, key: &str, value: bool) -> Self {
-        self.number(key, value)
-    }
-
-    fn text(mut self, key: &str, value: &str) -> Self {
-        self.key(key);
-        push_json_string(&mut self.0, value);
-        self
-    }
-
-    fn status(self, status: &ExitStatus) -> Self {
-        match status {
-            ExitStatus::Exited(code) => self.number("code", code),
-            ExitStatus::Killed((signal, core)) => self
-                .text("signal", &Name(*signal).to_string())
-                .flag("core", *core),
-            ExitStatus::Other(text) => self.text("status", text),
-        }
-    }
-
-    fn end(mut self) -> String {
-        self.0.push('}');
-        self.0
+fn with_status(object: Object, status: &ExitStatus) -> Object {
+    match status {
+        ExitStatus::Exited(code) => object.number("code", *code),
+        ExitStatus::Killed((signal, core)) => object
+            .text("signal", &Name(*signal).to_string())
+            .flag("core", *core),
+        ExitStatus::Other(text) => object.text("status", text),
     }
 }
 

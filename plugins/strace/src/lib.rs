@@ -18,6 +18,7 @@ pai_plugin::plugin! {
     ],
     run: run,
 }
+pai_plugin::without_wasi!();
 
 fn run() -> Result<()> {
     if structured() {

@@ -1,0 +1,98 @@
+//! How this program ends.
+
+use std::process::ExitCode;
+
+use pai_engine::ExitStatus;
+use pai_host::session::Outcome;
+use pai_ptrace::Signal;
+
+/// The exit statuses of pai-host.
+///
+/// `run` otherwise ends as its target did: with the same exit status, or killed
+/// by the same signal. `attach` ends with [`Code::SUCCESS`] when the trace is
+/// over, whatever became of the processes.
+pub(crate) enum Code {}
+
+impl Code {
+    /// Nothing went wrong.
+    pub(crate) const SUCCESS: u8 = 0;
+    /// `doctor`: something that tracing needs is missing.
+    pub(crate) const UNFIT: u8 = 1;
+    /// With `--strict`: a plugin failed, or output of one was lost.
+    pub(crate) const STRICT: u8 = 120;
+    /// pai-host itself failed, was called wrongly, or every plugin failed.
+    pub(crate) const HOST: u8 = 125;
+    /// The command was found and cannot be executed.
+    pub(crate) const CANNOT_EXECUTE: u8 = 126;
+    /// The command was not found.
+    pub(crate) const NOT_FOUND: u8 = 127;
+}
+
+/// The same for the help texts.
+pub(crate) const HELP: &str = "\
+Exit status:
+  that of COMMAND; if a signal killed it, the same signal
+  0    attach: the trace is over
+  120  with --strict: a plugin failed, or output was lost
+  125  pai-host failed, was called wrongly, or every plugin failed
+  126  COMMAND cannot be executed
+  127  COMMAND was not found";
+
+/// How this process is to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Exit {
+    /// With this status.
+    Code(u8),
+    /// By this signal.
+    Signal(Signal),
+}
+
+/// Whose end counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Whose {
+    /// The program's that was started.
+    Target,
+    /// Only ours: the processes ran before and may run on.
+    Ours,
+}
+
+impl Exit {
+    /// After a session.
+    pub(crate) fn after(outcome: &Outcome, whose: Whose, strict: bool) -> Self {
+        let failed = outcome.failures.len();
+        if failed > 0 && failed >= outcome.plugins {
+            return Exit::Code(Code::HOST);
+        }
+        if strict && (failed > 0 || outcome.output_error.is_some()) {
+            return Exit::Code(Code::STRICT);
+        }
+        match (whose, outcome.status) {
+            (Whose::Target, Some(ExitStatus::Exited(code))) => Exit::Code(code),
+            (Whose::Target, Some(ExitStatus::Killed(signal, _))) => Exit::Signal(signal),
+            // A target that nobody saw end was let go on request.
+            (Whose::Target, Some(ExitStatus::Superseded) | None) | (Whose::Ours, _) => {
+                Exit::Code(Code::SUCCESS)
+            }
+        }
+    }
+
+    /// Ends like this: returns only when not by a signal.
+    pub(crate) fn leave(self) -> ExitCode {
+        match self {
+            Exit::Code(code) => ExitCode::from(code),
+            Exit::Signal(signal) => {
+                pai_ptrace::die_by(signal);
+                // Blocked, or we are pid 1 of a container: what shells say.
+                ExitCode::from(self.shell_code())
+            }
+        }
+    }
+
+    /// The status as a shell shows it.
+    fn shell_code(self) -> u8 {
+        match self {
+            Exit::Code(code) => code,
+            Exit::Signal(signal) => u8::try_from(128 + signal.get()).unwrap_or(u8::MAX),
+        }
+    }
+}

@@ -1,0 +1,216 @@
+//! Between a plugin's fiber and whoever polls it.
+//!
+//! While the future of `run` lives it owns the store, so neither side can reach
+//! the other's data; what both need is here. All of it stays on one thread.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Condvar, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use pai_engine::{Delivery, End, Fatal};
+use pai_ptrace::thread_cpu_time;
+use wasmtime::UpdateDeadline;
+
+use super::limits::Refusal;
+
+/// Why a fiber gave up the thread.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Pause {
+    /// It did not, or did it where nobody knows how to go on.
+    None,
+    /// In `client.next`, for mail.
+    Next,
+    /// In WASI, for a time; see [`Drive::wake_at`].
+    Asleep,
+    /// It computes, and others get their turn.
+    Slice,
+}
+
+/// What all plugins of a session and its host share, over threads.
+#[derive(Debug, Default)]
+pub(crate) struct Flags {
+    /// No event will come any more.
+    over: AtomicBool,
+    /// The user does not want to wait for plugins.
+    give_up: AtomicBool,
+    changes: Mutex<u64>,
+    changed: Condvar,
+}
+
+impl Flags {
+    pub(crate) fn is_over(&self) -> bool {
+        self.over.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn set_over(&self) {
+        self.over.store(true, Ordering::Release);
+        self.notify();
+    }
+
+    pub(crate) fn given_up(&self) -> bool {
+        self.give_up.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn give_up(&self) {
+        self.give_up.store(true, Ordering::Release);
+        self.notify();
+    }
+
+    /// Wakes everybody in [`Flags::wait`].
+    pub(crate) fn notify(&self) {
+        let mut changes = self.changes.lock().unwrap_or_else(PoisonError::into_inner);
+        *changes += 1;
+        self.changed.notify_all();
+    }
+
+    /// Waits until `done`, which is looked at after every change, or until
+    /// `deadline`.
+    pub(crate) fn wait(&self, deadline: Option<Instant>, mut done: impl FnMut() -> bool) {
+        let mut changes = self.changes.lock().unwrap_or_else(PoisonError::into_inner);
+        while !done() {
+            changes = match deadline {
+                None => self
+                    .changed
+                    .wait(changes)
+                    .unwrap_or_else(PoisonError::into_inner),
+                Some(deadline) => {
+                    let left = deadline.saturating_duration_since(Instant::now());
+                    if left.is_zero() {
+                        return;
+                    }
+                    self.changed
+                        .wait_timeout(changes, left)
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .0
+                }
+            };
+        }
+    }
+}
+
+/// A plugin computed too long without asking for its next event.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("it computed for more than {0:?} without asking for its next event")]
+pub(crate) struct OverTime(pub(crate) Duration);
+
+/// The user did not want to wait for it.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("it was ended by the user")]
+pub(crate) struct GivenUp;
+
+/// The session cannot go on; why is in [`Drive::fatal`].
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("the session cannot go on")]
+pub(crate) struct SessionFailed;
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Drive {
+    pub(crate) flags: Arc<Flags>,
+    pub(crate) pause: Cell<Pause>,
+    /// For the `next` that waits.
+    pub(crate) mail: Cell<Option<Delivery>>,
+    /// Came while the plugin slept.
+    pub(crate) backlog: RefCell<VecDeque<Delivery>>,
+    /// When a sleeper wants to be polled again; `None` is never.
+    pub(crate) wake_at: Cell<Option<Instant>>,
+    /// Its last event, once it was delivered.
+    pub(crate) end: RefCell<Option<End>>,
+    /// What the engine said when a request was fatal for the session.
+    pub(crate) fatal: Cell<Option<Fatal>>,
+    pub(crate) refused: Rc<Cell<Option<Refusal>>>,
+    /// Host calls.
+    pub(crate) calls: Cell<u64>,
+    budget: Budget,
+}
+
+/// CPU time since the last delivery. Reading it is a system call, so that is
+/// done by ticks only: the first tick after a delivery starts the count.
+#[derive(Debug)]
+struct Budget {
+    limit: Duration,
+    fresh: Cell<bool>,
+    used: Cell<Duration>,
+    since: Cell<Duration>,
+}
+
+impl Drive {
+    pub(crate) fn new(flags: Arc<Flags>, limit: Duration) -> Self {
+        Self {
+            flags,
+            pause: Cell::new(Pause::None),
+            mail: Cell::new(None),
+            backlog: RefCell::new(VecDeque::new()),
+            wake_at: Cell::new(None),
+            end: RefCell::new(None),
+            fatal: Cell::new(None),
+            refused: Rc::new(Cell::new(None)),
+            calls: Cell::new(0),
+            budget: Budget {
+                limit,
+                fresh: Cell::new(true),
+                used: Cell::new(Duration::ZERO),
+                since: Cell::new(Duration::ZERO),
+            },
+        }
+    }
+
+    /// The plugin got an event: its time starts anew.
+    pub(crate) fn refresh(&self) {
+        self.budget.fresh.set(true);
+    }
+
+    /// It goes on after others had the thread.
+    pub(crate) fn resume(&self) {
+        self.pause.set(Pause::None);
+        self.wake_at.set(None);
+        self.budget.since.set(thread_cpu_time());
+    }
+
+    /// The epoch advanced while it computed.
+    pub(crate) fn tick(&self) -> wasmtime::Result<UpdateDeadline> {
+        if self.flags.given_up() {
+            return Err(GivenUp.into());
+        }
+        let budget = &self.budget;
+        let now = thread_cpu_time();
+        let since = budget.since.replace(now);
+        if budget.fresh.replace(false) {
+            budget.used.set(Duration::ZERO);
+            return Ok(UpdateDeadline::Continue(1));
+        }
+        let used = budget.used.get() + now.saturating_sub(since);
+        budget.used.set(used);
+        if used > budget.limit {
+            return Err(OverTime(budget.limit).into());
+        }
+        self.pause.set(Pause::Slice);
+        Ok(UpdateDeadline::Yield(1))
+    }
+
+    /// Whether a sleep until then is over. If not, it is noted.
+    pub(crate) fn slept(&self, until: Option<Instant>) -> bool {
+        // Nobody sleeps longer than the session.
+        if self.flags.is_over() || self.end.borrow().is_some() {
+            return true;
+        }
+        if until.is_some_and(|until| until <= Instant::now()) {
+            return true;
+        }
+        let first = match (self.wake_at.get(), until) {
+            (Some(one), Some(other)) => Some(one.min(other)),
+            (one, other) => one.or(other),
+        };
+        self.wake_at.set(first);
+        self.pause.set(Pause::Asleep);
+        false
+    }
+
+    pub(crate) fn count_call(&self) {
+        self.calls.set(self.calls.get() + 1);
+    }
+}
