@@ -60,7 +60,7 @@ pub fn tracer() -> Option<PathBuf> {
 pub fn noop() -> Option<PathBuf> {
     match env::var_os(NOOP) {
         Some(path) => Some(path.into()),
-        None => beside("../wasm32-wasip2/guest/pai_bench_guest.wasm"),
+        None => beside("../guests/wasm32-wasip2/guest/pai_bench_guest.wasm"),
     }
 }
 

@@ -5,12 +5,17 @@ use std::env;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal as NixSignal, kill};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid as NixPid;
 use pai_engine::{ExitStatus, procfs};
 use pai_ptrace::{Pid, Signal, Tid};
+
+/// How long something may take that has to happen at once. No test depends on
+/// it but one that fails.
+pub const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A program to attach to. It reads its orders from a pipe and says what it
 /// does; nothing but a stop or an exit of it is ever waited for.
@@ -128,6 +133,21 @@ impl Target {
     /// Its tasks.
     pub fn tasks(&self) -> Vec<Tid> {
         procfs::tasks(self.pid())
+    }
+
+    /// Waits until all its tasks are in this state (proc(5)). One that stays
+    /// stopped when it is let go passes through R on its way from one kind of
+    /// stop to the other.
+    #[track_caller]
+    pub fn await_state(&self, wanted: char) {
+        let until = Instant::now() + PATIENCE;
+        while self.tasks().iter().any(|tid| state(*tid) != Some(wanted)) {
+            assert!(
+                Instant::now() < until,
+                "not all tasks are in state {wanted}"
+            );
+            std::thread::yield_now();
+        }
     }
 
     /// Panics if one of its tasks has a tracer.

@@ -5,8 +5,8 @@ use std::process::Stdio;
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::process::{cargo, root, run};
-use crate::target;
+use crate::process::{cargo, run};
+use crate::{target, workspace};
 
 const RESULTS: &str = "benches/RESULTS.md";
 
@@ -45,7 +45,7 @@ pub(crate) fn main(arguments: &[String]) -> Result<()> {
     }
     println!("{report}");
     if !options.quick {
-        fs::write(root().join(RESULTS), &report)
+        fs::write(workspace().join(RESULTS), &report)
             .with_context(|| format!("cannot write {RESULTS}"))?;
         println!("wrote {RESULTS}");
     }
@@ -59,16 +59,16 @@ pub(crate) fn main(arguments: &[String]) -> Result<()> {
 fn build() -> Result<()> {
     target::ensure()?;
     run(&mut cargo(&["build", "--release", "--package=pai-host"]))?;
-    run(cargo(&["build", "--profile=guest", "--package=pai-bench-guest"])
-        .arg(format!("--target={}", target::WASM)))
+    run(
+        cargo(&["build", "--profile=guest", "--package=pai-bench-guest"])
+            .arg(format!("--target={}", target::WASM))
+            .arg("--target-dir")
+            .arg(workspace().join("target/guests")),
+    )
 }
 
 /// `cargo bench` of these benches.
-fn bench_command(
-    benches: &[&str],
-    options: &Options,
-    arguments: &[&str],
-) -> std::process::Command {
+fn bench_command(benches: &[&str], options: &Options, arguments: &[&str]) -> std::process::Command {
     let mut command = cargo(&["bench", "--package=pai-benches"]);
     for bench in benches {
         command.args(["--bench", bench]);
@@ -89,7 +89,11 @@ fn output(mut command: std::process::Command) -> Result<String> {
         .output()
         .with_context(|| format!("cannot run {shown}"))?;
     let text = String::from_utf8(output.stdout).context("a bench printed no UTF-8")?;
-    ensure!(output.status.success(), "{text}\n{shown} failed: {}", output.status);
+    ensure!(
+        output.status.success(),
+        "{text}\n{shown} failed: {}",
+        output.status
+    );
     Ok(text)
 }
 

@@ -6,6 +6,7 @@
     reason = "a command line program"
 )]
 
+mod bench;
 mod check;
 mod codegen;
 mod process;
@@ -45,6 +46,12 @@ const TASKS: &[Task] = &[
         options: "",
         about: "formatting, lints, generated files, plugins",
         run: check::main,
+    },
+    Task {
+        name: "bench",
+        options: "[--quick] [--check]",
+        about: "run all benches; write benches/RESULTS.md, or only print with --quick",
+        run: bench::main,
     },
     Task {
         name: "codegen",

@@ -32,7 +32,7 @@ fn run() -> Result<()> {
         client.data_mut()[slot(stop.call.nr)].exits += 1;
         Ok(OnExit::Proceed)
     })?;
-    let (calls, _) = client.loop_until_exit()?;
+    let (_, calls) = client.loop_until_exit()?;
     output::print(&text(&calls));
     Ok(())
 }

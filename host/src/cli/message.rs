@@ -13,8 +13,8 @@ use crate::exit::{Code, Exit};
 /// Why a command ends before its work is done.
 #[derive(Debug)]
 pub(crate) enum Halt {
-    /// It was asked for something else, such as help, and has given it.
-    Done,
+    /// All is said, help for example; the exit status.
+    Said(u8),
     /// It failed.
     Failed {
         /// Exit status.
@@ -55,7 +55,7 @@ impl Halt {
     /// Says it, and how to end.
     pub(crate) fn report(self) -> Exit {
         match self {
-            Halt::Done => Exit::Code(Code::SUCCESS),
+            Halt::Said(code) => Exit::Code(code),
             Halt::Failed {
                 code,
                 message,

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use pai_engine::{Delivery, End, Fatal};
+use pai_engine::{Delivery, End, Fatal, StopId};
 use pai_ptrace::thread_cpu_time;
 use wasmtime::UpdateDeadline;
 
@@ -116,6 +116,9 @@ pub(crate) struct Drive {
     pub(crate) mail: Cell<Option<Delivery>>,
     /// Came while the plugin slept.
     pub(crate) backlog: RefCell<VecDeque<Delivery>>,
+    /// The stop that was delivered last, while it is not answered. Older ones
+    /// are there only with the capability to hold them, and need no look.
+    pub(crate) held: Cell<Option<StopId>>,
     /// When a sleeper wants to be polled again; `None` is never.
     pub(crate) wake_at: Cell<Option<Instant>>,
     /// Its last event, once it was delivered.
@@ -145,6 +148,7 @@ impl Drive {
             pause: Cell::new(Pause::None),
             mail: Cell::new(None),
             backlog: RefCell::new(VecDeque::new()),
+            held: Cell::new(None),
             wake_at: Cell::new(None),
             end: RefCell::new(None),
             fatal: Cell::new(None),

@@ -23,8 +23,10 @@ impl Engine {
     /// it when the tracer thread ends (a running task is not disturbed by
     /// that).
     pub fn shut_down(&mut self) {
+        if !self.started {
+            self.kill_before_exec();
+        }
         self.started = true;
-        self.kill_before_exec();
         if let Err(error) = self.detach_stopped().and_then(|()| self.detach_running()) {
             tracing::warn!(target: "pai::engine", %error, "detach is incomplete");
         }
@@ -34,8 +36,7 @@ impl Engine {
         self.running = 0;
     }
 
-    /// A spawned child that has not executed its program has nothing to go on
-    /// with.
+    /// A spawned child whose gate was not opened has nothing to go on with.
     fn kill_before_exec(&mut self) {
         let child = self.tasks.iter().find(|(_, task)| task.before_exec);
         if let Some((tid, _)) = child

@@ -115,11 +115,8 @@ impl Engine {
         let Some(task) = self.tasks.get_mut(&tid) else {
             return Ok(());
         };
-        if task.before_exec {
-            if !is_exec(call) {
-                return self.go_on(stopped, After::Resume);
-            }
-            task.before_exec = false;
+        if task.before_exec && !is_exec(call) {
+            return self.go_on(stopped, After::Resume);
         }
         let pid = task.pid;
         let restarting = task.restarting.take();
@@ -167,7 +164,7 @@ impl Engine {
             return Ok(());
         };
         let pid = task.pid;
-        if task.before_exec {
+        if task.before_exec && task.syscall.is_none() {
             return self.go_on(stopped, After::Resume);
         }
         let interrupting = task.interrupting;
@@ -273,9 +270,12 @@ impl Engine {
             return Ok(());
         };
         let pid = task.pid;
+        if !self.started {
+            return self.go_on(stopped, After::Deliver(signal));
+        }
         self.stats.signals += 1;
         let mask = self.mask_for(self.table.signal(signal), pid);
-        if mask.is_empty() || !self.started {
+        if mask.is_empty() {
             return self.go_on(stopped, After::Deliver(signal));
         }
         let Some(info) = unless_gone(stopped.siginfo())? else {
@@ -299,6 +299,9 @@ impl Engine {
         let pid = task.pid;
         let known = matches!(task.state, State::Listening(..));
         task.interrupting = false;
+        if !self.started {
+            return self.go_on(stopped, After::Listen(signal));
+        }
         if self.root == Some(pid) && tid == pid.leader() && !known && self.gate.is_some() {
             self.diagnostics
                 .push_back(Diagnostic::TargetStopped { pid });
@@ -452,7 +455,10 @@ impl Engine {
             return Ok(());
         };
         match std::mem::replace(&mut task.state, State::Dying) {
-            State::Parked(stopped, after) => self.go_on(stopped, after),
+            // What came before the clients were ready.
+            State::Parked(stopped, After::Deliver(signal)) => self.on_signal(stopped, signal),
+            State::Parked(stopped, After::Listen(signal)) => self.on_group_stop(stopped, signal),
+            State::Parked(stopped, After::Resume) => self.go_on(stopped, After::Resume),
             other => {
                 task.state = other;
                 Ok(())

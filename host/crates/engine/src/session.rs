@@ -55,6 +55,10 @@ pub fn run(
     for index in 0..clients.len() {
         serve(engine, clients, index, &mut busy)?;
     }
+    // A spawned target has to be started even when nobody is interested.
+    if engine.borrow().clients_gone() && engine.borrow().gate.is_none() {
+        return Ok(End::Detached);
+    }
     loop {
         let block = if busy.is_empty() {
             Block::Yes

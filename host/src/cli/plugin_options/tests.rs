@@ -109,7 +109,7 @@ fn what_does_not_fit_is_explained() {
 
 #[test]
 fn help_is_no_failure() {
-    assert!(matches!(read("--help", Place::Run), Err(Halt::Done)));
+    assert!(matches!(read("--help", Place::Run), Err(Halt::Said(0))));
     let help = command(&plugin(), Place::Run).render_help().to_string();
     assert!(help.contains("pai-host run demo [OPTIONS] [--] COMMAND [ARGS]..."), "{help}");
     assert!(help.contains("-n, --top <N>") && help.contains("[default: 10]"), "{help}");

@@ -1,3 +1,222 @@
-//! x
+//! `client`: the one loop of a plugin that takes part.
+
+use std::future::poll_fn;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use pai_engine::{Engine, Event, StopId};
+use pai_ptrace::Signal;
+use wasmtime::component::Resource;
+
+use crate::runtime::bindings::client::{Host, HostSubscription};
+use crate::runtime::bindings::events::{Action, Answer, Delivery, Topic};
+use crate::runtime::bindings::types::Error;
+use crate::runtime::capability::Capability;
+use crate::runtime::convert;
+use crate::runtime::drive::{Pause, SessionFailed};
+use crate::runtime::state::{Local, Place, State};
+
+/// Wishes of one plugin: each change costs the engine a look at all of them.
+const MOST_SUBSCRIPTIONS: usize = 256;
+
+/// A wish of the plugin; gone with its handle.
 #[derive(Debug)]
-pub struct Subscription { pub id: u64 }
+pub struct Subscription {
+    id: u64,
+}
+
+impl HostSubscription for State {
+    fn subscribe(
+        &mut self,
+        topic: Topic,
+    ) -> wasmtime::Result<Result<Resource<Subscription>, Error>> {
+        if self.subscriptions >= MOST_SUBSCRIPTIONS {
+            return Ok(Err(Error::Limit("subscriptions".to_owned())));
+        }
+        let id = convert::topic(topic)
+            .and_then(|topic| self.on_tracer(|engine, client| engine.subscribe(client, topic)));
+        match id {
+            Ok(id) => {
+                self.subscriptions += 1;
+                Ok(Ok(self.table.push(Subscription { id })?))
+            }
+            Err(error) => Ok(Err(error)),
+        }
+    }
+
+    fn id(&mut self, subscription: Resource<Subscription>) -> wasmtime::Result<u64> {
+        self.enter();
+        Ok(self.table.get(&subscription)?.id)
+    }
+
+    fn drop(&mut self, subscription: Resource<Subscription>) -> wasmtime::Result<()> {
+        let Subscription { id } = self.table.delete(subscription)?;
+        self.subscriptions -= 1;
+        let done = self.on_tracer(|engine, client| {
+            engine.unsubscribe(client, id);
+            Ok(())
+        });
+        // Nobody is left to be told.
+        drop(done);
+        Ok(())
+    }
+}
+
+/// What the first half of `next` came to.
+enum Begun {
+    Done(Result<pai_engine::Delivery, Error>),
+    Wait,
+}
+
+impl Host for State {
+    async fn next(
+        &mut self,
+        done: Vec<Answer>,
+        timeout: Option<u64>,
+    ) -> wasmtime::Result<Result<Delivery, Error>> {
+        let delivery = match self.begin_next(&done, timeout)? {
+            Begun::Done(Ok(delivery)) => delivery,
+            Begun::Done(Err(error)) => return Ok(Err(error)),
+            Begun::Wait => {
+                poll_fn(|_| match self.drive().mail.take() {
+                    Some(delivery) => Poll::Ready(delivery),
+                    None => Poll::Pending,
+                })
+                .await
+            }
+        };
+        Ok(Ok(self.deliver(delivery)))
+    }
+}
+
+impl State {
+    /// Answers, and looks for mail that is there already.
+    fn begin_next(&self, done: &[Answer], timeout: Option<u64>) -> wasmtime::Result<Begun> {
+        let local = self.enter();
+        let (drive, client) = (&*local.drive, local.client);
+        let Place::Tracer(engine) = &local.place else {
+            // Not linked for observers.
+            let error = convert::internal("an observer asked for deliveries".into());
+            return Ok(Begun::Done(Err(error)));
+        };
+        if let Some(held) = drive.held.get()
+            && !done.iter().any(|answer| answer.stop == held.raw())
+            && let Err(denied) = self.require(Capability::Control)
+        {
+            return Ok(Begun::Done(Err(denied)));
+        }
+
+        let mut engine = engine.borrow_mut();
+        let mut refused = None;
+        for answer in done {
+            if let Err(error) = self.answer(&mut engine, local, answer)? {
+                refused.get_or_insert(error);
+            }
+        }
+        if let Some(error) = refused {
+            return Ok(Begun::Done(Err(error)));
+        }
+        if let Some(end) = &*drive.end.borrow() {
+            return Ok(Begun::Done(Err(convert::over(Some(end)))));
+        }
+        if let Some(delivery) = drive.backlog.borrow_mut().pop_front() {
+            return Ok(Begun::Done(Ok(delivery)));
+        }
+        if engine.has_mail(client)
+            && let Some(delivery) = engine.take_mail(client)
+        {
+            return Ok(Begun::Done(Ok(delivery)));
+        }
+        let deadline =
+            timeout.and_then(|nanos| Instant::now().checked_add(Duration::from_nanos(nanos)));
+        engine.set_waiting(client, deadline);
+        drive.pause.set(Pause::Next);
+        Ok(Begun::Wait)
+    }
+
+    /// Carries out one answer. Refused ones leave the stop as it is.
+    fn answer(
+        &self,
+        engine: &mut Engine,
+        local: &Local,
+        answer: &Answer,
+    ) -> wasmtime::Result<Result<(), Error>> {
+        let action = match self.action(&answer.action) {
+            Ok(action) => action,
+            Err(error) => return Ok(Err(error)),
+        };
+        let stop = StopId::from_raw(answer.stop);
+        let answered = match engine.answer(local.client, stop, action) {
+            Ok(answered) => answered,
+            Err(fatal) => {
+                local.drive.fatal.set(Some(fatal));
+                return Err(SessionFailed.into());
+            }
+        };
+        let gone = matches!(answered, Ok(()) | Err(pai_engine::Error::StaleStop(_)));
+        if gone && local.drive.held.get() == Some(stop) {
+            local.drive.held.set(None);
+        }
+        Ok(answered.map_err(Into::into))
+    }
+
+    /// Checks what an action needs, and puts it into the engine's words.
+    fn action(&self, action: &Action) -> Result<pai_engine::Action, Error> {
+        use pai_engine::Action as Engine;
+
+        Ok(match action {
+            Action::Proceed => Engine::Proceed,
+            Action::Detach => Engine::Detach,
+            Action::Kill => {
+                self.require(Capability::Kill)?;
+                Engine::Kill
+            }
+            Action::RewriteSyscall(rewrite) => {
+                self.require(Capability::Tamper)?;
+                Engine::Rewrite {
+                    nr: rewrite.nr,
+                    args: rewrite.args.into(),
+                }
+            }
+            Action::SkipSyscall(value) => {
+                self.require(Capability::Tamper)?;
+                Engine::Skip(*value)
+            }
+            Action::SetReturn(value) => {
+                self.require(Capability::Tamper)?;
+                Engine::SetReturn(*value)
+            }
+            Action::Deliver(signal) => {
+                self.require(Capability::Tamper)?;
+                Engine::Deliver(self.replacement(*signal)?)
+            }
+            Action::Other((name, _)) => {
+                return Err(Error::Unsupported(format!("the action {name:?}")));
+            }
+        })
+    }
+
+    /// The signal to deliver; 0 is none.
+    fn replacement(&self, raw: u32) -> Result<Option<Signal>, Error> {
+        if raw == 0 {
+            return Ok(None);
+        }
+        let signal = convert::signal(raw)?;
+        if signal == Signal::KILL {
+            self.require(Capability::Kill)?;
+        }
+        Ok(Some(signal))
+    }
+
+    /// The plugin gets an event, and time to deal with it.
+    fn deliver(&self, delivery: pai_engine::Delivery) -> Delivery {
+        let drive = self.drive();
+        drive.refresh();
+        drive.pause.set(Pause::None);
+        drive.held.set(delivery.stop);
+        if let Event::Ended(end) = &delivery.event {
+            *drive.end.borrow_mut() = Some(end.clone());
+        }
+        delivery.into()
+    }
+}

@@ -1,0 +1,179 @@
+//! What `run` and `attach` have in common.
+
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use clap::ValueHint;
+use pai_engine::{Fatal, Follow};
+use pai_host::output::OutputTarget;
+use pai_host::session::{self, Config, PluginRun, SessionError, Target, Verbosity};
+
+use super::limit::Limit;
+use super::message::{self, Halt};
+use super::{log, plugin_options, program, stats};
+use crate::diagnose;
+use crate::exit::{Exit, Whose};
+
+/// Options of the host, before the plugin.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Options {
+    /// Use this plugin; give it several times for several plugins
+    ///
+    /// With options in quotes: -t 'strace -e trace=openat'. The words after the
+    /// host's options are then all the command's.
+    #[arg(
+        short = 't',
+        long = "plugin",
+        value_name = "PLUGIN",
+        help_heading = "Plugins"
+    )]
+    pub(crate) plugins: Vec<String>,
+
+    /// Limit each plugin: memory=64M, time=1s
+    ///
+    /// `memory` is the most that a plugin may have, `time` the longest that it
+    /// may compute before it waits for its next event. A plugin that needs more
+    /// is ended; the target goes on.
+    #[arg(
+        long = "limit",
+        value_name = "NAME=VALUE",
+        value_delimiter = ',',
+        value_parser = Limit::parse,
+        help_heading = "Plugins"
+    )]
+    limits: Vec<Limit>,
+
+    /// Exit with 120 if a plugin failed or output was lost
+    #[arg(long, help_heading = "Plugins")]
+    pub(crate) strict: bool,
+
+    /// Write what plugins print to FILE instead of standard error
+    #[arg(
+        short,
+        long,
+        value_name = "FILE",
+        value_hint = ValueHint::FilePath,
+        help_heading = "Output"
+    )]
+    output: Option<PathBuf>,
+
+    /// Write JSON Lines: one object for each record
+    #[arg(long, help_heading = "Output")]
+    json: bool,
+
+    /// Print counters at the end, to standard error
+    #[arg(long, help_heading = "Output")]
+    stats: bool,
+
+    /// Print only failures
+    #[arg(short, long, conflicts_with = "verbose", help_heading = "Output")]
+    quiet: bool,
+
+    /// Print more about what the host does
+    #[arg(short, long, help_heading = "Output")]
+    verbose: bool,
+
+    /// Do not trace the processes that the target starts
+    #[arg(long, conflicts_with = "follow", help_heading = "Tracing")]
+    no_follow: bool,
+
+    /// Trace the processes that the target starts; this is the default
+    #[arg(short, long = "follow-forks", help_heading = "Tracing")]
+    follow: bool,
+}
+
+impl Options {
+    /// The plugins that were named with `-t`.
+    ///
+    /// # Errors
+    /// When one cannot be loaded.
+    pub(crate) fn quoted_plugins(
+        &self,
+        color: clap::ColorChoice,
+    ) -> Result<Vec<PluginRun>, Halt> {
+        self.plugins
+            .iter()
+            .map(|text| plugin_options::select_quoted(text, color))
+            .collect()
+    }
+
+    /// Traces, and tells how to end. Nothing was started before.
+    ///
+    /// # Errors
+    /// When there is no session, or it cannot go on.
+    pub(crate) fn trace(
+        &self,
+        target: Target,
+        plugins: Vec<PluginRun>,
+        whose: Whose,
+    ) -> Result<Exit, Halt> {
+        log::start(self.verbose);
+        let config = Config {
+            target,
+            plugins,
+            follow: if self.no_follow {
+                Follow::No
+            } else {
+                Follow::Yes
+            },
+            output: match &self.output {
+                Some(path) => create(path)?,
+                None => OutputTarget::Stderr,
+            },
+            structured: self.json,
+            limits: Limit::apply(&self.limits),
+            verbosity: if self.quiet {
+                Verbosity::Quiet
+            } else if self.verbose {
+                Verbosity::Verbose
+            } else {
+                Verbosity::Normal
+            },
+        };
+        let outcome = session::run(config).map_err(failed)?;
+        if let Some(error) = &outcome.output_error {
+            message::error(&format!("output was lost: {error}"), None);
+        }
+        if self.stats {
+            stats::print(&outcome);
+        }
+        Ok(Exit::after(&outcome, whose, self.strict))
+    }
+}
+
+/// Creates the file of `-o`. It is closed in the target.
+fn create(path: &Path) -> Result<OutputTarget, Halt> {
+    if path.as_os_str() == "-" {
+        return Err(Halt::failed("-o -: standard output belongs to the target").help(
+            "leave -o out for standard error, or write -o ./- for a file of this name",
+        ));
+    }
+    match File::create(path) {
+        Ok(file) => Ok(OutputTarget::File(file, path.to_owned())),
+        Err(error) => {
+            let halt = Halt::failed(format!("cannot create {}: {error}", path.display()));
+            let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+            Err(match (error.kind(), folder) {
+                (io::ErrorKind::NotFound, Some(folder)) if !folder.exists() => {
+                    halt.help(format!("the folder {} does not exist", folder.display()))
+                }
+                _ => halt,
+            })
+        }
+    }
+}
+
+fn failed(error: SessionError) -> Halt {
+    match error {
+        SessionError::Fatal(Fatal::Exec { path, errno }) => program::exec_failed(&path, errno),
+        SessionError::Fatal(Fatal::Attach { pid, tid, source }) => {
+            diagnose::attach(pid, tid, source.errno()).into()
+        }
+        SessionError::Fatal(Fatal::NoProcess { pid }) => diagnose::no_process(pid).into(),
+        SessionError::Fatal(Fatal::Spawn { path, source }) => {
+            diagnose::spawn(&path, &source).into()
+        }
+        other => Halt::failed(other.to_string()),
+    }
+}

@@ -1,0 +1,126 @@
+//! `log`, `output`, `config` and `syscalls`: what touches no target.
+
+use crate::output::escape;
+use crate::runtime::bindings::types::{self, Error};
+use crate::runtime::bindings::{config, events, log, output, syscalls};
+use crate::runtime::state::State;
+
+/// Bytes of one `print` or `emit`.
+const MOST_OUTPUT: usize = 1 << 20;
+/// Bytes of one log line; the rest is cut off.
+const MOST_LOG: usize = 16 << 10;
+
+impl types::Host for State {}
+impl events::Host for State {}
+
+impl log::Host for State {
+    fn write(&mut self, level: log::Level, message: String) {
+        self.enter();
+        let mut message = message;
+        if message.len() > MOST_LOG {
+            message.truncate(message.floor_char_boundary(MOST_LOG));
+            message.push('…');
+        }
+        let name = self.seat.name.as_str();
+        let text = escape(&message);
+        match level {
+            log::Level::Trace => tracing::trace!(target: "pai::plugin", plugin = name, "{text}"),
+            log::Level::Debug => tracing::debug!(target: "pai::plugin", plugin = name, "{text}"),
+            log::Level::Info => tracing::info!(target: "pai::plugin", plugin = name, "{text}"),
+            log::Level::Warn => tracing::warn!(target: "pai::plugin", plugin = name, "{text}"),
+            log::Level::Error => {
+                tracing::error!(target: "pai::plugin", plugin = name, "{text}");
+                self.seat.said(&text);
+            }
+        }
+    }
+
+    fn enabled(&mut self, level: log::Level) -> bool {
+        self.enter();
+        match level {
+            log::Level::Trace => tracing::enabled!(target: "pai::plugin", tracing::Level::TRACE),
+            log::Level::Debug => tracing::enabled!(target: "pai::plugin", tracing::Level::DEBUG),
+            log::Level::Info => tracing::enabled!(target: "pai::plugin", tracing::Level::INFO),
+            log::Level::Warn => tracing::enabled!(target: "pai::plugin", tracing::Level::WARN),
+            log::Level::Error => tracing::enabled!(target: "pai::plugin", tracing::Level::ERROR),
+        }
+    }
+}
+
+fn bounded(text: &str) -> Result<(), Error> {
+    if text.len() > MOST_OUTPUT {
+        return Err(Error::Limit("output-size".to_owned()));
+    }
+    Ok(())
+}
+
+impl output::Host for State {
+    fn print(&mut self, text: String) -> Result<(), Error> {
+        self.enter();
+        bounded(&text)?;
+        self.seat.print(&text);
+        Ok(())
+    }
+
+    fn emit(&mut self, kind: String, json: String) -> Result<(), Error> {
+        self.enter();
+        bounded(&json)?;
+        bounded(&kind)?;
+        let sink = &self.seat.sink;
+        let written = sink.emit(Some(&self.seat.name), &kind, &json);
+        let written = written.map_err(|problem| Error::Invalid(problem.to_string()))?;
+        self.seat.count(written);
+        Ok(())
+    }
+
+    fn structured(&mut self) -> bool {
+        self.enter();
+        self.seat.sink.is_structured()
+    }
+}
+
+impl config::Host for State {
+    fn get(&mut self, key: String) -> Option<String> {
+        self.enter();
+        let options = &self.seat.options;
+        let last = options.iter().rev().find(|(name, _)| *name == key);
+        last.map(|(_, value)| value.clone())
+    }
+
+    fn list(&mut self) -> Vec<(String, String)> {
+        self.enter();
+        self.seat.options.clone()
+    }
+}
+
+impl syscalls::Host for State {
+    fn name(&mut self, call: types::SyscallId) -> Option<String> {
+        self.enter();
+        pai_syscalls::name(call.abi, call.nr).map(str::to_owned)
+    }
+
+    fn number(&mut self, abi: types::Abi, name: String) -> Option<u32> {
+        self.enter();
+        pai_syscalls::number(abi, &name)
+    }
+
+    fn argument_count(&mut self, call: types::SyscallId) -> Option<u32> {
+        self.enter();
+        pai_syscalls::argument_count(call.abi, call.nr).map(u32::from)
+    }
+
+    fn errno_name(&mut self, errno: u32) -> Option<String> {
+        self.enter();
+        pai_syscalls::errno::name(errno).map(str::to_owned)
+    }
+
+    fn errno_text(&mut self, errno: u32) -> Option<String> {
+        self.enter();
+        pai_syscalls::errno::description(errno).map(str::to_owned)
+    }
+
+    fn signal_name(&mut self, signal: u32) -> Option<String> {
+        self.enter();
+        pai_syscalls::signal::name(signal).map(str::to_owned)
+    }
+}

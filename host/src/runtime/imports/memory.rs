@@ -1,0 +1,57 @@
+//! `memory`: capability `memory-read`.
+
+use crate::runtime::bindings::memory::{Host, Mapping};
+use crate::runtime::bindings::types::{Address, Error, Pid};
+use crate::runtime::capability::Capability;
+use crate::runtime::convert;
+use crate::runtime::state::State;
+
+const fn size(len: u32) -> usize {
+    // 32 bits fit: this runs on 64-bit machines only.
+    len as usize
+}
+
+impl Host for State {
+    fn read(&mut self, pid: Pid, addr: Address, len: u32) -> Result<Vec<u8>, Error> {
+        self.require(Capability::MemoryRead)?;
+        let pid = convert::pid(pid)?;
+        self.on_tracer(|engine, _| engine.read(pid, addr, size(len)))
+    }
+
+    fn read_some(&mut self, pid: Pid, addr: Address, len: u32) -> Result<Vec<u8>, Error> {
+        self.require(Capability::MemoryRead)?;
+        let pid = convert::pid(pid)?;
+        self.on_tracer(|engine, _| engine.read_some(pid, addr, size(len)))
+    }
+
+    fn read_many(
+        &mut self,
+        pid: Pid,
+        requests: Vec<(Address, u32)>,
+    ) -> Result<Vec<Result<Vec<u8>, Error>>, Error> {
+        self.require(Capability::MemoryRead)?;
+        let pid = convert::pid(pid)?;
+        let requests: Vec<(u64, usize)> = requests
+            .into_iter()
+            .map(|(addr, len)| (addr, size(len)))
+            .collect();
+        let results = self.on_tracer(|engine, _| engine.read_many(pid, &requests))?;
+        Ok(results
+            .into_iter()
+            .map(|result| result.map_err(Into::into))
+            .collect())
+    }
+
+    fn read_c_string(&mut self, pid: Pid, addr: Address, max: u32) -> Result<Vec<u8>, Error> {
+        self.require(Capability::MemoryRead)?;
+        let pid = convert::pid(pid)?;
+        self.on_tracer(|engine, _| engine.read_c_string(pid, addr, size(max)))
+    }
+
+    fn maps(&mut self, pid: Pid) -> Result<Vec<Mapping>, Error> {
+        self.require(Capability::MemoryRead)?;
+        let pid = convert::pid(pid)?;
+        let maps = self.on_tracer(|engine, _| engine.maps(pid))?;
+        Ok(maps.into_iter().map(Into::into).collect())
+    }
+}

@@ -1,0 +1,25 @@
+//! `tasks`: processes and tasks of the session.
+
+use crate::runtime::bindings::tasks::{Host, Target, Task};
+use crate::runtime::bindings::types::{Error, Pid, Tid};
+use crate::runtime::convert;
+use crate::runtime::state::State;
+
+impl Host for State {
+    fn targets(&mut self) -> Result<Vec<Target>, Error> {
+        let targets = self.anywhere(|engine, _| Ok(engine.targets()))?;
+        Ok(targets.into_iter().map(Into::into).collect())
+    }
+
+    fn list(&mut self, pid: Option<Pid>) -> Result<Vec<Task>, Error> {
+        let pid = pid.map(convert::pid).transpose()?;
+        let tasks = self.anywhere(move |engine, _| engine.tasks(pid))?;
+        Ok(tasks.into_iter().map(Into::into).collect())
+    }
+
+    fn get(&mut self, tid: Tid) -> Result<Task, Error> {
+        let tid = convert::tid(tid)?;
+        let task = self.anywhere(move |engine, _| engine.task(tid))?;
+        Ok(task.into())
+    }
+}

@@ -1,0 +1,284 @@
+//! Plugins that misbehave are quarantined; the target and the others go on.
+
+mod common;
+
+use common::{finish, pai_host, status, stderr, stdout};
+use pai_tests::{fixtures, guests};
+
+/// Five threads making calls, getppid among them.
+const TARGET: [&str; 3] = [fixtures::CLONE_THREADS, "4", "100"];
+const SAYS: &str = "4 threads, 100 calls each\n";
+
+/// Runs the target with a bad plugin alone, and then between two good ones:
+/// its message, the exit status, and that the others saw everything.
+#[track_caller]
+fn quarantined(bad: &str, words: &[&str]) {
+    let mut args = vec!["run", "--limit", "time=200ms", "-t", bad, "--"];
+    args.extend(TARGET);
+    let alone = finish(&mut pai_host(&args));
+    let message = stderr(&alone);
+    assert_eq!(stdout(&alone), SAYS, "{message}");
+    assert_eq!(status(&alone), 125, "{message}");
+    for word in words {
+        assert!(message.contains(word), "{word:?} is not in: {message}");
+    }
+
+    let log = tempfile::NamedTempFile::new().expect("a temporary file");
+    let path = log.path().to_str().expect("a plain path");
+    let mut args = vec!["run", "--limit", "time=200ms", "--json", "-o", path];
+    args.extend(["-t", "count", "-t", bad, "-t", guests::NOOP, "--"]);
+    args.extend(TARGET);
+    let output = finish(&mut pai_host(&args));
+    assert_eq!(stdout(&output), SAYS, "{}", stderr(&output));
+    assert_eq!(status(&output), 0, "{}", stderr(&output));
+    let log = std::fs::read_to_string(log.path()).expect("a log");
+    let getppid = log
+        .lines()
+        .find(|line| line.contains("\"getppid\""))
+        .expect("getppid was counted");
+    assert!(getppid.contains("\"calls\":400"), "{getppid}");
+
+    args.insert(1, "--strict");
+    assert_eq!(status(&finish(&mut pai_host(&args))), 120);
+}
+
+#[test]
+fn one_that_computes_for_ever() {
+    quarantined(guests::LOOPS, &["loops failed", "200ms", "backtrace"]);
+}
+
+#[test]
+fn one_that_computes_for_ever_in_a_callback() {
+    quarantined(
+        guests::LOOPS_IN_CALLBACK,
+        &["loops-in-callback failed", "200ms", "backtrace"],
+    );
+}
+
+#[test]
+fn one_that_allocates_without_end() {
+    quarantined(
+        guests::ALLOCATES,
+        &["allocates failed", "64 MiB", "backtrace"],
+    );
+}
+
+#[test]
+fn one_that_recurses_without_end() {
+    quarantined(
+        guests::RECURSES,
+        &["recurses failed", "backtrace", "deeper"],
+    );
+}
+
+#[test]
+fn one_that_panics_at_once() {
+    quarantined(
+        guests::PANICS_IN_RUN,
+        &["panics-in-run failed", "nothing works today"],
+    );
+}
+
+#[test]
+fn one_that_panics_in_a_callback() {
+    quarantined(
+        guests::PANICS_IN_CALLBACK,
+        &["panics-in-callback failed", "not the call I wanted"],
+    );
+}
+
+#[test]
+fn one_that_gives_up() {
+    quarantined(
+        guests::RETURNS_ERROR,
+        &["returns-error failed", "I have seen enough"],
+    );
+}
+
+#[test]
+fn observers_are_quarantined_too() {
+    quarantined(
+        guests::OBSERVER_PANICS,
+        &["observer-panics failed", "a record too many"],
+    );
+    quarantined(guests::OBSERVER_LOOPS, &["observer-loops failed", "200ms"]);
+}
+
+/// A guest that sleeps a minute through WASI steps aside: the target and the
+/// other plugin do not wait.
+#[test]
+fn one_that_sleeps() {
+    for sleeper in [guests::SLEEPS, guests::SLEEPS_IN_CALLBACK] {
+        let mut args = vec!["run", "-t", sleeper, "-t", "count", "--"];
+        args.extend(TARGET);
+        let start = std::time::Instant::now();
+        let output = finish(&mut pai_host(&args));
+        assert_eq!(stdout(&output), SAYS, "{}", stderr(&output));
+        assert_eq!(status(&output), 0, "{}", stderr(&output));
+        // It did not wait for the minute; how quick it was is not the point.
+        assert!(start.elapsed() < std::time::Duration::from_secs(50));
+        assert!(stderr(&output).contains("sleep"), "{}", stderr(&output));
+    }
+}
+
+#[test]
+fn calls_are_skipped_rewritten_and_replaced() {
+    let run = |options: &str, command: &[&str]| {
+        let plugin = format!("{} {options}", guests::TAMPERS);
+        let mut args = vec!["run", "-t", &plugin, "--"];
+        args.extend(command);
+        finish(&mut pai_host(&args))
+    };
+    let output = run("--skip-write 5", &["sh", "-c", "echo 1234; exit 3"]);
+    assert_eq!(
+        (status(&output), stdout(&output).as_str()),
+        (3, ""),
+        "{}",
+        stderr(&output)
+    );
+    let script = "import os; print(os.getppid() == os.getpid())";
+    let output = run("--getppid-to-getpid", &["python3", "-c", script]);
+    assert_eq!(stdout(&output), "True\n", "{}", stderr(&output));
+    let output = run(
+        "--getppid-returns 4242",
+        &["python3", "-c", "import os; print(os.getppid())"],
+    );
+    assert_eq!(stdout(&output), "4242\n", "{}", stderr(&output));
+    let output = run("--deliver 0", &["sh", "-c", "kill -USR1 $$; echo alive"]);
+    assert_eq!(stdout(&output), "alive\n", "{}", stderr(&output));
+    let output = run("--deliver 9", &["sh", "-c", "kill -USR1 $$; echo alive"]);
+    assert_eq!(
+        (status(&output), stdout(&output).as_str()),
+        (-9, ""),
+        "{}",
+        stderr(&output)
+    );
+}
+
+#[test]
+fn a_plugin_may_kill_only_if_it_wants_to() {
+    let mut args = vec!["run", "-t", guests::KILLS, "--"];
+    args.extend(TARGET);
+    let output = finish(&mut pai_host(&args));
+    assert_eq!(status(&output), -9, "{}", stderr(&output));
+}
+
+#[test]
+fn what_is_not_wanted_is_denied() {
+    let mut args = vec!["run", guests::DENIED, "--"];
+    args.extend(TARGET);
+    let output = finish(&mut pai_host(&args));
+    let text = stderr(&output);
+    assert_eq!(stdout(&output), SAYS, "{text}");
+    for (what, capability) in [
+        ("memory", "memory-read"),
+        ("maps", "memory-read"),
+        ("set-register", "registers-write"),
+        ("signal", "tamper"),
+        ("kill", "kill"),
+        ("skip", "tamper"),
+    ] {
+        let line = format!("{what}: capability {capability} is not granted");
+        assert!(text.contains(&line), "{line:?} is not in: {text}");
+    }
+    assert!(text.contains("registers: done"), "{text}");
+}
+
+#[test]
+fn options_reach_the_plugin() {
+    let run = |options: &[&str]| {
+        let mut args = vec!["run", guests::OPTIONS_PROBE];
+        args.extend(options);
+        args.extend(["--", "true"]);
+        stderr(&finish(&mut pai_host(&args)))
+    };
+    assert_eq!(
+        run(&[]),
+        "flag false\ntext Some(\"none\")\nnumber None\nmany []\n"
+    );
+    assert_eq!(
+        run(&["-f", "-t", "a b", "--number=-3", "--many", "x", "--many=y"]),
+        "flag true\ntext Some(\"a b\")\nnumber Some(-3)\nmany [\"x\", \"y\"]\n"
+    );
+}
+
+#[test]
+fn straight_line_code_runs_between_events() {
+    let output = finish(&mut pai_host(&[
+        "run",
+        guests::RUN_UNTIL_THINGS,
+        "--",
+        fixtures::SKIP_TARGETS,
+    ]));
+    let text = stderr(&output);
+    assert!(text.contains("exec, 1 task\n"), "{text}");
+    assert!(
+        text.contains("first: [\"enter\", \"exit\"] true\n"),
+        "{text}"
+    );
+    assert!(text.contains("write held: State::Stopped\n"), "{text}");
+    assert!(text.contains("rax Some(1)\n"), "{text}");
+}
+
+#[test]
+fn the_sandbox_is_closed() {
+    let output = finish(&mut pai_host(&["run", guests::READS_WASI, "--", "true"]));
+    assert_eq!(
+        stderr(&output),
+        "file: false\nwrite: false\nenvironment: 0\narguments: 0\nconnect: false\ninput: Some(0)\n"
+    );
+    let output = finish(&mut pai_host(&["run", guests::PRINTS_WASI, "--", "true"]));
+    let text = stderr(&output);
+    assert!(text.contains("to standard output"), "{text}");
+}
+
+#[test]
+fn memory_is_read_or_typed_errors_returned() {
+    let output = finish(&mut pai_host(&[
+        "run",
+        "--stats",
+        guests::MEMORY_PROBE,
+        "--",
+        "true",
+    ]));
+    let text = stderr(&output);
+    assert_eq!(status(&output), 0, "{text}");
+    assert!(
+        text.contains("null: Err(\"address 0x0 of process"),
+        "{text}"
+    );
+    assert!(
+        text.contains("too much: Err(\"limit reached: read-size\")"),
+        "{text}"
+    );
+    assert!(text.contains("elf: [7f, 45, 4c, 46]"), "{text}");
+    assert!(text.contains("as u32: 0x464c457f"), "{text}");
+    assert!(text.contains("string: \"ELF\""), "{text}");
+    assert!(text.contains("stack: true"), "{text}");
+    assert!(
+        text.contains("nobody: Err(\"no process 1 in this session\")"),
+        "{text}"
+    );
+}
+
+#[test]
+fn an_observer_that_is_too_slow_loses_records_and_knows_it() {
+    let output = finish(&mut pai_host(&[
+        "run",
+        guests::SLOW_OBSERVER,
+        "--",
+        fixtures::CLONE_THREADS,
+        "1",
+        "5000",
+    ]));
+    let text = stderr(&output);
+    let words: Vec<u64> = text
+        .split(|c: char| !c.is_ascii_digit())
+        .filter_map(|w| w.parse().ok())
+        .collect();
+    let [seen, lost, all] = words[..] else {
+        panic!("{text}")
+    };
+    assert_eq!(seen + lost, all);
+    assert!(all > 5000, "{text}");
+}
