@@ -48,6 +48,11 @@ fn run() -> Result<()> {
     }
     println!("cargo::rerun-if-changed=build.rs");
 
+    println!(
+        "cargo::rustc-env=PAI_WASMTIME_VERSION={}",
+        locked_version(&fs::read_to_string(workspace.join("Cargo.lock"))?, "wasmtime")
+    );
+
     let names = if env::var_os("CARGO_FEATURE_BUNDLED_PLUGINS").is_some() {
         plugin_names(&workspace.join("plugins"))?
     } else {
@@ -79,6 +84,13 @@ fn run() -> Result<()> {
 fn variable(name: &str) -> Result<PathBuf> {
     let value = env::var_os(name).ok_or_else(|| format!("cargo did not set {name}"))?;
     Ok(PathBuf::from(value))
+}
+
+/// The version of a package in a Cargo.lock.
+fn locked_version<'a>(lock: &'a str, package: &str) -> &'a str {
+    lock.split_once(&format!("\nname = \"{package}\"\nversion = \""))
+        .and_then(|(_, rest)| rest.split_once('"'))
+        .map_or("(unknown)", |(version, _)| version)
 }
 
 /// The folders in `plugins/`; the package in the folder `x` is `pai-x`.

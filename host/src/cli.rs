@@ -20,25 +20,28 @@ use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 
 use crate::exit::{Code, Exit};
-use message::Halt;
+use pai_host::plugin;
+
+pub(crate) use message::Halt;
 
 /// For bug reports: what this program was made of.
-const LONG_VERSION: &str = concat!(
-    env!("CARGO_PKG_VERSION"),
-    "\nwasmtime ",
-    env!("PAI_WASMTIME_VERSION"),
-    "\nplugin API ",
-    env!("PAI_WIT_PACKAGE"),
-    "\ntarget ",
-    env!("PAI_TARGET"),
-);
+fn long_version() -> String {
+    format!(
+        "{}\nwasmtime {}\npai:plugin {}\n{} {}",
+        env!("CARGO_PKG_VERSION"),
+        env!("PAI_WASMTIME_VERSION"),
+        plugin::WIT_VERSION,
+        std::env::consts::OS,
+        std::env::consts::ARCH,
+    )
+}
 
 /// Trace Linux programs with sandboxed WebAssembly plugins.
 #[derive(Debug, Parser)]
 #[command(
     name = "pai-host",
     version,
-    long_version = LONG_VERSION,
+    long_version = long_version(),
     arg_required_else_help = true,
     max_term_width = 100,
     after_help = "See `pai-host COMMAND --help` for examples, and `pai-host run PLUGIN --help` \

@@ -9,7 +9,7 @@ use crate::bindings::pai::plugin::events::{
     Topic,
 };
 use crate::bindings::pai::plugin::types::StopId;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::handlers::{
     Callback, Calls, Fit, Handler, HandlerId, Notice, OnEnter, OnExit, OnNotice, OnSignal, Picked,
 };
@@ -255,13 +255,17 @@ impl<S: 'static> Client<S> {
         self.held = None;
         self.registers.forget();
         let delivery = loop {
-            let result = next(&self.answers, timeout).map_err(Error::from);
-            self.answers.clear();
-            match result {
-                Ok(delivery) => break delivery,
+            match next(&self.answers, timeout).map_err(Error::from) {
+                Ok(delivery) => {
+                    self.answers.clear();
+                    break delivery;
+                }
                 // Its task was killed meanwhile: nothing was lost.
-                Err(error) if error.is_stale() => {}
-                Err(error) => return Err(error),
+                Err(error) if error.is_stale() => self.answers.clear(),
+                Err(error) => {
+                    self.keep_refused(&error);
+                    return Err(error);
+                }
             }
         };
         let Delivery { stop, event } = delivery;
@@ -278,6 +282,21 @@ impl<S: 'static> Client<S> {
             self.held = Some(stop);
         }
         action.map(|_| event)
+    }
+
+    /// A refused answer leaves its task held. Which one it was is not said, so
+    /// all are sent again, as `proceed`: what was accepted is stale by then.
+    /// Without the capability `control` none was looked at.
+    fn keep_refused(&mut self, error: &Error) {
+        match error.kind() {
+            ErrorKind::Denied(capability) if capability == "control" => {}
+            ErrorKind::Denied(_) | ErrorKind::Invalid(_) | ErrorKind::Unsupported(_) => {
+                for answer in &mut self.answers {
+                    answer.action = Action::Proceed;
+                }
+            }
+            _ => self.answers.clear(),
+        }
     }
 
     fn call_handlers(&mut self, event: &Event) -> Result<Action> {
@@ -305,6 +324,10 @@ impl<S: 'static> Client<S> {
         picked.extend(rest.map(|handler| (handler.id, handler.callback.pick())));
         let mut action = Action::Proceed;
         for one in picked {
+            // An earlier handler may have removed it.
+            if !self.handlers.iter().any(|handler| handler.id == one.0) {
+                continue;
+            }
             let answer = self.call_one(one, event)?;
             if action == Action::Proceed {
                 action = answer;

@@ -111,7 +111,18 @@ pub(crate) fn stderr(text: &str) {
 /// # Errors
 /// A full disk, for example.
 pub(crate) fn stdout(text: &str) -> Result<(), Halt> {
-    let mut out = io::stdout().lock();
+    write_out(io::stdout().lock(), text)
+}
+
+/// The same for text with colours.
+///
+/// # Errors
+/// As [`stdout`].
+pub(crate) fn styled_stdout(text: &str) -> Result<(), Halt> {
+    write_out(anstream::stdout().lock(), text)
+}
+
+fn write_out(mut out: impl Write, text: &str) -> Result<(), Halt> {
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Halt::failed(format!(
             "cannot write to standard output: {error}"

@@ -26,7 +26,7 @@ mod generated {
     });
 }
 
-pub(crate) use generated::HostPre;
+pub(crate) use generated::Host_Pre as Component;
 pub(crate) use generated::pai::plugin::{
     client, config, control, events, log, memory, observe, output, registers, syscalls, tasks,
     types,

@@ -17,7 +17,7 @@ use super::drive::Drive;
 use super::limits::Limiter;
 use super::seat::Seat;
 use super::ticker::Clock;
-use super::wasi;
+use super::wasi::{self, Stdio};
 
 /// Resources of all kinds that a plugin may have open.
 const RESOURCES: usize = 4096;
@@ -31,6 +31,7 @@ pub(crate) struct State {
     pub(crate) limiter: Limiter,
     pub(crate) table: ResourceTable,
     pub(crate) subscriptions: usize,
+    pub(crate) stdio: Stdio,
     wasi: WasiCtx,
 }
 
@@ -73,6 +74,7 @@ impl State {
         let refused = Rc::clone(&local.drive.refused);
         Self {
             limiter: Limiter::new(seat.limits.memory, refused),
+            stdio: Stdio::new(&seat),
             seat,
             local: SendWrapper::new(local),
             table,

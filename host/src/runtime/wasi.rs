@@ -10,7 +10,7 @@
 
 use std::future::poll_fn;
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
@@ -118,11 +118,10 @@ impl stderr::Host for State {
 impl State {
     fn lines(&mut self, kind: Kind) -> wasmtime::Result<Resource<DynOutputStream>> {
         self.enter();
-        let stream: DynOutputStream = Box::new(Lines {
-            kind,
-            seat: Arc::clone(&self.seat),
-            line: Vec::new(),
-        });
+        let stream: DynOutputStream = Box::new(Stream(Arc::clone(match kind {
+            Kind::Output => &self.stdio.output,
+            Kind::Log => &self.stdio.log,
+        })));
         Ok(self.table.push(stream)?)
     }
 }
@@ -136,7 +135,30 @@ enum Kind {
     Log,
 }
 
-/// A stream of the guest, passed on line by line.
+/// Where the guest's streams go. A guest may ask for a stream for every piece
+/// that it prints, so lines are put together here.
+pub(crate) struct Stdio {
+    output: Arc<Mutex<Lines>>,
+    log: Arc<Mutex<Lines>>,
+}
+
+impl Stdio {
+    pub(crate) fn new(seat: &Arc<Seat>) -> Self {
+        let lines = |kind| {
+            Arc::new(Mutex::new(Lines {
+                kind,
+                seat: Arc::clone(seat),
+                line: Vec::new(),
+            }))
+        };
+        Self {
+            output: lines(Kind::Output),
+            log: lines(Kind::Log),
+        }
+    }
+}
+
+/// Text of the guest, passed on line by line.
 struct Lines {
     kind: Kind,
     seat: Arc<Seat>,
@@ -181,10 +203,14 @@ impl Drop for Lines {
     }
 }
 
-impl OutputStream for Lines {
+/// One handle of the guest.
+struct Stream(Arc<Mutex<Lines>>);
+
+impl OutputStream for Stream {
     fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
-        self.line.extend_from_slice(&bytes);
-        self.pass_on();
+        let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        lines.line.extend_from_slice(&bytes);
+        lines.pass_on();
         Ok(())
     }
 
@@ -199,6 +225,6 @@ impl OutputStream for Lines {
 }
 
 #[async_trait]
-impl Pollable for Lines {
+impl Pollable for Stream {
     async fn ready(&mut self) {}
 }

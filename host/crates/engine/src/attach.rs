@@ -104,8 +104,7 @@ impl Engine {
             Ok(running) => running,
             Err(error) if error.is_gone() => return Ok(false),
             Err(source) => {
-                let ours = pai_ptrace::own_tid();
-                if procfs::status_id(tid, "TracerPid").map(Pid::leader) == Some(ours) {
+                if procfs::is_traced_by(tid, pai_ptrace::own_tid()) {
                     return Ok(false);
                 }
                 // A zombie cannot be seized, and needs not be.

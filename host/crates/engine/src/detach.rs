@@ -3,11 +3,12 @@
 use std::time::{Duration, Instant};
 
 use pai_ptrace::wait::{self, Block, Report, Waited, What};
-use pai_ptrace::{Pid, Signal, Stop, Stopped, SyscallOp, Tid, kill};
+use pai_ptrace::{Pid, Resume, Signal, Stop, Stopped, SyscallOp, Tid, kill, own_tid};
 
 use crate::engine::Engine;
 use crate::error::{Fatal, unless_gone};
 use crate::event::ExitStatus;
+use crate::procfs;
 use crate::task::{After, State, Task};
 
 /// How long a task may take to stop for its detach. The kernel lets go of the
@@ -47,6 +48,10 @@ impl Engine {
     }
 
     fn detach_stopped(&mut self) -> Result<(), Fatal> {
+        // First, because a task that has stopped must not be interrupted.
+        while let Some(report) = self.queue.pop_front() {
+            self.let_go_of_report(report)?;
+        }
         let tids: Vec<Tid> = self.tasks.keys().copied().collect();
         for tid in tids {
             let Some(task) = self.tasks.get_mut(&tid) else {
@@ -73,9 +78,6 @@ impl Engine {
             if let Some(orphan) = self.orphans.remove(&tid) {
                 self.let_go(orphan.stopped, After::Resume)?;
             }
-        }
-        while let Some(report) = self.queue.pop_front() {
-            self.let_go_of_report(report)?;
         }
         Ok(())
     }
@@ -117,6 +119,10 @@ impl Engine {
             }
             What::Stopped(stopped, stop) => (stopped, stop),
         };
+        let interrupted = self
+            .tasks
+            .get_mut(&tid)
+            .is_some_and(|task| std::mem::take(&mut task.interrupting));
         let after = match stop {
             Stop::SignalDelivery(signal) => After::Deliver(signal),
             Stop::Interrupt => {
@@ -124,17 +130,24 @@ impl Engine {
                 After::Resume
             }
             Stop::Syscall => {
-                let info = unless_gone(stopped.syscall_info())?;
-                if info.is_some_and(|info| matches!(info.op, SyscallOp::Exit { .. })) {
-                    self.repair_eintr(&stopped)?;
+                match unless_gone(stopped.syscall_info())?.map(|info| info.op) {
+                    Some(SyscallOp::Exit { .. }) => {
+                        self.repair_eintr(&stopped)?;
+                    }
+                    Some(SyscallOp::Entry { .. }) if interrupted => {
+                        self.interrupt_again(&stopped)?;
+                    }
+                    _ => {}
                 }
                 After::Resume
             }
             Stop::NewTask(_) => {
-                // The child is traced too, and stops by itself.
+                // The child is traced too, and stops by itself, if it has not
+                // been let go already.
                 if let Some(child) = unless_gone(stopped.event_message())?
                     && let Ok(child @ 1..) = i32::try_from(child)
                     && !self.tasks.contains_key(&Tid::new(child))
+                    && procfs::is_traced_by(Tid::new(child), own_tid())
                 {
                     let task = Task::new(Pid::new(child), State::Starting, self.options);
                     self.tasks.insert(Tid::new(child), task);
@@ -153,6 +166,16 @@ impl Engine {
 
     fn let_go(&mut self, stopped: Stopped, after: After) -> Result<(), Fatal> {
         let tid = stopped.tid();
+        // An entry whose call our interrupt may make fail: the stop behind it
+        // is the one to leave at.
+        if let Some(task) = self.tasks.get_mut(&tid)
+            && task.interrupting
+        {
+            if let Some(running) = unless_gone(stopped.resume(Resume::Cont, None))? {
+                task.state = State::Running(running);
+            }
+            return Ok(());
+        }
         let signal = match after {
             After::Deliver(signal) => Some(signal),
             After::Resume | After::Listen(_) => None,

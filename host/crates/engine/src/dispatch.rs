@@ -66,11 +66,12 @@ impl Engine {
                 if stop == Stop::Exec {
                     return self.on_exec(stopped);
                 }
-                if !self.tasks.contains_key(&tid) {
+                let Some(task) = self.tasks.get_mut(&tid) else {
                     return self.on_unknown(stopped, stop);
-                }
+                };
+                let interrupted = std::mem::take(&mut task.interrupting);
                 match stop {
-                    Stop::Syscall => self.on_syscall(stopped),
+                    Stop::Syscall => self.on_syscall(stopped, interrupted),
                     Stop::SignalDelivery(signal) => self.on_signal(stopped, signal),
                     Stop::GroupStop(signal) => self.on_group_stop(stopped, signal),
                     Stop::Interrupt => self.on_interrupt(stopped, status),
@@ -87,14 +88,19 @@ impl Engine {
         }
     }
 
-    fn on_syscall(&mut self, stopped: Stopped) -> Result<(), Fatal> {
+    fn on_syscall(&mut self, stopped: Stopped, interrupted: bool) -> Result<(), Fatal> {
         self.stats.syscall_stops += 1;
         let Some(info) = unless_gone(stopped.syscall_info())? else {
             return self.dying(stopped.tid());
         };
         match info.op {
-            SyscallOp::Entry { nr, args } => self.on_enter(stopped, &info, nr, args),
-            SyscallOp::Exit { ret } => self.on_exit(stopped, &info, ret),
+            SyscallOp::Entry { nr, args } => {
+                if interrupted {
+                    self.interrupt_again(&stopped)?;
+                }
+                self.on_enter(stopped, &info, nr, args)
+            }
+            SyscallOp::Exit { ret } => self.on_exit(stopped, &info, ret, interrupted),
             SyscallOp::None | SyscallOp::Seccomp { .. } => self.go_on(stopped, After::Resume),
         }
     }
@@ -158,7 +164,13 @@ impl Engine {
         self.offer(stopped, event, enter, After::Resume)
     }
 
-    fn on_exit(&mut self, stopped: Stopped, info: &SyscallInfo, ret: i64) -> Result<(), Fatal> {
+    fn on_exit(
+        &mut self,
+        stopped: Stopped,
+        info: &SyscallInfo,
+        ret: i64,
+        interrupted: bool,
+    ) -> Result<(), Fatal> {
         let tid = stopped.tid();
         let Some(task) = self.tasks.get_mut(&tid) else {
             return Ok(());
@@ -167,10 +179,9 @@ impl Engine {
         if task.before_exec && task.syscall.is_none() {
             return self.go_on(stopped, After::Resume);
         }
-        let interrupting = task.interrupting;
         let entry = task.syscall.take();
         let mut ret = ret;
-        if ret == EINTR && interrupting && self.repair_eintr(&stopped)? {
+        if ret == EINTR && interrupted && self.repair_eintr(&stopped)? {
             ret = ERESTARTNOHAND;
         }
         let (entry, entry_seen) = match entry {
@@ -298,7 +309,6 @@ impl Engine {
         };
         let pid = task.pid;
         let known = matches!(task.state, State::Listening(..));
-        task.interrupting = false;
         if !self.started {
             return self.go_on(stopped, After::Listen(signal));
         }
@@ -343,7 +353,6 @@ impl Engine {
                 self.offer(stopped, event, mask, After::Resume)
             }
             _ => {
-                task.interrupting = false;
                 self.repair_eintr(&stopped)?;
                 self.on_other(stopped, status, OtherStop::Interrupt)
             }
@@ -370,6 +379,18 @@ impl Engine {
             at: monotonic_nanos(),
         };
         self.offer(stopped, event, mask, After::Resume)
+    }
+
+    /// At an entry that took the place of our interrupt: the call now finds
+    /// the task as if a signal were about, and may fail with EINTR at once.
+    /// There has to be a stop behind it for the repair.
+    pub(crate) fn interrupt_again(&mut self, stopped: &Stopped) -> Result<(), Fatal> {
+        if unless_gone(stopped.interrupt())?.is_some()
+            && let Some(task) = self.tasks.get_mut(&stopped.tid())
+        {
+            task.interrupting = true;
+        }
+        Ok(())
     }
 
     /// Our own interrupt must not show. Most calls restart by themselves, but

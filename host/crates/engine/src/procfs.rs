@@ -43,6 +43,11 @@ pub fn status_id(tid: Tid, name: &str) -> Option<Pid> {
     status_field(tid, name)?.parse().ok().map(Pid::new)
 }
 
+/// Whether `tracer`, a thread, traces `tid`.
+pub(crate) fn is_traced_by(tid: Tid, tracer: Tid) -> bool {
+    status_id(tid, "TracerPid").map(Pid::leader) == Some(tracer)
+}
+
 /// Signals that are pending for the task or its process and not blocked.
 pub(crate) fn deliverable_signals(tid: Tid) -> u64 {
     let status = fs::read_to_string(format!("/proc/{tid}/status")).unwrap_or_default();

@@ -42,7 +42,8 @@ pub(crate) struct Task {
     pub(crate) syscall: Option<InSyscall>,
     /// The call that the kernel will continue with restart_syscall.
     pub(crate) restarting: Option<u32>,
-    /// We asked for an interrupt that has not shown yet.
+    /// We asked for an interrupt that has not shown yet. Any stop takes its
+    /// place (ptrace_stop in kernel/signal.c).
     pub(crate) interrupting: bool,
     /// The spawned child before its execve: its calls are ours.
     pub(crate) before_exec: bool,

@@ -148,6 +148,15 @@ impl Stopped {
         ptrace(op, self.tid, request, addr, data)
     }
 
+    /// Asks for another stop right after this one, as [`Running::interrupt`].
+    ///
+    /// # Errors
+    /// Gone.
+    pub fn interrupt(&self) -> Result<(), Error> {
+        self.request(Op::Interrupt, libc::PTRACE_INTERRUPT, 0, 0)
+            .map(drop)
+    }
+
     /// Lets the task run on, delivering `signal` if it is in a
     /// signal-delivery-stop.
     ///
