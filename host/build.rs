@@ -40,17 +40,25 @@ fn main() -> ExitCode {
 
 fn run() -> Result<()> {
     let manifest_dir = variable("CARGO_MANIFEST_DIR")?;
-    let workspace = manifest_dir.parent().ok_or("host is no folder of a workspace")?;
+    let workspace = manifest_dir
+        .parent()
+        .ok_or("host is no folder of a workspace")?;
     let out_dir = variable("OUT_DIR")?;
 
     for input in ["plugins", "plugin-sdk", "wit", "Cargo.toml", "Cargo.lock"] {
-        println!("cargo::rerun-if-changed={}", workspace.join(input).display());
+        println!(
+            "cargo::rerun-if-changed={}",
+            workspace.join(input).display()
+        );
     }
     println!("cargo::rerun-if-changed=build.rs");
 
     println!(
         "cargo::rustc-env=PAI_WASMTIME_VERSION={}",
-        locked_version(&fs::read_to_string(workspace.join("Cargo.lock"))?, "wasmtime")
+        locked_version(
+            &fs::read_to_string(workspace.join("Cargo.lock"))?,
+            "wasmtime"
+        )
     );
 
     let names = if env::var_os("CARGO_FEATURE_BUNDLED_PLUGINS").is_some() {
@@ -64,7 +72,8 @@ fn run() -> Result<()> {
         build(workspace, &guests_dir(&out_dir), &names)?
     };
 
-    let mut list = String::from("/// All of them, by name.\npub(crate) static ALL: &[Bundled] = &[\n");
+    let mut list =
+        String::from("/// All of them, by name.\npub(crate) static ALL: &[Bundled] = &[\n");
     for name in &names {
         let wasm = fs::read(built.join(format!("pai_{}.wasm", name.replace('-', "_"))))?;
         let digest: [u8; 32] = Sha256::digest(&wasm).into();
@@ -130,7 +139,14 @@ fn build(workspace: &Path, target_dir: &Path, names: &[String]) -> Result<PathBu
     let mut cargo = Command::new(variable("CARGO")?);
     cargo
         .current_dir(workspace)
-        .args(["build", "--locked", "--profile", PROFILE, "--target", TARGET])
+        .args([
+            "build",
+            "--locked",
+            "--profile",
+            PROFILE,
+            "--target",
+            TARGET,
+        ])
         .arg("--target-dir")
         .arg(target_dir);
     for name in names {
@@ -154,8 +170,8 @@ fn require_target() -> Result<()> {
     if output.status.success() && Path::new(folder.trim()).is_dir() {
         return Ok(());
     }
-    Err(format!(
-        "the bundled plugins need the target {TARGET}: run `rustup target add {TARGET}`"
+    Err(
+        format!("the bundled plugins need the target {TARGET}: run `rustup target add {TARGET}`")
+            .into(),
     )
-    .into())
 }

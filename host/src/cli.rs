@@ -133,8 +133,8 @@ mod tests {
 
     use super::*;
 
-    fn status(words: &str) -> Exit {
-        main(words.split_whitespace().map(OsString::from))
+    fn parse(words: &str) -> Result<Cli, clap::Error> {
+        Cli::try_parse_from(words.split_whitespace())
     }
 
     #[test]
@@ -143,23 +143,49 @@ mod tests {
     }
 
     #[test]
-    fn mistakes_are_125_and_help_is_none() {
+    fn mistakes_are_125() {
         for mistake in [
             "pai-host frobnicate",
             "pai-host run --no-such-option x",
-            "pai-host run",
             "pai-host run -q -v minimal true",
+            "pai-host run -f --no-follow minimal true",
             "pai-host run --color=sometimes minimal true",
+            "pai-host run --limit fuel=1 minimal true",
             "pai-host attach minimal",
             "pai-host attach -p x minimal",
             "pai-host attach -p 0 minimal",
+            "pai-host attach -p -1 minimal",
             "pai-host attach -p 1 --name x minimal",
-            "pai-host",
+            "pai-host inspect",
         ] {
-            assert_eq!(status(mistake), Exit::Code(125), "{mistake}");
+            let error = parse(mistake).unwrap_err();
+            match usage(&error, None) {
+                Halt::Failed { code, message, .. } => {
+                    assert_eq!(code, 125, "{mistake}");
+                    assert!(!message.starts_with("error"), "{message}");
+                }
+                Halt::Said(_) => panic!("{mistake}"),
+            }
         }
-        for fine in ["pai-host --help", "pai-host run -h", "pai-host -V", "pai-host --version"] {
-            assert_eq!(status(fine), Exit::Code(0), "{fine}");
-        }
+    }
+
+    #[test]
+    fn the_plugin_ends_the_options_of_the_host() {
+        let words = |line: &str| match parse(line).unwrap().command {
+            Verb::Run(args) => args.words,
+            Verb::Attach(args) => args.words,
+            other => panic!("{other:?}"),
+        };
+        let line = "pai-host run -q strace -o x --json -- ls --help";
+        assert_eq!(
+            words(line),
+            ["strace", "-o", "x", "--json", "--", "ls", "--help"]
+        );
+        assert_eq!(words("pai-host run -t a -- ls -l"), ["ls", "-l"]);
+        assert_eq!(
+            words("pai-host attach -p 1,2 -p 3 strace -q"),
+            ["strace", "-q"]
+        );
+        assert_eq!(words("pai-host run strace --help"), ["strace", "--help"]);
     }
 }

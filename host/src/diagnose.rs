@@ -308,17 +308,37 @@ mod tests {
         let (cause, help) = why(|f| f.tracer = Some((Pid::new(7), "gdb".into())), everything);
         assert_eq!(cause, "process 7 (gdb) traces it already");
         assert!(help.contains("one tracer"));
-        assert!(why(|f| f.zombie = true, everything).0.contains("it has ended"));
-        assert!(why(|f| f.kernel_thread = true, everything).0.contains("the kernel"));
+        assert!(
+            why(|f| f.zombie = true, everything)
+                .0
+                .contains("it has ended")
+        );
+        assert!(
+            why(|f| f.kernel_thread = true, everything)
+                .0
+                .contains("the kernel")
+        );
         let (cause, help) = why(|f| f.uids[1] = 0, everything);
         assert!(cause.starts_with("it belongs to "), "{cause}");
         assert!(help.contains("sudo"));
-        assert!(why(|f| f.gids[2] = 5, everything).0.contains("another group"));
-        assert!(why(|f| f.dumpable = false, everything).0.contains("not dumpable"));
+        assert!(
+            why(|f| f.gids[2] = 5, everything)
+                .0
+                .contains("another group")
+        );
+        assert!(
+            why(|f| f.dumpable = false, everything)
+                .0
+                .contains("not dumpable")
+        );
         let (cause, help) = why(|_| {}, everything);
         assert!(cause.contains("kernel.yama.ptrace_scope is 1"));
         assert!(help.contains("sysctl kernel.yama.ptrace_scope=0"));
-        assert!(why(|_| {}, |h| h.yama = Some(2)).0.contains("administrators"));
+        assert!(
+            why(|_| {}, |h| h.yama = Some(2))
+                .0
+                .contains("administrators")
+        );
         assert!(why(|_| {}, |h| h.seccomp = true).0.contains("seccomp"));
         assert!(why(|_| {}, |_| {}).1.contains("dmesg"));
     }
@@ -338,7 +358,11 @@ mod tests {
             h.sys_ptrace = true;
             h.yama = Some(3);
         };
-        assert!(why(|f| f.uids[0] = 5, capable).0.contains("forbids all tracing"));
+        assert!(
+            why(|f| f.uids[0] = 5, capable)
+                .0
+                .contains("forbids all tracing")
+        );
     }
 
     #[test]
@@ -362,7 +386,10 @@ mod tests {
             panic!("no failure");
         };
         assert_eq!(code, 125);
-        assert!(message.contains("it has ended, and its parent"), "{message}");
+        assert!(
+            message.contains("it has ended, and its parent"),
+            "{message}"
+        );
         child.wait().unwrap();
         let Halt::Failed { message, .. } = no_process(pid) else {
             panic!("no failure");

@@ -341,8 +341,7 @@ mod tests {
     /// The bytes that the SDK writes; they must be understood for ever.
     #[test]
     fn golden_bytes() {
-        let golden: &[u8] =
-            b"\x01\x04demo\x051.2.3\x030.1\x05Shows\x03MIT\x01\x04kill\x07ends it\
+        let golden: &[u8] = b"\x01\x04demo\x051.2.3\x030.1\x05Shows\x03MIT\x01\x04kill\x07ends it\
               \x01\x03max\x01m\x07At most\x02\x01N\x01\x017\x01";
         assert_eq!(Manifest::decode(golden), Ok(example()));
         assert_eq!(encode(&example()), golden);
@@ -382,7 +381,10 @@ mod tests {
     fn other_formats_and_apis_are_named() {
         assert_eq!(Manifest::decode(&[2, 0]), Err(ManifestError::Format(2)));
         let message = refused(|m| m.api = "0.2".into());
-        assert_eq!(message, "it needs plugin API 0.2, and this pai-host has 0.1");
+        assert_eq!(
+            message,
+            "it needs plugin API 0.2, and this pai-host has 0.1"
+        );
         let large = vec![FORMAT; MAX_SECTION + 1];
         assert_eq!(
             Manifest::decode(&large),
@@ -405,7 +407,9 @@ mod tests {
 
     #[test]
     fn options_make_sense() {
-        assert!(refused(|m| m.options[0].default = Some("x".into())).contains("--max takes an integer"));
+        assert!(
+            refused(|m| m.options[0].default = Some("x".into())).contains("--max takes an integer")
+        );
         assert!(refused(|m| m.options[0].kind = Kind::Flag).contains("--max is a flag"));
         assert!(refused(|m| m.options[0].short = "ab".into()).contains("not one letter"));
         assert!(refused(|m| m.options[0].short = "h".into()).contains("-h"));

@@ -85,9 +85,7 @@ impl Plugin {
             })
         } else {
             match bundled::ALL.iter().find(|plugin| plugin.name == reference) {
-                Some(plugin) => {
-                    Self::examine(plugin.wasm.into(), plugin.digest, plugin.name)
-                }
+                Some(plugin) => Self::examine(plugin.wasm.into(), plugin.digest, plugin.name),
                 None => Err(unknown(reference)),
             }
         };
@@ -110,11 +108,7 @@ impl Plugin {
         })
     }
 
-    fn examine(
-        wasm: Cow<'static, [u8]>,
-        digest: [u8; 32],
-        name: &str,
-    ) -> Result<Self, Problem> {
+    fn examine(wasm: Cow<'static, [u8]>, digest: [u8; 32], name: &str) -> Result<Self, Problem> {
         let trusted = matches!(wasm, Cow::Borrowed(_));
         let contract = contract::examine(&wasm, trusted)?;
         let manifest = match contract.manifest {
@@ -220,7 +214,10 @@ mod tests {
         assert_eq!(file_name("./-x.wasm"), "plugin-x");
         assert_eq!(file_name("dir/.wasm"), "plugin-wasm");
         assert_eq!(file_name("/"), "plugin");
-        assert!(manifest::is_name(&file_name(&format!("{}.wasm", "é".repeat(99)))));
+        assert!(manifest::is_name(&file_name(&format!(
+            "{}.wasm",
+            "é".repeat(99)
+        ))));
     }
 
     #[test]

@@ -1,1 +1,177 @@
-//! x
+//! One run: a target, and plugins that trace it.
+
+mod stage;
+mod supervisor;
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use pai_engine::{ClientStats, ExitStatus, Fatal, Follow, Stats};
+use pai_ptrace::{Pid, Program};
+
+use crate::output::OutputTarget;
+use crate::plugin::Plugin;
+pub use crate::runtime::LoadFailure;
+
+/// What is traced.
+#[derive(Clone, Debug)]
+pub enum Target {
+    /// A new process.
+    Spawn(Program),
+    /// Running processes.
+    Attach(Vec<Pid>),
+}
+
+/// One plugin to run.
+#[derive(Clone, Debug)]
+pub struct PluginRun {
+    /// Which.
+    pub plugin: Arc<Plugin>,
+    /// Values of its options in the order given, defaults included.
+    pub options: Vec<(String, String)>,
+}
+
+/// What each plugin may use.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Limits {
+    /// Bytes of memory.
+    pub memory: usize,
+    /// CPU time between two events.
+    pub time: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            memory: 64 << 20,
+            time: Duration::from_secs(1),
+        }
+    }
+}
+
+/// How much the host says on standard error.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub enum Verbosity {
+    /// What failed.
+    Quiet,
+    /// Also what the user should know.
+    #[default]
+    Normal,
+    /// Also what plugins may do.
+    Verbose,
+}
+
+/// Everything about one run.
+#[derive(Debug)]
+pub struct Config {
+    /// What is traced.
+    pub target: Target,
+    /// By whom, in the order in which they are offered stops.
+    pub plugins: Vec<PluginRun>,
+    /// Whether processes that the target makes are traced too.
+    pub follow: Follow,
+    /// Where plugins write to.
+    pub output: OutputTarget,
+    /// Records as JSON lines instead of text.
+    pub structured: bool,
+    /// What each plugin may use.
+    pub limits: Limits,
+    /// How much the host says.
+    pub verbosity: Verbosity,
+}
+
+/// A plugin that did not come to its end. The user has been told.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PluginFailure {
+    /// Which.
+    pub name: String,
+    /// Why.
+    pub message: String,
+    /// Where, when it trapped: one function per line, innermost first.
+    pub backtrace: Option<String>,
+}
+
+/// How a run went.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// How a spawned target ended.
+    pub status: Option<ExitStatus>,
+    /// The user asked to stop before the target ended.
+    pub interrupted: bool,
+    /// Plugins that failed, in load order.
+    pub failures: Vec<PluginFailure>,
+    /// How many plugins there were.
+    pub plugins: usize,
+    /// Why the output is incomplete, if it is.
+    pub output_error: Option<String>,
+    /// Counters.
+    pub stats: SessionStats,
+}
+
+/// Counters of a run.
+#[derive(Clone, Default, Debug)]
+pub struct SessionStats {
+    /// Of the tracer.
+    pub engine: Stats,
+    /// Of each plugin, in load order.
+    pub plugins: Vec<PluginStats>,
+}
+
+/// What one plugin got and used.
+#[derive(Clone, Default, Debug)]
+pub struct PluginStats {
+    /// Its name.
+    pub name: String,
+    /// Events, and for how long it held tasks.
+    pub client: ClientStats,
+    /// Time in its code, host calls included.
+    pub wasm_time: Duration,
+    /// How often it was given the thread.
+    pub polls: u64,
+    /// How often it called the host.
+    pub host_calls: u64,
+    /// What it wrote.
+    pub output_bytes: u64,
+}
+
+/// A run that could not start or go on. The targets are as if nobody had traced
+/// them; a spawned one that had not started its program is gone.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SessionError {
+    /// A plugin cannot be run here.
+    #[error("plugin {plugin}: {source}")]
+    Load {
+        /// Which.
+        plugin: String,
+        /// Why.
+        source: LoadFailure,
+    },
+    /// The tracer cannot start or go on.
+    #[error(transparent)]
+    Fatal(#[from] Fatal),
+    /// A thread could not be started.
+    #[error("cannot start a thread: {0}")]
+    Thread(#[source] io::Error),
+    /// The runtime for plugins cannot be had.
+    #[error("cannot start the runtime for plugins: {0}")]
+    Runtime(String),
+}
+
+/// Traces a target with plugins until it ends, or until no plugin is left and a
+/// spawned target has ended.
+///
+/// Plugins are loaded before anything happens to the target. Failures of
+/// plugins do not end the run; they are told to the user and in the outcome.
+///
+/// The calling thread becomes the tracer. Nobody else in the process may wait
+/// for *any* child (`waitpid(-1)`) meanwhile, and handlers for the signals that
+/// end programs are installed.
+///
+/// # Errors
+/// When a plugin cannot be loaded, the target cannot be started or attached to,
+/// or tracing cannot go on.
+pub fn run(config: Config) -> Result<Outcome, SessionError> {
+    stage::Stage::set(config)?.play()
+}

@@ -33,7 +33,11 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Halt> {
 /// names of the bundled ones.
 fn command() -> Command {
     let names = || PossibleValuesParser::new(plugin::bundled());
-    let plugin = || Arg::new("plugin").value_name("PLUGIN").value_parser(names());
+    let plugin = || {
+        Arg::new("plugin")
+            .value_name("PLUGIN")
+            .value_parser(names())
+    };
     Cli::command()
         .mut_subcommand("run", |run| {
             with_positionals(

@@ -91,7 +91,6 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Halt> {
         attach(&host),
         others(&host),
         container(&host),
-
     ];
     let mut text = String::new();
     for check in &checks {
@@ -108,17 +107,16 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Halt> {
             let (shown, name) = (message::escape(&check.text), check.name);
             text.push_str(&format!("{}  {name:<9}  {shown}\n", check.verdict));
             if let Some(help) = &check.help {
-                text.push_str(&format!("                 help: {}\n", message::escape(help)));
+                text.push_str(&format!(
+                    "                 help: {}\n",
+                    message::escape(help)
+                ));
             }
         }
     }
     message::styled_stdout(&text)?;
     let fails = checks.iter().any(|check| check.verdict == Verdict::Fail);
-    Ok(Exit::Code(if fails {
-        Code::UNFIT
-    } else {
-        Code::SUCCESS
-    }))
+    Ok(Exit::Code(if fails { Code::UNFIT } else { Code::SUCCESS }))
 }
 
 /// PTRACE_GET_SYSCALL_INFO came with Linux 5.3 (ptrace(2)).
@@ -185,9 +183,11 @@ fn trace_a_child() -> Result<(), pai_ptrace::Error> {
 fn attach(host: &Host) -> Check {
     match host.yama {
         Some(scope @ 3..) => Check::cause("attach", Verdict::Fail, diagnose::yama(scope, "it")),
-        Some(scope @ 1..) if !host.sys_ptrace => {
-            Check::cause("attach", Verdict::Warn, diagnose::yama(scope, "the program"))
-        }
+        Some(scope @ 1..) if !host.sys_ptrace => Check::cause(
+            "attach",
+            Verdict::Warn,
+            diagnose::yama(scope, "the program"),
+        ),
         Some(scope) => Check::ok(
             "attach",
             format!("running processes can be traced (kernel.yama.ptrace_scope is {scope})"),
@@ -198,11 +198,17 @@ fn attach(host: &Host) -> Check {
 
 fn others(host: &Host) -> Check {
     if host.sys_ptrace {
-        Check::ok("users", "processes of all users can be traced (CAP_SYS_PTRACE)")
+        Check::ok(
+            "users",
+            "processes of all users can be traced (CAP_SYS_PTRACE)",
+        )
     } else if host.euid == 0 {
         Check::cause("users", Verdict::Warn, diagnose::no_capability(host))
     } else {
-        Check::ok("users", "only your own processes can be traced; others with sudo")
+        Check::ok(
+            "users",
+            "only your own processes can be traced; others with sudo",
+        )
     }
 }
 

@@ -49,8 +49,7 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Halt> {
 
 fn describe(plugin: &Plugin) -> String {
     let manifest = &plugin.manifest;
-    let mut text = format!("{} {}\n", plugin.name, manifest.version)
-        .replace(" \n", "\n");
+    let mut text = format!("{} {}\n", plugin.name, manifest.version).replace(" \n", "\n");
     if !manifest.description.is_empty() {
         text.push_str(&format!("{}\n", manifest.description));
     }
@@ -114,7 +113,11 @@ fn option(option: &OptionSpec) -> [String; 2] {
         call = format!("-{}, {call}", option.short);
     }
     if option.kind != Kind::Flag {
-        let usual = if option.kind == Kind::Text { "TEXT" } else { "N" };
+        let usual = if option.kind == Kind::Text {
+            "TEXT"
+        } else {
+            "N"
+        };
         let name = Some(option.metavar.as_str()).filter(|name| !name.is_empty());
         call.push_str(&format!(" <{}>", name.unwrap_or(usual)));
     }

@@ -32,7 +32,9 @@ impl Limit {
         match name {
             "memory" => memory(value).map(Limit::Memory),
             "time" => time(value).map(Limit::Time),
-            _ => Err(format!("no limit is named {name:?}; there are memory and time")),
+            _ => Err(format!(
+                "no limit is named {name:?}; there are memory and time"
+            )),
         }
     }
 
@@ -98,7 +100,10 @@ mod tests {
         assert_eq!(read("memory=64M"), Ok(Limit::Memory(64 << 20)));
         assert_eq!(read("memory=1G"), Ok(Limit::Memory(1 << 30)));
         assert_eq!(read("memory=65536"), Ok(Limit::Memory(65536)));
-        assert_eq!(read("time=500ms"), Ok(Limit::Time(Duration::from_millis(500))));
+        assert_eq!(
+            read("time=500ms"),
+            Ok(Limit::Time(Duration::from_millis(500)))
+        );
         assert_eq!(read("time=2m"), Ok(Limit::Time(Duration::from_secs(120))));
     }
 
@@ -107,7 +112,13 @@ mod tests {
         let wrong = |text: &str| Limit::parse(text).unwrap_err();
         assert!(wrong("memory").contains("NAME=VALUE"));
         assert!(wrong("fuel=3").contains("there are memory and time"));
-        for text in ["memory=", "memory=M", "memory=64X", "memory=-1", "memory=1.5G"] {
+        for text in [
+            "memory=",
+            "memory=M",
+            "memory=64X",
+            "memory=-1",
+            "memory=1.5G",
+        ] {
             assert!(wrong(text).contains("such as 64M"), "{text}");
         }
         for text in ["memory=0", "memory=5G", "memory=99999999999G"] {

@@ -14,15 +14,14 @@ use super::message;
 pub(crate) fn start(verbose: bool) {
     let usual = if verbose { "warn,pai=info" } else { "warn" };
     let filter = match env::var("PAI_LOG") {
-        Ok(directives) if !directives.trim().is_empty() => {
-            EnvFilter::try_new(&directives).unwrap_or_else(|error| {
+        Ok(directives) if !directives.trim().is_empty() => EnvFilter::try_new(&directives)
+            .unwrap_or_else(|error| {
                 message::warning(
                     &format!("PAI_LOG is not understood: {error}"),
                     Some("use directives such as `debug` or `pai::engine=debug,warn`"),
                 );
                 EnvFilter::new(usual)
-            })
-        }
+            }),
         _ => EnvFilter::new(usual),
     };
     let subscriber = tracing_subscriber::fmt()

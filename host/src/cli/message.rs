@@ -3,7 +3,6 @@
 //! Standard error may be closed, full or gone; nothing here fails because of
 //! that.
 
-use std::fmt::Write as _;
 use std::io::{self, Write};
 
 use anstyle::{AnsiColor, Style};
@@ -137,8 +136,7 @@ pub(crate) fn escape(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for c in text.chars() {
         if c.is_control() && c != '\n' && c != '\t' {
-            // Writing to a string does not fail.
-            drop(write!(safe, "{}", c.escape_default()));
+            safe.extend(c.escape_default());
         } else {
             safe.push(c);
         }

@@ -39,7 +39,10 @@ pub(crate) fn select(
             .help("`pai-host list` shows all bundled plugins; to load a file, give its path"));
     };
     let reference = reference.to_str().ok_or_else(|| {
-        Halt::failed(format!("plugin {}: its name is not UTF-8", reference.display()))
+        Halt::failed(format!(
+            "plugin {}: its name is not UTF-8",
+            reference.display()
+        ))
     })?;
     let plugin = Plugin::load(reference)?;
     let (options, command) = parse(&plugin, words, place, color)?;
@@ -59,12 +62,13 @@ pub(crate) fn select_quoted(text: &str, color: clap::ColorChoice) -> Result<Plug
 
 fn split(text: &str) -> Result<Vec<OsString>, Halt> {
     let words = shlex::split(text).ok_or_else(|| {
-        Halt::failed(format!("-t {text}: a quote or a backslash at the end is not closed"))
+        Halt::failed(format!(
+            "-t {text}: a quote or a backslash at the end is not closed"
+        ))
     })?;
     if words.is_empty() {
-        return Err(Halt::failed("-t: no plugin is given").help(
-            "give a name or a path, with options in quotes: -t 'count --top=5'",
-        ));
+        return Err(Halt::failed("-t: no plugin is given")
+            .help("give a name or a path, with options in quotes: -t 'count --top=5'"));
     }
     Ok(words.into_iter().map(OsString::from).collect())
 }

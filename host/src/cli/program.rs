@@ -46,8 +46,9 @@ pub(crate) fn find(command: &[OsString]) -> Result<Program, Halt> {
             return Err(Halt::failed(message).code(Code::NOT_FOUND));
         }
         Err(Missing::Denied(path, why)) => {
-            return Err(Halt::failed(format!("{}: {why}", path.display()))
-                .code(Code::CANNOT_EXECUTE));
+            return Err(
+                Halt::failed(format!("{}: {why}", path.display())).code(Code::CANNOT_EXECUTE)
+            );
         }
     };
     let argv = command.iter().map(|word| word.clone().into_vec());
@@ -169,9 +170,15 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let tool = file(folder.path(), "tool", 0o755);
         assert_eq!(look_up(tool.as_os_str(), None), Ok(tool.clone()));
-        assert_eq!(look_up(folder.path().join("no").as_os_str(), None), Err(Missing::NotFound));
+        assert_eq!(
+            look_up(folder.path().join("no").as_os_str(), None),
+            Err(Missing::NotFound)
+        );
         assert_eq!(look_up(OsStr::new(""), None), Err(Missing::NotFound));
-        assert!(matches!(look_up(OsStr::new("/"), None), Err(Missing::Denied(..))));
+        assert!(matches!(
+            look_up(OsStr::new("/"), None),
+            Err(Missing::Denied(..))
+        ));
         // Without PATH there is still a shell.
         assert!(look_up(OsStr::new("sh"), None).is_ok());
     }

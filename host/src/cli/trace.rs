@@ -88,10 +88,7 @@ impl Options {
     ///
     /// # Errors
     /// When one cannot be loaded.
-    pub(crate) fn quoted_plugins(
-        &self,
-        color: clap::ColorChoice,
-    ) -> Result<Vec<PluginRun>, Halt> {
+    pub(crate) fn quoted_plugins(&self, color: clap::ColorChoice) -> Result<Vec<PluginRun>, Halt> {
         self.plugins
             .iter()
             .map(|text| plugin_options::select_quoted(text, color))
@@ -136,7 +133,7 @@ impl Options {
             message::error(&format!("output was lost: {error}"), None);
         }
         if self.stats {
-            stats::print(&outcome);
+            stats::print(&outcome.stats, self.json);
         }
         Ok(Exit::after(&outcome, whose, self.strict))
     }
@@ -145,15 +142,19 @@ impl Options {
 /// Creates the file of `-o`. It is closed in the target.
 fn create(path: &Path) -> Result<OutputTarget, Halt> {
     if path.as_os_str() == "-" {
-        return Err(Halt::failed("-o -: standard output belongs to the target").help(
-            "leave -o out for standard error, or write -o ./- for a file of this name",
-        ));
+        return Err(Halt::failed("-o -: standard output belongs to the target")
+            .help("leave -o out for standard error, or write -o ./- for a file of this name"));
     }
     match File::create(path) {
-        Ok(file) => Ok(OutputTarget::File(file, path.to_owned())),
+        Ok(file) => Ok(OutputTarget::File {
+            file,
+            path: path.to_owned(),
+        }),
         Err(error) => {
             let halt = Halt::failed(format!("cannot create {}: {error}", path.display()));
-            let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+            let folder = path
+                .parent()
+                .filter(|folder| !folder.as_os_str().is_empty());
             Err(match (error.kind(), folder) {
                 (io::ErrorKind::NotFound, Some(folder)) if !folder.exists() => {
                     halt.help(format!("the folder {} does not exist", folder.display()))
@@ -168,12 +169,10 @@ fn failed(error: SessionError) -> Halt {
     match error {
         SessionError::Fatal(Fatal::Exec { path, errno }) => program::exec_failed(&path, errno),
         SessionError::Fatal(Fatal::Attach { pid, tid, source }) => {
-            diagnose::attach(pid, tid, source.errno()).into()
+            diagnose::attach(pid, tid, source.errno())
         }
-        SessionError::Fatal(Fatal::NoProcess { pid }) => diagnose::no_process(pid).into(),
-        SessionError::Fatal(Fatal::Spawn { path, source }) => {
-            diagnose::spawn(&path, &source).into()
-        }
+        SessionError::Fatal(Fatal::NoProcess { pid }) => diagnose::no_process(pid),
+        SessionError::Fatal(Fatal::Spawn { path, source }) => diagnose::spawn(&path, &source),
         other => Halt::failed(other.to_string()),
     }
 }

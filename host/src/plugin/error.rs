@@ -99,9 +99,11 @@ impl Problem {
                 suggestion: Some(name),
                 ..
             } => format!("did you mean {name}? `pai-host list` shows all bundled plugins"),
-            Problem::Unknown { .. } => "`pai-host list` shows all bundled plugins; to load a file, \
+            Problem::Unknown { .. } => {
+                "`pai-host list` shows all bundled plugins; to load a file, \
                                         give a path such as ./tool.wasm"
-                .to_owned(),
+                    .to_owned()
+            }
             Problem::Directory => "give the .wasm file, usually in \
                                    target/wasm32-wasip2/release/"
                 .to_owned(),
@@ -127,9 +129,7 @@ impl Problem {
             Problem::UnknownImport(_) => {
                 "plugins may import pai:plugin 0.1 and WASI 0.2 without wasi:http".to_owned()
             }
-            Problem::MixedWorlds(_) => {
-                "make two plugins of it, and run both with -t".to_owned()
-            }
+            Problem::MixedWorlds(_) => "make two plugins of it, and run both with -t".to_owned(),
             Problem::Command => "build it as a library with crate-type = [\"cdylib\"]".to_owned(),
             Problem::NoRun => "use the SDK's macro, which exports it".to_owned(),
             _ => return None,

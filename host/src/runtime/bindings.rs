@@ -1,13 +1,5 @@
 //! The contract in `wit/`, as wasmtime's generator writes it down.
 
-#[expect(
-    unsafe_code,
-    missing_docs,
-    missing_debug_implementations,
-    unreachable_pub,
-    clippy::all,
-    reason = "generated"
-)]
 mod generated {
     wasmtime::component::bindgen!({
         path: "../wit",

@@ -3,8 +3,8 @@
 use pai_engine as engine;
 use pai_ptrace::{NewTask, Pid, Signal, Tid};
 
-use super::bindings::{events, memory, observe, tasks, types};
 use super::bindings::types::Error;
+use super::bindings::{events, memory, observe, tasks, types};
 
 /// Numbers that a plugin gives are ids only if a kernel could have given them.
 pub(crate) fn pid(raw: types::Pid) -> Result<Pid, Error> {

@@ -108,7 +108,6 @@ pub(crate) struct GivenUp;
 pub(crate) struct SessionFailed;
 
 /// See the module.
-#[derive(Debug)]
 pub(crate) struct Drive {
     pub(crate) flags: Arc<Flags>,
     pub(crate) pause: Cell<Pause>,

@@ -1,7 +1,5 @@
 //! Why a plugin failed, in words for its user.
 
-use std::fmt::Write as _;
-
 use wasmtime::{Trap, WasmBacktrace};
 use wasmtime_wasi::I32Exit;
 
@@ -125,8 +123,8 @@ fn frames(backtrace: &WasmBacktrace) -> String {
 pub(crate) fn tell(seat: &Seat, failure: &PluginFailure) {
     let mut text = format!("plugin {} failed: {}", failure.name, failure.message);
     for line in failure.backtrace.iter().flat_map(|frames| frames.lines()) {
-        // Writing to a string does not fail.
-        drop(write!(text, "\n    {line}"));
+        text.push_str("\n    ");
+        text.push_str(line);
     }
     seat.notes.must(Some(&failure.name), &text);
 }

@@ -125,10 +125,7 @@ impl Drop for Guest {
     }
 }
 
-async fn run(
-    component: Component<State>,
-    state: State,
-) -> wasmtime::Result<Result<(), String>> {
+async fn run(component: Component<State>, state: State) -> wasmtime::Result<Result<(), String>> {
     let mut store = Store::new(component.engine(), state);
     store.limiter(|state| &mut state.limiter);
     store.set_hostcall_fuel(MOST_ARGUMENTS);

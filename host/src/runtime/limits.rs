@@ -64,7 +64,9 @@ impl ResourceLimiter for Limiter {
         desired: usize,
         _maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        let elements = self.elements.saturating_add(desired.saturating_sub(current));
+        let elements = self
+            .elements
+            .saturating_add(desired.saturating_sub(current));
         if elements > TABLE_ELEMENTS {
             self.refused.set(Some(Refusal::Table));
             return Ok(false);

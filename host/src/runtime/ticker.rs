@@ -85,7 +85,7 @@ impl Shared {
             thread::park_timeout(TICK);
             engine.increment_epoch();
             let now = self.activity.load(Ordering::SeqCst);
-            if now == before && now % ONE_START == 0 {
+            if now == before && now.is_multiple_of(ONE_START) {
                 self.rest(now);
             }
             before = now;

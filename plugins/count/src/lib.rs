@@ -7,6 +7,8 @@ use std::fmt::Write;
 use pai_plugin::output::{emit, print, push_json_string, structured};
 use pai_plugin::{Error, Item, Observer, RecordFlags, Result, SyscallRecord, names, options};
 
+pai_plugin::without_wasi!();
+
 pai_plugin::plugin! {
     name: "count",
     description: "counts system calls and errors by name",

@@ -8,6 +8,8 @@ use pai_plugin::{
     Event, ExecInfo, ExitStatus, ForkInfo, Item, Observer, Pid, ProcessEnd, Result, Topic, names,
 };
 
+pai_plugin::without_wasi!();
+
 pai_plugin::plugin! {
     name: "exits",
     description: "processes: who started whom, what they executed, how they ended",

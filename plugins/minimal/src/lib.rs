@@ -2,6 +2,8 @@
 
 use pai_plugin::{Client, Result};
 
+pai_plugin::without_wasi!();
+
 pai_plugin::plugin! {
     name: "minimal",
     description: "does nothing",

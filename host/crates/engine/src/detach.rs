@@ -7,7 +7,7 @@ use pai_ptrace::{Pid, Resume, Signal, Stop, Stopped, SyscallOp, Tid, kill, own_t
 
 use crate::engine::Engine;
 use crate::error::{Fatal, unless_gone};
-use crate::event::ExitStatus;
+use crate::event::{Event, ExitStatus};
 use crate::procfs;
 use crate::task::{After, State, Task};
 
@@ -60,13 +60,15 @@ impl Engine {
             match std::mem::replace(&mut task.state, State::Dying) {
                 State::Held(held) => {
                     let held = *held;
-                    self.let_go(held.stopped, held.after)?;
+                    match held.event {
+                        Event::SyscallEnter(_) => self.pass_entry(held.stopped)?,
+                        _ => self.let_go(held.stopped, held.after)?,
+                    }
                 }
                 State::Parked(stopped, after) => self.let_go(stopped, after)?,
                 State::Running(running) | State::Listening(running, _) => {
-                    if !task.interrupting && running.interrupt().is_ok() {
-                        task.interrupting = true;
-                    }
+                    // A task that is gone reports its exit.
+                    task.interrupting = running.interrupt().is_ok();
                     task.state = State::Running(running);
                 }
                 State::Starting => task.state = State::Starting,
@@ -119,10 +121,6 @@ impl Engine {
             }
             What::Stopped(stopped, stop) => (stopped, stop),
         };
-        let interrupted = self
-            .tasks
-            .get_mut(&tid)
-            .is_some_and(|task| std::mem::take(&mut task.interrupting));
         let after = match stop {
             Stop::SignalDelivery(signal) => After::Deliver(signal),
             Stop::Interrupt => {
@@ -134,9 +132,7 @@ impl Engine {
                     Some(SyscallOp::Exit { .. }) => {
                         self.repair_eintr(&stopped)?;
                     }
-                    Some(SyscallOp::Entry { .. }) if interrupted => {
-                        self.interrupt_again(&stopped)?;
-                    }
+                    Some(SyscallOp::Entry { .. }) => return self.pass_entry(stopped),
                     _ => {}
                 }
                 After::Resume
@@ -164,18 +160,22 @@ impl Engine {
         self.let_go(stopped, after)
     }
 
+    /// The entry of a call is no place to leave: PTRACE_DETACH marks the task
+    /// as if a signal were about (__ptrace_unlink in kernel/ptrace.c), and the
+    /// call may fail with EINTR at once. The interrupt behind it is one.
+    fn pass_entry(&mut self, stopped: Stopped) -> Result<(), Fatal> {
+        self.interrupt_again(&stopped)?;
+        let tid = stopped.tid();
+        if let Some(running) = unless_gone(stopped.resume(Resume::Cont, None))?
+            && let Some(task) = self.tasks.get_mut(&tid)
+        {
+            task.state = State::Running(running);
+        }
+        Ok(())
+    }
+
     fn let_go(&mut self, stopped: Stopped, after: After) -> Result<(), Fatal> {
         let tid = stopped.tid();
-        // An entry whose call our interrupt may make fail: the stop behind it
-        // is the one to leave at.
-        if let Some(task) = self.tasks.get_mut(&tid)
-            && task.interrupting
-        {
-            if let Some(running) = unless_gone(stopped.resume(Resume::Cont, None))? {
-                task.state = State::Running(running);
-            }
-            return Ok(());
-        }
         let signal = match after {
             After::Deliver(signal) => Some(signal),
             After::Resume | After::Listen(_) => None,

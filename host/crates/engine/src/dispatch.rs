@@ -35,6 +35,16 @@ fn is_restart_syscall(call: SyscallId) -> bool {
     }
 }
 
+/// What a call that is left with ERESTART_RESTARTBLOCK will be continued as. One
+/// that was cut before, with nobody there to see, has no name any more.
+fn first_call(call: SyscallId, continues: Option<u32>) -> Option<u32> {
+    if is_restart_syscall(call) {
+        continues
+    } else {
+        Some(call.nr)
+    }
+}
+
 /// Its "result" is a register that the interrupted code had, which may look
 /// like anything, also like a restart code.
 fn is_sigreturn(call: SyscallId) -> bool {
@@ -212,7 +222,7 @@ impl Engine {
             && ret == ERESTART_RESTARTBLOCK
             && let Some(task) = self.tasks.get_mut(&tid)
         {
-            task.restarting = Some(entry.continues.unwrap_or(entry.call.nr));
+            task.restarting = first_call(entry.call, entry.continues);
         }
         let mask = self.syscall_mask(entry.call, entry.continues, Edge::Exit, pid, tid);
         if mask.is_empty() {
@@ -409,10 +419,14 @@ impl Engine {
             return Ok(false);
         }
         if regs.result() == ERESTART_RESTARTBLOCK
+            && let Some(info) = unless_gone(stopped.syscall_info())?
             && let Some(task) = self.tasks.get_mut(&tid)
-            && task.restarting.is_none()
         {
-            task.restarting = Some(regs.syscall_nr() as u32);
+            let call = SyscallId {
+                abi: info.arch,
+                nr: regs.syscall_nr() as u32,
+            };
+            task.restarting = first_call(call, task.restarting);
         }
         if regs.result() != EINTR || procfs::deliverable_signals(tid) != 0 {
             return Ok(false);

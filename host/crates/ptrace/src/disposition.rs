@@ -71,6 +71,15 @@ pub(crate) fn ignore(signal: Signal) -> Result<(), Error> {
     Ok(())
 }
 
+/// Gives a signal that we ignore its default action again.
+pub(crate) fn restore(signal: Signal) -> Result<(), Error> {
+    let before = IGNORED_BY_US.fetch_and(!signal.bit(), Ordering::Relaxed);
+    if before & signal.bit() != 0 {
+        install(signal, libc::SIG_DFL, 0)?;
+    }
+    Ok(())
+}
+
 pub(crate) extern "C" fn no_op(_: c_int) {}
 
 /// Undoes in a forked child what we ignore and it should not.

@@ -59,6 +59,17 @@ impl SignalTrap {
         Ok(())
     }
 
+    /// Takes [`SignalTrap::ignore`] back.
+    ///
+    /// # Errors
+    /// Never in practice.
+    pub fn restore(signals: &[Signal]) -> Result<(), Error> {
+        for signal in signals {
+            disposition::restore(*signal)?;
+        }
+        Ok(())
+    }
+
     /// The next caught signal, lowest number first. Several of one kind count
     /// as one.
     pub fn take(&self) -> Option<Caught> {

@@ -5,7 +5,13 @@ use pai_host::plugin::World;
 
 use super::*;
 
-fn option(name: &str, short: &str, kind: Kind, default: Option<&str>, repeated: bool) -> OptionSpec {
+fn option(
+    name: &str,
+    short: &str,
+    kind: Kind,
+    default: Option<&str>,
+    repeated: bool,
+) -> OptionSpec {
     OptionSpec {
         name: name.into(),
         short: short.into(),
@@ -58,7 +64,9 @@ fn options(line: &str) -> String {
 
 fn refused(line: &str, place: Place) -> String {
     match read(line, place) {
-        Err(Halt::Failed { code: 125, message, .. }) => message,
+        Err(Halt::Failed {
+            code: 125, message, ..
+        }) => message,
         other => panic!("{other:?}"),
     }
 }
@@ -73,7 +81,10 @@ fn definition_is_valid_for_clap() {
 #[test]
 fn values_come_in_order_with_defaults() {
     assert_eq!(options(""), "top=10");
-    assert_eq!(options("-e a --top=3 --filter=b"), "filter=a top=3 filter=b");
+    assert_eq!(
+        options("-e a --top=3 --filter=b"),
+        "filter=a top=3 filter=b"
+    );
     assert_eq!(options("-c -e x"), "top=10 count=true filter=x");
     assert_eq!(options("-vv"), "top=10 verbose=true verbose=true");
     assert_eq!(options("--top -5"), "top=-5");
@@ -98,7 +109,10 @@ fn the_command_is_what_follows() {
 #[test]
 fn what_does_not_fit_is_explained() {
     let message = refused("--fliter=a -- ls", Place::Run);
-    assert!(message.starts_with("plugin demo: unexpected argument '--fliter'"), "{message}");
+    assert!(
+        message.starts_with("plugin demo: unexpected argument '--fliter'"),
+        "{message}"
+    );
     assert!(message.contains("--filter"), "{message}");
     assert!(refused("--top x -- ls", Place::Run).contains("invalid value 'x'"));
     assert!(refused("--top 99999999999999999999", Place::Quoted).contains("invalid value"));
@@ -111,17 +125,29 @@ fn what_does_not_fit_is_explained() {
 fn help_is_no_failure() {
     assert!(matches!(read("--help", Place::Run), Err(Halt::Said(0))));
     let help = command(&plugin(), Place::Run).render_help().to_string();
-    assert!(help.contains("pai-host run demo [OPTIONS] [--] COMMAND [ARGS]..."), "{help}");
-    assert!(help.contains("-n, --top <N>") && help.contains("[default: 10]"), "{help}");
+    assert!(
+        help.contains("pai-host run demo [OPTIONS] [--] COMMAND [ARGS]..."),
+        "{help}"
+    );
+    assert!(
+        help.contains("-n, --top <N>") && help.contains("[default: 10]"),
+        "{help}"
+    );
     assert!(help.contains("kill"), "{help}");
 }
 
 #[test]
 fn quoted_plugins_are_split_as_in_a_shell() {
     assert_eq!(split("count").unwrap(), words("count"));
-    assert_eq!(split("strace -e 'a b' --x=\"c d\"").unwrap(), ["strace", "-e", "a b", "--x=c d"]);
+    assert_eq!(
+        split("strace -e 'a b' --x=\"c d\"").unwrap(),
+        ["strace", "-e", "a b", "--x=c d"]
+    );
     for text in ["", "  ", "a 'b", "a \"b", "a \\"] {
-        assert!(matches!(split(text), Err(Halt::Failed { code: 125, .. })), "{text}");
+        assert!(
+            matches!(split(text), Err(Halt::Failed { code: 125, .. })),
+            "{text}"
+        );
     }
     assert!(select(&[], Place::Run, clap::ColorChoice::Never).is_err());
 }

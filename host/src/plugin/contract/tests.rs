@@ -78,9 +78,15 @@ fn imports_and_world_are_read() {
 
 #[test]
 fn both_worlds_at_once_are_refused() {
-    let wasm = component(&["pai:plugin/observe@0.1.0", "pai:plugin/memory@0.1.0"], "run");
+    let wasm = component(
+        &["pai:plugin/observe@0.1.0", "pai:plugin/memory@0.1.0"],
+        "run",
+    );
     let problem = problem(&wasm);
-    assert!(problem.contains("pai:plugin/observe and pai:plugin/memory"), "{problem}");
+    assert!(
+        problem.contains("pai:plugin/observe and pai:plugin/memory"),
+        "{problem}"
+    );
 }
 
 #[test]
@@ -114,10 +120,16 @@ fn what_is_no_plugin_is_named() {
     assert!(problem(&component(&[LOG], "walk")).contains("does not export the function `run`"));
     assert!(problem(HEADER).contains("does not export the function `run`"));
     assert_eq!(problem(MODULE), "it is a core module, not a component");
-    assert_eq!(problem(b"\x7fELF\x02\x01"), "it is native code, which is never loaded");
+    assert_eq!(
+        problem(b"\x7fELF\x02\x01"),
+        "it is native code, which is never loaded"
+    );
     assert_eq!(problem(b""), "it is empty");
     assert_eq!(problem(b"#!/bin/sh\n"), "it is not WebAssembly");
-    assert_eq!(problem(b"\n (component)"), "it is WebAssembly text, not a binary");
+    assert_eq!(
+        problem(b"\n (component)"),
+        "it is WebAssembly text, not a binary"
+    );
     assert_eq!(problem(b"\0as"), "it is damaged: it is cut off");
 }
 
@@ -137,7 +149,11 @@ fn damage_anywhere_is_an_error_and_no_panic() {
         }
     }
     let cut = &component(&[LOG], "run")[..40];
-    assert!(problem(cut).starts_with("it is damaged: "), "{}", problem(cut));
+    assert!(
+        problem(cut).starts_with("it is damaged: "),
+        "{}",
+        problem(cut)
+    );
 }
 
 #[test]

@@ -21,6 +21,7 @@ const MOST_SUBSCRIPTIONS: usize = 256;
 
 /// A wish of the plugin; gone with its handle.
 #[derive(Debug)]
+#[expect(unreachable_pub, reason = "the generated code re-exports it")]
 pub struct Subscription {
     id: u64,
 }
@@ -74,18 +75,18 @@ impl Host for State {
         done: Vec<Answer>,
         timeout: Option<u64>,
     ) -> wasmtime::Result<Result<Delivery, Error>> {
-        let delivery = match self.begin_next(&done, timeout)? {
-            Begun::Done(Ok(delivery)) => delivery,
-            Begun::Done(Err(error)) => return Ok(Err(error)),
+        match self.begin_next(&done, timeout)? {
+            Begun::Done(Ok(delivery)) => Ok(Ok(self.deliver(delivery))),
+            Begun::Done(Err(error)) => Ok(Err(error)),
             Begun::Wait => {
-                poll_fn(|_| match self.drive().mail.take() {
-                    Some(delivery) => Poll::Ready(delivery),
+                let delivery = poll_fn(move |_| match self.drive().mail.take() {
+                    Some(delivery) => Poll::Ready(self.deliver(delivery)),
                     None => Poll::Pending,
                 })
-                .await
+                .await;
+                Ok(Ok(delivery))
             }
-        };
-        Ok(Ok(self.deliver(delivery)))
+        }
     }
 }
 

@@ -1,0 +1,57 @@
+//! What the host itself tells the user.
+
+use std::io::{self, Write};
+
+use super::{Sink, escape};
+use crate::session::Verbosity;
+
+/// Messages of the host: `pai-host: …` on standard error. With structured
+/// output each is a record of kind `diagnostic` too.
+#[derive(Clone, Debug)]
+pub(crate) struct Notes {
+    verbosity: Verbosity,
+    sink: Sink,
+    /// The sink is standard error: messages go there in order with the rest.
+    shared: bool,
+}
+
+impl Notes {
+    pub(crate) fn new(verbosity: Verbosity, sink: Sink, shared: bool) -> Self {
+        Self {
+            verbosity,
+            sink,
+            shared,
+        }
+    }
+
+    /// Even when quiet: something failed.
+    pub(crate) fn must(&self, plugin: Option<&str>, text: &str) {
+        let text = escape(text);
+        let line = format!("pai-host: {text}\n");
+        if self.shared {
+            self.sink.note(&line);
+        } else {
+            // If standard error is closed, nobody can be told.
+            drop(io::stderr().write_all(line.as_bytes()));
+        }
+        if self.sink.is_structured() {
+            let data = serde_json::json!({ "message": text });
+            // It is an object.
+            drop(self.sink.emit(plugin, "diagnostic", &data.to_string()));
+        }
+    }
+
+    /// Unless quiet: what the user should know.
+    pub(crate) fn tell(&self, plugin: Option<&str>, text: &str) {
+        if self.verbosity != Verbosity::Quiet {
+            self.must(plugin, text);
+        }
+    }
+
+    /// When verbose: what a curious user wants to know.
+    pub(crate) fn detail(&self, plugin: Option<&str>, text: &str) {
+        if self.verbosity == Verbosity::Verbose {
+            self.must(plugin, text);
+        }
+    }
+}

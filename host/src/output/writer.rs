@@ -1,0 +1,173 @@
+//! The buffer and the thread that empties it.
+
+use std::io::{self, ErrorKind, Write};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use super::OutputTarget;
+
+/// Bytes that wait to be written; whoever prints more waits.
+const ROOM: usize = 8 << 20;
+/// How long text may wait for more of it, so that a stream of lines is written
+/// in pieces.
+const NAP: Duration = Duration::from_millis(3);
+/// How often the impatient are asked.
+const PATIENCE: Duration = Duration::from_millis(50);
+
+#[derive(Debug, Default)]
+pub(super) struct Shared {
+    buffer: Mutex<Buffer>,
+    /// For the thread: there is something to do.
+    filled: Condvar,
+    /// For the others: there is room, or an end.
+    emptied: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Buffer {
+    bytes: Vec<u8>,
+    /// The thread has nothing to do and has to be told.
+    idle: bool,
+    closing: bool,
+    abandoned: bool,
+    /// Text goes nowhere any more.
+    broken: bool,
+    problem: Option<String>,
+    ended: bool,
+}
+
+impl Shared {
+    /// A panic elsewhere leaves plain data: nothing to repair.
+    fn lock(&self) -> MutexGuard<'_, Buffer> {
+        self.buffer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn push(&self, bytes: &[u8]) {
+        let mut buffer = self.lock();
+        while buffer.bytes.len() >= ROOM && !buffer.broken && !buffer.abandoned {
+            buffer = self
+                .emptied
+                .wait(buffer)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+        if buffer.broken || buffer.bytes.len() >= ROOM {
+            return;
+        }
+        buffer.bytes.extend_from_slice(bytes);
+        if std::mem::replace(&mut buffer.idle, false) {
+            drop(buffer);
+            self.filled.notify_one();
+        }
+    }
+
+    pub(super) fn close(&self) {
+        self.lock().closing = true;
+        self.filled.notify_one();
+    }
+
+    pub(super) fn abandon(&self) {
+        self.lock().abandoned = true;
+        self.emptied.notify_all();
+    }
+
+    pub(super) fn problem(&self) -> Option<String> {
+        self.lock().problem.clone()
+    }
+
+    /// Waits for the thread's end, true, or until somebody is impatient.
+    pub(super) fn await_end(&self, mut impatient: impl FnMut() -> bool) -> bool {
+        let mut buffer = self.lock();
+        while !buffer.ended {
+            let (after, pause) = self
+                .emptied
+                .wait_timeout(buffer, PATIENCE)
+                .unwrap_or_else(PoisonError::into_inner);
+            if pause.timed_out() && !after.ended {
+                drop(after);
+                if impatient() {
+                    return false;
+                }
+                buffer = self.lock();
+            } else {
+                buffer = after;
+            }
+        }
+        true
+    }
+
+    /// The thread.
+    pub(super) fn write_all_to(&self, target: OutputTarget) {
+        let mut target = target;
+        let mut piece = Vec::new();
+        while self.next_piece(&mut piece) {
+            self.emptied.notify_all();
+            if let Err(error) = write_all(&mut target, &piece) {
+                self.break_off(&target, &error);
+            }
+            piece.clear();
+            self.nap();
+        }
+        self.lock().ended = true;
+        self.emptied.notify_all();
+    }
+
+    /// Waits for text and takes it; false when there will be none.
+    fn next_piece(&self, piece: &mut Vec<u8>) -> bool {
+        let mut buffer = self.lock();
+        while buffer.bytes.is_empty() {
+            if buffer.closing {
+                return false;
+            }
+            buffer.idle = true;
+            buffer = self
+                .filled
+                .wait(buffer)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+        buffer.idle = false;
+        std::mem::swap(&mut buffer.bytes, piece);
+        true
+    }
+
+    fn nap(&self) {
+        let buffer = self.lock();
+        let awake = |buffer: &mut Buffer| !buffer.closing && buffer.bytes.len() < ROOM / 2;
+        drop(self.filled.wait_timeout_while(buffer, NAP, awake));
+    }
+
+    /// The other end is gone, or takes no more.
+    fn break_off(&self, target: &OutputTarget, error: &io::Error) {
+        let mut buffer = self.lock();
+        buffer.broken = true;
+        buffer.bytes = Vec::new();
+        let first = buffer.problem.is_none();
+        let reason = nix::errno::Errno::from_raw(error.raw_os_error().unwrap_or(0)).desc();
+        let problem = format!("cannot write {target}: {reason}");
+        if first && error.kind() != ErrorKind::BrokenPipe {
+            let text = format!("pai-host: {problem}; output is incomplete\n");
+            // If standard error is what is broken, nobody can be told.
+            drop(io::stderr().write_all(text.as_bytes()));
+        }
+        buffer.problem = Some(problem);
+        drop(buffer);
+        self.emptied.notify_all();
+    }
+}
+
+fn write_all(target: &mut OutputTarget, bytes: &[u8]) -> io::Result<()> {
+    let mut rest = bytes;
+    while !rest.is_empty() {
+        match target.write(rest) {
+            Ok(0) => return Err(io::Error::from_raw_os_error(nix::libc::EIO)),
+            Ok(written) => rest = &rest[written..],
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            // Somebody who shares the terminal made it so (O_NONBLOCK).
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                thread::sleep(Duration::from_millis(1));
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}

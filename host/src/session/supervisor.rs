@@ -1,0 +1,182 @@
+//! What the user wants, as far as signals say it.
+
+use std::cell::RefCell;
+use std::io::{self, IsTerminal};
+use std::sync::Arc;
+
+use nix::unistd::{getpgid, getpgrp};
+use pai_engine::{Diagnostic, End, Engine};
+use pai_ptrace::{Caught, Pid, Signal, SignalTrap, Waker};
+
+use crate::output::{Notes, Sink};
+use crate::runtime::Flags;
+
+const ENDING: [Signal; 4] = [Signal::INT, Signal::QUIT, Signal::HUP, Signal::TERM];
+/// ^Z and what the terminal does to background jobs is for the target; its
+/// stop is reported.
+const STOPPING: [Signal; 3] = [Signal::TSTP, Signal::TTIN, Signal::TTOU];
+/// A limit of the file size is told as an error of the write.
+const SIGXFSZ: i32 = 25;
+
+/// Signals of this process and diagnostics of the engine.
+pub(super) struct Supervisor {
+    trap: SignalTrap,
+    /// The target is a child: what the user does at the terminal reaches it
+    /// too, and what is sent to us is meant for it.
+    spawned: bool,
+    flags: Arc<Flags>,
+    notes: Notes,
+    sink: Sink,
+    /// The user has asked for the end once.
+    asked: bool,
+    pub(super) interrupted: bool,
+}
+
+impl Supervisor {
+    pub(super) fn new(
+        waker: &Waker,
+        spawned: bool,
+        flags: Arc<Flags>,
+        notes: Notes,
+        sink: Sink,
+    ) -> Result<Self, pai_ptrace::Error> {
+        let trap = SignalTrap::install(waker, &ENDING)?;
+        if let Some(signal) = Signal::new(SIGXFSZ) {
+            SignalTrap::ignore(&[signal])?;
+        }
+        if spawned {
+            SignalTrap::ignore(&STOPPING)?;
+        }
+        Ok(Self {
+            trap,
+            spawned,
+            flags,
+            notes,
+            sink,
+            asked: false,
+            interrupted: false,
+        })
+    }
+
+    /// The target is traced no more: ^Z stops us like any other program.
+    pub(super) fn release_terminal(&self) {
+        if self.spawned
+            && let Err(error) = SignalTrap::restore(&STOPPING)
+        {
+            tracing::debug!(target: "pai::host", %error, "signals stay ignored");
+        }
+    }
+
+    fn caught(&mut self, engine: &RefCell<Engine>, caught: Caught) {
+        tracing::debug!(target: "pai::host", ?caught, "signal");
+        let root = engine.borrow().root();
+        if self.spawned {
+            if !self.wants_end(caught, root) {
+                return;
+            }
+            kill(root, Signal::KILL);
+        } else if !self.asked {
+            self.asked = true;
+            self.interrupted = true;
+            engine.borrow_mut().end_all(&End::Interrupted);
+            self.flags.set_over();
+            return;
+        }
+        self.interrupted = true;
+        engine.borrow_mut().end_all(&End::Interrupted);
+        self.give_up();
+    }
+
+    /// Passes on what is meant for a spawned target; whether the user has lost
+    /// patience with it.
+    fn wants_end(&mut self, caught: Caught, root: Option<Pid>) -> bool {
+        // From the terminal, where the target got it too.
+        if caught.from_kernel {
+            return false;
+        }
+        let polite = matches!(caught.signal, Signal::INT | Signal::QUIT);
+        if !polite && std::mem::replace(&mut self.asked, true) {
+            return true;
+        }
+        kill(root, caught.signal);
+        false
+    }
+
+    fn give_up(&self) {
+        self.flags.set_over();
+        self.flags.give_up();
+        self.sink.abandon();
+    }
+
+    /// The target is traced no more, and is waited for.
+    pub(super) fn while_waiting(&mut self, root: Pid) {
+        while let Some(caught) = self.trap.take() {
+            if self.wants_end(caught, Some(root)) {
+                self.interrupted = true;
+                kill(Some(root), Signal::KILL);
+            }
+        }
+    }
+
+    /// All is over, and only plugins or their output take their time: whether
+    /// the user does not want to wait for them.
+    pub(super) fn lost_patience(&mut self) -> bool {
+        if self.trap.take().is_some() {
+            self.give_up();
+        }
+        self.flags.given_up()
+    }
+
+    /// The target was stopped, and who started us should see us stop, too.
+    fn target_stopped(&self, pid: Pid) {
+        let same_job = getpgid(Some(nix::unistd::Pid::from_raw(pid.get())))
+            .is_ok_and(|group| group == getpgrp());
+        if same_job
+            && io::stdin().is_terminal()
+            && let Err(error) = pai_ptrace::stop_self()
+        {
+            tracing::debug!(target: "pai::host", %error, "not stopped");
+        }
+    }
+}
+
+/// The target may have ended already.
+fn kill(root: Option<Pid>, signal: Signal) {
+    if let Some(root) = root
+        && let Err(error) = pai_ptrace::kill(root, signal)
+    {
+        tracing::debug!(target: "pai::host", %error, "a signal is not passed on");
+    }
+}
+
+impl pai_engine::Supervisor for Supervisor {
+    fn woken(&mut self, engine: &RefCell<Engine>) {
+        while let Some(caught) = self.trap.take() {
+            self.caught(engine, caught);
+        }
+    }
+
+    fn diagnostic(&mut self, engine: &RefCell<Engine>, diagnostic: &Diagnostic) {
+        let name = |client| engine.borrow().client_name(client).to_owned();
+        match diagnostic {
+            Diagnostic::Clash { first, second, tid } => {
+                let (first, second) = (name(*first), name(*second));
+                let text = format!(
+                    "plugins {first} and {second} both changed the same stop of task {tid}; \
+                     {first} was heard"
+                );
+                self.notes.tell(Some(&second), &text);
+            }
+            Diagnostic::Stuck(client) => {
+                let name = name(*client);
+                let text = format!(
+                    "plugin {name} held every task and waited for something else; \
+                     its stops were released"
+                );
+                self.notes.tell(Some(&name), &text);
+            }
+            Diagnostic::TargetStopped { pid } => self.target_stopped(*pid),
+            _ => {}
+        }
+    }
+}
