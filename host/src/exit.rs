@@ -96,3 +96,62 @@ impl Exit {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use pai_host::session::{PluginFailure, SessionStats};
+
+    use super::*;
+
+    fn outcome(status: Option<ExitStatus>, failures: usize) -> Outcome {
+        let failure = PluginFailure {
+            name: "demo".into(),
+            message: "trap".into(),
+            backtrace: None,
+        };
+        Outcome {
+            status,
+            interrupted: false,
+            failures: vec![failure; failures],
+            plugins: 2,
+            output_error: None,
+            stats: SessionStats::default(),
+        }
+    }
+
+    const SEVEN: Option<ExitStatus> = Some(ExitStatus::Exited(7));
+
+    #[test]
+    fn the_target_decides() {
+        let after = |status| Exit::after(&outcome(status, 0), Whose::Target, true);
+        assert_eq!(after(SEVEN), Exit::Code(7));
+        let killed = ExitStatus::Killed(Signal::TERM, false);
+        assert_eq!(after(Some(killed)), Exit::Signal(Signal::TERM));
+        assert_eq!(after(None), Exit::Code(0));
+        assert_eq!(
+            Exit::after(&outcome(SEVEN, 0), Whose::Ours, true),
+            Exit::Code(0)
+        );
+    }
+
+    #[test]
+    fn failed_plugins_decide_when_asked_or_when_none_is_left() {
+        let after =
+            |failures, strict| Exit::after(&outcome(SEVEN, failures), Whose::Target, strict);
+        assert_eq!(after(1, false), Exit::Code(7));
+        assert_eq!(after(1, true), Exit::Code(120));
+        assert_eq!(after(2, false), Exit::Code(125));
+        assert_eq!(after(2, true), Exit::Code(125));
+        let mut lost = outcome(SEVEN, 0);
+        lost.output_error = Some("disk full".into());
+        assert_eq!(Exit::after(&lost, Whose::Target, false), Exit::Code(7));
+        assert_eq!(Exit::after(&lost, Whose::Target, true), Exit::Code(120));
+    }
+
+    #[test]
+    fn signals_have_the_numbers_of_shells() {
+        let real_time = Signal::new(64).unwrap();
+        assert_eq!(Exit::Signal(Signal::KILL).shell_code(), 137);
+        assert_eq!(Exit::Signal(real_time).shell_code(), 192);
+    }
+}

@@ -106,3 +106,15 @@ fn config() -> Config {
         .max_wasm_stack(WASM_STACK);
     config
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn everything_can_be_linked() {
+        let engine = Engine::new(&config()).unwrap();
+        imports::for_plugins(&engine).unwrap();
+        imports::for_observers(&engine).unwrap();
+    }
+}

@@ -5,6 +5,7 @@ use std::env;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal as NixSignal, kill};
@@ -23,7 +24,7 @@ pub const PATIENCE: Duration = Duration::from_secs(20);
 pub struct Target {
     child: Child,
     stdin: Option<ChildStdin>,
-    stdout: BufReader<ChildStdout>,
+    stdout: Option<BufReader<ChildStdout>>,
 }
 
 impl Target {
@@ -44,7 +45,7 @@ impl Target {
         let stdout = child.stdout.take().expect("a pipe");
         Self {
             stdin: child.stdin.take(),
-            stdout: BufReader::new(stdout),
+            stdout: Some(BufReader::new(stdout)),
             child,
         }
     }
@@ -54,11 +55,15 @@ impl Target {
         Pid::new(self.child.id().cast_signed())
     }
 
+    fn output(&mut self) -> &mut BufReader<ChildStdout> {
+        self.stdout.as_mut().expect("not read to the end yet")
+    }
+
     /// The next line of its standard output, without the newline; empty at the
     /// end.
     pub fn line(&mut self) -> String {
         let mut line = String::new();
-        self.stdout.read_line(&mut line).expect("UTF-8");
+        self.output().read_line(&mut line).expect("UTF-8");
         line.trim_end_matches('\n').to_owned()
     }
 
@@ -70,8 +75,26 @@ impl Target {
     /// The rest of its standard output, to the end.
     pub fn rest(&mut self) -> String {
         let mut rest = String::new();
-        self.stdout.read_to_string(&mut rest).expect("UTF-8");
+        self.output().read_to_string(&mut rest).expect("UTF-8");
         rest
+    }
+
+    /// The rest of its standard output; panics when that does not end by
+    /// itself.
+    #[track_caller]
+    pub fn rest_in_time(&mut self) -> String {
+        let (sender, receiver) = channel();
+        let mut stdout = self.stdout.take().expect("read only once");
+        std::thread::spawn(move || {
+            let mut rest = String::new();
+            let read = stdout.read_to_string(&mut rest).map(|_| rest);
+            // Nobody waits any more when it comes too late.
+            drop(sender.send(read));
+        });
+        let read = receiver
+            .recv_timeout(PATIENCE)
+            .expect("the end of its output");
+        read.expect("UTF-8")
     }
 
     /// Ends its standard input, and waits for it to end.
@@ -221,7 +244,7 @@ impl Target {
     pub fn told(&mut self) -> String {
         loop {
             let mut line = String::new();
-            if self.stdout.read_line(&mut line).expect("UTF-8") == 0 {
+            if self.output().read_line(&mut line).expect("UTF-8") == 0 {
                 return line;
             }
             if let Some(text) = line.trim_end().strip_prefix(MARK) {

@@ -361,6 +361,8 @@ impl<'a> Trace<'a> {
         engine.shut_down();
         let status = match engine.root_status() {
             Some(status) => Some(status),
+            // Nobody knows who has its reports.
+            None if matches!(end, Err(Fatal::Stolen { .. })) => None,
             None => engine.await_root(|_| {}).expect("a child to wait for"),
         };
         stdout.rewind().expect("a seekable file");

@@ -7,7 +7,7 @@ use pai_engine::procfs;
 use pai_host::session::Target;
 use pai_ptrace::Pid;
 
-use super::message::Halt;
+use super::message::{Halt, cause};
 use super::plugin_options::{self, Place};
 use super::trace;
 use crate::diagnose;
@@ -97,7 +97,7 @@ pub(crate) fn run(args: &Args, color: clap::ColorChoice) -> Result<Exit, Halt> {
 fn find(name: &str) -> Result<Pid, Halt> {
     let ours = std::process::id().cast_signed();
     let mut pids: Vec<i32> = fs::read_dir("/proc")
-        .map_err(|error| Halt::failed(format!("cannot read /proc: {error}")))?
+        .map_err(|error| Halt::failed(format!("cannot read /proc: {}", cause(&error))))?
         .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
         .filter(|pid| *pid != ours && is_named(Pid::new(*pid), name))
         .collect();

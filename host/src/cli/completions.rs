@@ -65,6 +65,9 @@ fn with_positionals(command: &Command, positionals: impl IntoIterator<Item = Arg
         .about(about)
         .args(command.get_opts().cloned())
         .args(positionals)
+        .mut_arg("plugins", |plugins| {
+            plugins.value_parser(PossibleValuesParser::new(plugin::bundled()))
+        })
 }
 
 #[cfg(test)]
@@ -80,9 +83,9 @@ mod tests {
             clap_complete::generate(*shell, &mut command(), "pai-host", &mut script);
             let script = String::from_utf8(script).unwrap();
             assert!(script.contains("attach"), "{shell}");
-            // PowerShell and elvish complete no positional arguments.
-            let positionals = matches!(shell, Shell::Bash | Shell::Zsh | Shell::Fish);
-            for name in plugin::bundled().filter(|_| positionals) {
+            // The others complete no values.
+            let values = matches!(shell, Shell::Bash | Shell::Zsh | Shell::Fish);
+            for name in plugin::bundled().filter(|_| values) {
                 assert!(script.contains(name), "{shell}: {name}");
             }
         }

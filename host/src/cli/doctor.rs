@@ -3,6 +3,7 @@
 use std::fmt;
 
 use anstyle::{AnsiColor, Style};
+use nix::errno::Errno;
 use pai_ptrace::wait::{self, Block};
 use pai_ptrace::{Options, Signal};
 use serde::Serialize;
@@ -149,8 +150,8 @@ fn child(host: &Host) -> Check {
     match trace_a_child() {
         Ok(()) => Check::ok("trace", "commands can be traced"),
         Err(error) => {
-            let cause = match nix::errno::Errno::from_raw(error.errno()) {
-                nix::errno::Errno::EPERM | nix::errno::Errno::ENOSYS => diagnose::no_tracing(host),
+            let cause = match Errno::from_raw(error.errno()) {
+                Errno::EPERM | Errno::ENOSYS => diagnose::no_tracing(host),
                 _ => {
                     return Check::new("trace", Verdict::Fail, error.to_string())
                         .help("this kernel or sandbox does not offer all of ptrace");

@@ -2,7 +2,7 @@
 
 use clap::ValueHint;
 use pai_host::manifest::{Kind, OptionSpec};
-use pai_host::plugin::Plugin;
+use pai_host::plugin::{LoadError, Plugin};
 use serde_json::json;
 
 use super::message::{self, Halt};
@@ -28,7 +28,10 @@ pub(crate) struct Args {
 /// When there is no such plugin, or it is damaged.
 pub(crate) fn run(args: &Args) -> Result<Exit, Halt> {
     let plugin = Plugin::load(&args.plugin)?;
-    plugin.validate()?;
+    plugin.validate().map_err(|error| LoadError {
+        reference: args.plugin.clone(),
+        ..error
+    })?;
     let text = if args.json {
         let object = json!({
             "v": 1,

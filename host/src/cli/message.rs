@@ -6,6 +6,7 @@
 use std::io::{self, Write};
 
 use anstyle::{AnsiColor, Style};
+use nix::errno::Errno;
 
 use crate::exit::{Code, Exit};
 
@@ -124,9 +125,18 @@ pub(crate) fn styled_stdout(text: &str) -> Result<(), Halt> {
 fn write_out(mut out: impl Write, text: &str) -> Result<(), Halt> {
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Halt::failed(format!(
-            "cannot write to standard output: {error}"
+            "cannot write to standard output: {}",
+            cause(&error)
         ))),
         _ => Ok(()),
+    }
+}
+
+/// The words of the system for an error, without its number.
+pub(crate) fn cause(error: &io::Error) -> String {
+    match error.raw_os_error() {
+        Some(errno) => Errno::from_raw(errno).desc().to_owned(),
+        None => error.to_string(),
     }
 }
 

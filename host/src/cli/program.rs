@@ -7,11 +7,12 @@ use std::io::{ErrorKind, Read};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
+use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, AtFlags};
 use nix::unistd::{AccessFlags, faccessat};
 use pai_ptrace::Program;
 
-use super::message::{Halt, escape};
+use super::message::{Halt, cause, escape};
 use crate::exit::Code;
 
 /// What execvp(3) looks through when `PATH` is not set.
@@ -98,7 +99,7 @@ fn check(path: PathBuf) -> Result<PathBuf, Missing> {
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
             return Err(Missing::NotFound);
         }
-        Err(error) => error.to_string(),
+        Err(error) => cause(&error),
     };
     Err(Missing::Denied(path, denied))
 }
@@ -106,10 +107,10 @@ fn check(path: PathBuf) -> Result<PathBuf, Missing> {
 /// Explains an execve(2) that failed after all checks: 126, or 127 when a file
 /// is missing.
 pub(crate) fn exec_failed(path: &str, errno: i32) -> Halt {
-    let error = std::io::Error::from_raw_os_error(errno);
-    let halt = Halt::failed(format!("cannot execute {path}: {error}"));
-    match nix::errno::Errno::from_raw(errno) {
-        nix::errno::Errno::ENOENT => match interpreter(Path::new(path)) {
+    let error = Errno::from_raw(errno);
+    let halt = Halt::failed(format!("cannot execute {path}: {}", error.desc()));
+    match error {
+        Errno::ENOENT => match interpreter(Path::new(path)) {
             Some(interpreter) => halt.help(format!(
                 "it needs {}, which is missing",
                 escape(&interpreter)
@@ -117,7 +118,7 @@ pub(crate) fn exec_failed(path: &str, errno: i32) -> Halt {
             None => halt.help("the file, or the dynamic loader that it needs, is missing"),
         }
         .code(Code::NOT_FOUND),
-        nix::errno::Errno::ENOEXEC => halt
+        Errno::ENOEXEC => halt
             .help("it is no program for this machine; a script needs a first line like #!/bin/sh")
             .code(Code::CANNOT_EXECUTE),
         _ => halt.code(Code::CANNOT_EXECUTE),

@@ -117,8 +117,14 @@ mod tests {
     fn people_get_tables() {
         let text = tables(&example());
         assert!(text.starts_with("stops               12\n"), "{text}");
-        assert!(text.contains("\n\nplugin  stops  notices  lost   time"), "{text}");
-        assert!(text.contains("\ndemo        0        0     0  1.5ms  0.0ns"), "{text}");
+        assert!(
+            text.contains("\n\nplugin  stops  notices  lost   time"),
+            "{text}"
+        );
+        assert!(
+            text.contains("\ndemo        0        0     0  1.5ms  0.0ns"),
+            "{text}"
+        );
     }
 
     #[test]

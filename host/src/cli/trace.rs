@@ -151,7 +151,11 @@ fn create(path: &Path) -> Result<OutputTarget, Halt> {
             path: path.to_owned(),
         }),
         Err(error) => {
-            let halt = Halt::failed(format!("cannot create {}: {error}", path.display()));
+            let halt = Halt::failed(format!(
+                "cannot create {}: {}",
+                path.display(),
+                message::cause(&error)
+            ));
             let folder = path
                 .parent()
                 .filter(|folder| !folder.as_os_str().is_empty());

@@ -35,7 +35,7 @@ pub enum Problem {
         file: bool,
     },
     /// The file cannot be read.
-    #[error("cannot read it: {0}")]
+    #[error("cannot read it: {}", cause(.0))]
     Read(#[source] io::Error),
     /// The path leads to a directory.
     #[error("it is a directory")]
@@ -87,6 +87,14 @@ pub enum Problem {
     /// Its manifest is refused.
     #[error(transparent)]
     Manifest(#[from] ManifestError),
+}
+
+/// The system's words without its number.
+fn cause(error: &io::Error) -> String {
+    match error.raw_os_error() {
+        Some(errno) => nix::errno::Errno::from_raw(errno).desc().to_owned(),
+        None => error.to_string(),
+    }
 }
 
 impl Problem {

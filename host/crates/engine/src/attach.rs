@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use pai_ptrace::wait::Block;
-use pai_ptrace::{Options, Pid, Program, Tid, seize, spawn};
+use pai_ptrace::{Kind, Op, Options, Pid, Program, Tid, own_tid, seize, spawn};
 
 use crate::engine::Engine;
 use crate::error::Fatal;
@@ -26,6 +26,9 @@ pub enum Follow {
 /// uninterruptibly stops later, and is picked up then.
 const ATTACH_PATIENCE: Duration = Duration::from_secs(1);
 
+/// Each of two processes that trace each other waits for the other for ever.
+const EDEADLK: i32 = 35;
+
 impl Engine {
     /// Starts a program under trace. It executes nothing of its own before
     /// every client is ready.
@@ -35,9 +38,17 @@ impl Engine {
     pub fn spawn(&mut self, program: &Program) -> Result<Pid, Fatal> {
         self.options |= Options::EXITKILL;
         let path = String::from_utf8_lossy(program.path.as_bytes()).into_owned();
-        let spawned = spawn(program, self.options).map_err(|source| Fatal::Spawn {
-            path: path.clone(),
-            source,
+        let spawned = spawn(program, self.options).map_err(|source| match source {
+            // It was ours, and nobody but us is to wait for it.
+            pai_ptrace::Error {
+                op: Op::Wait,
+                tid: Some(tid),
+                ..
+            } => Fatal::Stolen { tid },
+            source => Fatal::Spawn {
+                path: path.clone(),
+                source,
+            },
         })?;
         let (stopped, gate) = spawned.into_parts();
         let tid = stopped.tid();
@@ -58,42 +69,76 @@ impl Engine {
     /// # Errors
     /// `NoProcess`, `Attach`; whatever was attached to before runs on.
     pub fn attach(&mut self, pids: &[Pid]) -> Result<(), Fatal> {
-        for pid in pids {
-            if let Err(error) = self.seize_process(*pid) {
-                self.shut_down();
-                return Err(error);
-            }
-        }
-        if let [pid] = pids {
+        let attached = self.seize_processes(pids);
+        if attached.is_err() {
+            self.shut_down();
+        } else if let [pid] = pids {
             self.root = Some(*pid);
         }
-        self.await_stops()
+        attached
     }
 
-    /// Seizes every task; new ones that appear meanwhile come by
-    /// PTRACE_O_TRACECLONE or are found by the next pass.
+    fn seize_processes(&mut self, pids: &[Pid]) -> Result<(), Fatal> {
+        for pid in pids {
+            self.seize_process(*pid)?;
+        }
+        self.await_stops()?;
+        // A task that was seized in the middle of a clone has made a thread
+        // that is not traced, and that no listing has shown before the task
+        // stopped.
+        loop {
+            let mut found = false;
+            for pid in pids {
+                found |= self.seize_tasks(*pid)?;
+            }
+            if !found {
+                return Ok(());
+            }
+            self.await_stops()?;
+        }
+    }
+
     fn seize_process(&mut self, pid: Pid) -> Result<(), Fatal> {
         if procfs::tasks(pid).is_empty() {
             return Err(Fatal::NoProcess { pid });
         }
+        if procfs::traces(pid, own_tid()) {
+            let tid = pid.leader();
+            let source = pai_ptrace::Error {
+                op: Op::Seize,
+                tid: Some(tid),
+                kind: Kind::Errno(EDEADLK),
+            };
+            return Err(Fatal::Attach { pid, tid, source });
+        }
         let abi = pai_syscalls::abi::X86_64;
         self.add_process(pid, procfs::status_id(pid.leader(), "PPid"), abi, true);
-        loop {
-            let mut found = false;
-            for tid in procfs::tasks(pid) {
-                if !self.tasks.contains_key(&tid) {
-                    found |= self.seize_task(pid, tid)?;
-                }
-            }
-            if !found {
-                break;
-            }
-        }
+        self.seize_tasks(pid)?;
         if self.tasks.values().any(|task| task.pid == pid) {
             Ok(())
         } else {
             self.processes.remove(&pid);
             Err(Fatal::NoProcess { pid })
+        }
+    }
+
+    /// Seizes every task; new ones that appear meanwhile come by
+    /// PTRACE_O_TRACECLONE or are found by the next pass. False when there was
+    /// none to seize.
+    fn seize_tasks(&mut self, pid: Pid) -> Result<bool, Fatal> {
+        let mut any = false;
+        loop {
+            let mut found = false;
+            let tids = procfs::tasks(pid);
+            for tid in &tids {
+                if !self.tasks.contains_key(tid) {
+                    found |= self.seize_task(pid, *tid)?;
+                }
+            }
+            any |= found;
+            if !found && procfs::task_count(pid).is_none_or(|count| count == tids.len()) {
+                return Ok(any);
+            }
         }
     }
 
@@ -104,7 +149,7 @@ impl Engine {
             Ok(running) => running,
             Err(error) if error.is_gone() => return Ok(false),
             Err(source) => {
-                if procfs::is_traced_by(tid, pai_ptrace::own_tid()) {
+                if procfs::is_traced_by(tid, own_tid()) {
                     return Ok(false);
                 }
                 // A zombie cannot be seized, and needs not be.

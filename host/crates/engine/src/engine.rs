@@ -94,6 +94,15 @@ pub enum Diagnostic {
     },
 }
 
+/// Also when the thread panics, the targets go on as if nobody had traced them.
+impl Drop for Engine {
+    fn drop(&mut self) {
+        if !self.tasks.is_empty() || !self.orphans.is_empty() {
+            self.shut_down();
+        }
+    }
+}
+
 impl Engine {
     /// An engine for the calling thread.
     ///

@@ -9,7 +9,8 @@ use pai_ptrace::{Pid, Tid};
 
 use crate::memory::{Mapping, Protection};
 
-/// Task ids of a process.
+/// Task ids of a process. The list ends early when a task ends while it is
+/// read (next_tid in fs/proc/base.c); [`task_count`] tells.
 pub fn tasks(pid: Pid) -> Vec<Tid> {
     let Ok(entries) = fs::read_dir(format!("/proc/{pid}/task")) else {
         return Vec::new();
@@ -18,6 +19,11 @@ pub fn tasks(pid: Pid) -> Vec<Tid> {
         .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
         .map(Tid::new)
         .collect()
+}
+
+/// How many tasks a process has.
+pub(crate) fn task_count(pid: Pid) -> Option<usize> {
+    status_field(pid.leader(), "Threads")?.parse().ok()
 }
 
 /// Whether `tid` is a task of `pid`.
@@ -46,6 +52,25 @@ pub fn status_id(tid: Tid, name: &str) -> Option<Pid> {
 /// Whether `tracer`, a thread, traces `tid`.
 pub(crate) fn is_traced_by(tid: Tid, tracer: Tid) -> bool {
     status_id(tid, "TracerPid").map(Pid::leader) == Some(tracer)
+}
+
+/// Whether `pid` traces the process of `tid`, itself or through others.
+pub(crate) fn traces(pid: Pid, tid: Tid) -> bool {
+    let Some(process) = status_id(tid, "Tgid") else {
+        return false;
+    };
+    let mut chain = vec![process];
+    let mut next = 0;
+    while let Some(process) = chain.get(next) {
+        for task in tasks(*process) {
+            // 0, no tracer, is not a task either.
+            let tracer =
+                status_id(task, "TracerPid").and_then(|tracer| status_id(tracer.leader(), "Tgid"));
+            chain.extend(tracer.filter(|tracer| !chain.contains(tracer)));
+        }
+        next += 1;
+    }
+    chain[1..].contains(&pid)
 }
 
 /// Signals that are pending for the task or its process and not blocked.

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::Arc;
+use std::time::Duration;
 
 use nix::fcntl::OFlag;
 use nix::unistd::pipe2;
@@ -13,6 +14,9 @@ use crate::cstr::CArray;
 use crate::disposition;
 use crate::wait::{self, Block, Waited, What};
 use crate::{Error, Op, Options, Signal, Stop, Stopped, Tid, kill, seize};
+
+/// How often a child is looked at before the looks become rarer.
+const PATIENT_LOOKS: u32 = 1000;
 
 /// A program to execute. Nothing is looked up: `path` goes to execve(2) as it
 /// is.
@@ -127,24 +131,35 @@ pub fn spawn(program: &Program, options: Options) -> Result<Spawned, Error> {
     }
 }
 
+/// Polls instead of blocking: a report that somebody else has taken would be
+/// waited for for ever, and the child needs only microseconds.
 fn stop_first(tid: Tid, options: Options) -> Result<Stopped, Error> {
-    let running = seize(tid, options)?;
+    let mut running = seize(tid, options)?;
     running.interrupt()?;
+    let mut looks = 0_u32;
     loop {
-        match wait::one(tid, Block::Yes)? {
+        match wait::one(tid, Block::No)? {
             Waited::Report(report) => match report.what {
                 What::Stopped(stopped, Stop::Interrupt) => return Ok(stopped),
                 What::Stopped(stopped, Stop::SignalDelivery(signal)) => {
-                    stopped.resume(crate::Resume::Cont, Some(signal))?;
+                    running = stopped.resume(crate::Resume::Cont, Some(signal))?;
                 }
                 What::Stopped(stopped, _) => {
-                    stopped.resume(crate::Resume::Cont, None)?;
+                    running = stopped.resume(crate::Resume::Cont, None)?;
                 }
                 What::Exited(_) | What::Killed(..) => {
                     return Err(Error::new(Op::Seize, tid, libc::ESRCH));
                 }
             },
-            Waited::Interrupted | Waited::Nothing => {}
+            Waited::Nothing if wait::was_stolen(&running, tid.as_pid()) => {
+                return Err(Error::new(Op::Wait, tid, libc::ECHILD));
+            }
+            Waited::Nothing if looks < PATIENT_LOOKS => {
+                looks += 1;
+                std::thread::yield_now();
+            }
+            Waited::Nothing => std::thread::sleep(Duration::from_millis(1)),
+            Waited::Interrupted => {}
             Waited::NoTasks => return Err(Error::new(Op::Wait, tid, libc::ECHILD)),
         }
     }

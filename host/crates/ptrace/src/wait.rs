@@ -96,9 +96,12 @@ fn wait(id: i32, block: Block) -> Result<Waited, Error> {
 pub fn was_stolen(running: &Running, pid: Pid) -> bool {
     let tid = running.tid();
     // Looked at in this order: a task that stops in between has its report
-    // waiting.
-    let lost = running.is_stopped() || (is_gone(tid) && is_gone(pid.leader()));
-    lost && !report_is_waiting(tid) && !report_is_waiting(pid.leader())
+    // waiting. Twice, because a stopped task that is killed takes its report
+    // back, and ends or stops with a new one.
+    (0..2).all(|_| {
+        let lost = running.is_stopped() || (is_gone(tid) && is_gone(pid.leader()));
+        lost && !report_is_waiting(tid) && !report_is_waiting(pid.leader())
+    })
 }
 
 impl Report {
