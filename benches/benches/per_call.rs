@@ -1,7 +1,8 @@
 //! What one operation of a target costs under each variant.
 //!
 //! Every target times its own loop, so that the start of the program and of the
-//! tracer are not in the figures. All variants of a target run in turn, round
+//! tracer are not in the figures. The whole run is timed too: a tracer that lags
+//! behind is still at work when the loop has ended. All variants of a target run in turn, round
 //! after round (A B C A B C ...), because the machine gets slower and quicker;
 //! ratios are medians of each round's ratio. Each run's counts are checked
 //! against the number of operations; variants that only write lines are checked
@@ -49,6 +50,15 @@ const LIMITS: &[(Variant, Variant, f64)] = &[
 
 /// Untraced runs are short: they make more of the same operations.
 const NATIVE_FACTOR: u64 = 10;
+
+/// What several rounds of one variant took.
+#[derive(Clone, Default)]
+struct Figures {
+    /// Nanoseconds per operation.
+    ns: Samples,
+    /// Milliseconds of the whole run.
+    run: Samples,
+}
 
 /// A program that makes a known number of calls.
 struct Target {
@@ -159,7 +169,7 @@ impl Target {
     }
 
     /// One run of one variant.
-    fn run(&self, variant: Variant, ops: u64, base: &Counts) -> Result<f64> {
+    fn run(&self, variant: Variant, ops: u64, base: &Counts, figures: &mut Figures) -> Result<()> {
         let ops = if variant == Variant::Native {
             ops * NATIVE_FACTOR
         } else {
@@ -169,7 +179,9 @@ impl Target {
         if variant.counts() {
             self.check_counts(variant, &ran, ops, base)?;
         }
-        self.ns_per_op(&ran, ops)
+        figures.ns.push(self.ns_per_op(&ran, ops)?);
+        figures.run.push(ran.wall.as_secs_f64() * 1e3);
+        Ok(())
     }
 }
 
@@ -180,22 +192,49 @@ fn measure(
     place: Place,
     rounds: usize,
     ops: u64,
-) -> Result<Vec<Samples>> {
+) -> Result<Vec<Figures>> {
     let _placed = place.take()?;
     let base = Variant::Floor.run(&target.command(0))?.counts()?;
     for variant in variants {
         if variant.writes_lines() {
             target.check_lines(*variant, ops, &base)?;
         }
-        target.run(*variant, (ops / 10).max(target.threads), &base)?;
+        let few = (ops / 10).next_multiple_of(target.threads);
+        target.run(*variant, few, &base, &mut Figures::default())?;
     }
-    let mut samples = vec![Samples::default(); variants.len()];
+    let mut all = vec![Figures::default(); variants.len()];
     for _ in 0..rounds {
-        for (variant, samples) in variants.iter().zip(&mut samples) {
-            samples.push(target.run(*variant, ops, &base)?);
+        for (variant, figures) in variants.iter().zip(&mut all) {
+            target.run(*variant, ops, &base, figures)?;
         }
     }
-    Ok(samples)
+    Ok(all)
+}
+
+/// The figures of one variant, if it took part.
+fn ns_of<'a>(variants: &[Variant], all: &'a [Figures], wanted: Variant) -> Option<&'a Samples> {
+    let position = variants.iter().position(|variant| *variant == wanted)?;
+    all.get(position).map(|figures| &figures.ns)
+}
+
+fn missed_limits(target: &Target, variants: &[Variant], all: &[Figures]) -> Vec<String> {
+    let mut missed = Vec::new();
+    for (variant, peer, limit) in LIMITS {
+        if let (Some(own), Some(other)) =
+            (ns_of(variants, all, *variant), ns_of(variants, all, *peer))
+        {
+            let ratio = own.ratio_to(other);
+            if ratio > *limit {
+                missed.push(format!(
+                    "{}: {} is {ratio:.2} times {}, the limit is {limit:.2}",
+                    target.name,
+                    variant.name(),
+                    peer.name()
+                ));
+            }
+        }
+    }
+    missed
 }
 
 fn bench(options: Options) -> Result<()> {
@@ -209,7 +248,7 @@ fn bench(options: Options) -> Result<()> {
     println!("## Cost per operation\n");
     println!(
         "Rounds: {rounds}, operations per run: {ops} (native: {NATIVE_FACTOR} times as many). \
-         Nanoseconds: median (minimum). Load before: {}.\n",
+         Nanoseconds: median (minimum); ratios are of these. Load before: {}.\n",
         place::load()
     );
     let mut variants = Vec::new();
@@ -219,49 +258,33 @@ fn bench(options: Options) -> Result<()> {
             None => variants.push(*variant),
         }
     }
-    let figures = |samples: &[Samples], wanted: Variant| {
-        let position = variants.iter().position(|variant| *variant == wanted)?;
-        samples.get(position).cloned()
-    };
-
-    let mut columns = vec!["target", "place", "variant", "ns per operation"];
+    let mut columns = vec!["target", "place", "variant", "ns per operation", "run, ms"];
     columns.extend(PEERS.iter().map(|(_, column)| column));
     let mut table = Table::new(&columns);
     let mut missed = Vec::new();
     for target in TARGETS {
         for place in Place::ALL {
             eprintln!("per_call: {}, {}", target.name, place.name());
-            let samples = measure(target, &variants, place, rounds, ops)
+            let all = measure(target, &variants, place, rounds, ops)
                 .with_context(|| format!("{}, {}", target.name, place.name()))?;
-            for (variant, own) in variants.iter().zip(&samples) {
+            for (variant, own) in variants.iter().zip(&all) {
                 let mut cells = vec![
                     target.name.to_owned(),
                     place.name().to_owned(),
                     variant.name().to_owned(),
-                    format!("{:.0} ({:.0})", own.median(), own.min()),
+                    format!("{:.0} ({:.0})", own.ns.median(), own.ns.min()),
+                    format!("{:.0}", own.run.median()),
                 ];
                 cells.extend(PEERS.iter().map(|(peer, _)| {
-                    figures(&samples, *peer).map_or_else(
+                    ns_of(&variants, &all, *peer).map_or_else(
                         || "-".to_owned(),
-                        |peer| format!("{:.2}", own.ratio_to(&peer)),
+                        |peer| format!("{:.2}", own.ns.ratio_to(peer)),
                     )
                 }));
                 table.row(cells);
             }
-            for (variant, peer, limit) in LIMITS {
-                if let (Some(own), Some(other), Place::OneCpu) =
-                    (figures(&samples, *variant), figures(&samples, *peer), place)
-                {
-                    let ratio = own.ratio_to(&other);
-                    if ratio > *limit {
-                        missed.push(format!(
-                            "{}: {} is {ratio:.2} times {}, the limit is {limit:.2}",
-                            target.name,
-                            variant.name(),
-                            peer.name()
-                        ));
-                    }
-                }
+            if place == Place::OneCpu {
+                missed.extend(missed_limits(target, &variants, &all));
             }
         }
     }

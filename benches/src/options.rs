@@ -35,6 +35,8 @@ impl Options {
             match argument.as_str() {
                 "--bench" => benching = true,
                 "--quick" => options.quick = true,
+                // For criterion: `cargo bench` gives every bench the same.
+                "--output-format" => drop(arguments.next()),
                 "--rounds" => options.rounds = Some(usize::try_from(number()?)?),
                 "--ops" => options.ops = Some(number()?),
                 _ => bail!("unexpected argument '{argument}'"),

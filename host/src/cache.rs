@@ -57,11 +57,7 @@ enum Unusable {
 impl Cache {
     /// The user's cache folder, made if need be.
     pub(crate) fn open() -> Self {
-        let folder = find().and_then(|folder| {
-            prepare(&folder)?;
-            Ok(folder)
-        });
-        match folder {
+        match usable_folder() {
             Ok(folder) => Self {
                 folder: Some(folder),
             },
@@ -95,6 +91,20 @@ impl Cache {
         }
         Ok(component)
     }
+}
+
+/// The folder in which compiled plugins are kept, made if need be.
+///
+/// # Errors
+/// Why they are not kept.
+pub fn folder() -> Result<PathBuf, String> {
+    usable_folder().map_err(|reason| reason.to_string())
+}
+
+fn usable_folder() -> Result<PathBuf, Unusable> {
+    let folder = find()?;
+    prepare(&folder)?;
+    Ok(folder)
 }
 
 /// Where the folder should be: beside other caches of the user as whom we run.

@@ -5,7 +5,7 @@
 //! traces one target with several of them.
 
 mod bundled;
-mod cache;
+pub mod cache;
 pub mod manifest;
 pub mod output;
 pub mod plugin;

@@ -89,23 +89,6 @@ fn attach_to_threads_and_let_go_with_ctrl_c() {
     }
 }
 
-#[test]
-fn attach_by_name() {
-    let target = Target::start(fixtures::ATTACH_SLEEPER);
-    let (mut host, mut err) = background(&["attach", "-v", "--name", "attach_sleeper", "minimal"]);
-    // The target ends while it is traced.
-    loop {
-        let text = line(&mut err);
-        assert_ne!(text, "", "it did not attach");
-        if text.contains(&target.pid()) {
-            break;
-        }
-    }
-    kill(Pid::from_raw(host.id().cast_signed()), Signal::SIGINT).expect("alive");
-    assert_eq!(host.wait().expect("a child").code(), Some(0));
-    target.expect_unharmed();
-}
-
 /// One end of a terminal, with a program on the other.
 struct Terminal {
     child: Child,
@@ -182,28 +165,6 @@ fn job_control_of_a_shell_in_a_terminal() {
 }
 
 #[test]
-fn ctrl_z_stops_a_traced_target_and_pai_host() {
-    let mut terminal = Terminal::start(&["bash", "--norc", "--noprofile", "-i"]);
-    terminal.expect("PROMPT ");
-    let command = format!(
-        "{} run count -- sh -c 'echo STAR''TED; read line; echo $line; exit 5'\n",
-        common::PAI_HOST
-    );
-    terminal.send(&command);
-    terminal.expect("STARTED");
-    terminal.send("\x1a");
-    terminal.expect("Stopped");
-    terminal.expect("PROMPT ");
-    terminal.send("fg\n");
-    terminal.send("hello\n");
-    terminal.expect("total");
-    terminal.expect("PROMPT ");
-    terminal.send("echo CODE=$?; exit\n");
-    terminal.expect("CODE=5");
-    assert!(terminal.child.wait().expect("a child").success());
-}
-
-#[test]
 fn signals_sent_to_pai_host_reach_the_target() {
     let script = "trap 'echo got it; exit 9' TERM INT; echo ready; while :; do read x; done";
     for signal in [Signal::SIGTERM, Signal::SIGINT] {
@@ -218,27 +179,6 @@ fn signals_sent_to_pai_host_reach_the_target() {
         assert_eq!(line(&mut out), "got it\n");
         assert_eq!(host.wait().expect("a child").code(), Some(9));
     }
-}
-
-#[test]
-fn a_killed_pai_host_takes_its_target_along() {
-    let mut host = pai_host(&["run", "minimal", "--", "sh", "-c", "echo $$; read x"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("pai-host");
-    let input = host.stdin.take();
-    let mut out = BufReader::new(host.stdout.take().expect("a pipe"));
-    let pid: i32 = line(&mut out).trim().parse().expect("a pid");
-    kill(Pid::from_raw(host.id().cast_signed()), Signal::SIGKILL).expect("alive");
-    assert!(!host.wait().expect("a child").success());
-    // Its standard output is closed when it is gone.
-    let mut rest = String::new();
-    out.read_to_string(&mut rest).expect("text");
-    assert_eq!(rest, "");
-    let state = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    assert!(state.is_empty() || state.contains(") Z "), "{state}");
-    drop(input);
 }
 
 #[test]

@@ -80,7 +80,7 @@ fn a_process_that_is_traced_already() {
     refused(
         &["attach", "-p", &target, "minimal"],
         125,
-        &[&target, "strace", "traced"],
+        &[&target, "strace", "traces it already"],
     );
     drop(tracer.stdin.take());
     assert!(tracer.wait().expect("strace").success());

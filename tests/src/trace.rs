@@ -29,6 +29,8 @@ pub enum Reply {
     Hold,
     /// Ends this client as it stands: what it holds is not answered.
     Leave,
+    /// Ends the session for all, with the stop still held.
+    Abort,
 }
 
 type Handler<'a> = Box<dyn FnMut(&mut Engine, ClientId, &Delivery) -> Reply + 'a>;
@@ -76,6 +78,7 @@ impl Client for Closure<'_> {
                 }
                 Reply::Hold => {}
                 Reply::Leave => return Ok(Served::Finished),
+                Reply::Abort => return Err(ABORTED),
             }
             if ended {
                 return Ok(Served::Finished);
@@ -85,6 +88,9 @@ impl Client for Closure<'_> {
         Ok(Served::Waiting)
     }
 }
+
+/// Stands for whatever is fatal.
+const ABORTED: Fatal = Fatal::TooManyClients;
 
 /// Collects what the user would be told.
 #[derive(Default)]

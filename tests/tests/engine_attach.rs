@@ -435,3 +435,15 @@ fn c10_an_exited_target_is_reported_with_its_code() {
         assert_eq!(traced.status, Some(ExitStatus::Exited(code)));
     }
 }
+
+#[test]
+fn c03_a_thread_of_the_kernel_is_no_obstacle() {
+    let target = Target::start(fixtures::ATTACH_IO_URING, &[]);
+    assert_eq!(target.tasks().len(), 2);
+    for _ in 0..20 {
+        touch(target.pid());
+        visit(target.pid(), everything(), 1);
+    }
+    target.assert_untraced();
+    target.expect_ok();
+}

@@ -1,6 +1,7 @@
 //! `cargo xtask bench`: runs all benches and writes what they say into one file.
 
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::process::Stdio;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -10,48 +11,32 @@ use crate::{target, workspace};
 
 const RESULTS: &str = "benches/RESULTS.md";
 
-/// Benches of whole runs, under criterion.
-const WHOLE_RUNS: &[&str] = &["baseline", "trace", "plugin"];
-
-/// Benches that print tables of their own.
-const TABLES: &[&str] = &["per_call", "start_up"];
-
-/// How such a bench begins the line of a limit that was missed.
+/// How a bench begins the line of a limit that was missed.
 const MISSED: &str = "- limit missed:";
-
-#[derive(Default)]
-struct Options {
-    quick: bool,
-    check: bool,
-}
 
 /// Runs them. `--quick` takes few rounds, which shows that everything works,
 /// and writes no file; `--check` fails when a documented limit was missed.
 pub(crate) fn main(arguments: &[String]) -> Result<()> {
-    let mut options = Options::default();
+    let mut quick = false;
+    let mut check = false;
     for argument in arguments {
         match argument.as_str() {
-            "--quick" => options.quick = true,
-            "--check" => options.check = true,
+            "--quick" => quick = true,
+            "--check" => check = true,
             _ => bail!("unexpected option: {argument}"),
         }
     }
     build()?;
     let mut report = heading()?;
-    report += &whole_runs(&options)?;
-    for bench in TABLES {
-        report.push('\n');
-        report += &output(bench_command(&[bench], &options, &[]))?;
-    }
-    println!("{report}");
-    if !options.quick {
+    report += &sections(&benches(quick)?)?;
+    if !quick {
         fs::write(workspace().join(RESULTS), &report)
             .with_context(|| format!("cannot write {RESULTS}"))?;
         println!("wrote {RESULTS}");
     }
     let missed = report.lines().filter(|line| line.starts_with(MISSED));
     let missed = missed.count();
-    ensure!(!options.check || missed == 0, "{missed} limits missed");
+    ensure!(!check || missed == 0, "{missed} limits missed");
     Ok(())
 }
 
@@ -67,67 +52,66 @@ fn build() -> Result<()> {
     )
 }
 
-/// `cargo bench` of these benches.
-fn bench_command(benches: &[&str], options: &Options, arguments: &[&str]) -> std::process::Command {
-    let mut command = cargo(&["bench", "--package=pai-benches"]);
-    for bench in benches {
-        command.args(["--bench", bench]);
-    }
-    command.arg("--").args(arguments);
-    if options.quick {
+/// Runs all benches, in one go: they are built once. Shows and returns what they
+/// print.
+fn benches(quick: bool) -> Result<String> {
+    let mut command = cargo(&["bench", "--package=pai-benches", "--"]);
+    command.args(["--output-format", "bencher"]);
+    if quick {
         command.arg("--quick");
     }
-    command
-}
-
-/// Runs a command and returns what it printed.
-fn output(mut command: std::process::Command) -> Result<String> {
-    let shown = format!("{command:?}").replace('"', "");
-    eprintln!("+ {shown}");
-    let output = command
-        .stderr(Stdio::inherit())
-        .output()
-        .with_context(|| format!("cannot run {shown}"))?;
-    let text = String::from_utf8(output.stdout).context("a bench printed no UTF-8")?;
-    ensure!(
-        output.status.success(),
-        "{text}\n{shown} failed: {}",
-        output.status
-    );
+    let mut child = command
+        .stdout(Stdio::piped())
+        .spawn()
+        .context("cannot run cargo bench")?;
+    let output = child.stdout.take().context("no output of cargo bench")?;
+    let mut text = String::new();
+    for line in BufReader::new(output).lines() {
+        let line = line.context("cannot read what cargo bench prints")?;
+        println!("{line}");
+        text += &line;
+        text.push('\n');
+    }
+    let status = child.wait().context("no end of cargo bench")?;
+    ensure!(status.success(), "cargo bench failed: {status}");
     Ok(text)
 }
 
-/// A table of the benches under criterion.
-fn whole_runs(options: &Options) -> Result<String> {
-    let printed = output(bench_command(
-        WHOLE_RUNS,
-        options,
-        &["--output-format", "bencher"],
-    ))?;
+/// Makes a table of what criterion printed; the other benches print sections of
+/// their own.
+fn sections(printed: &str) -> Result<String> {
     let mut table = String::from(
         "## Whole runs of `true`\n\n\
          From before the start of everything to after its end, each bench on its own; \
          `trace_inner` and `trace_outer` trace in the process of the bench.\n\n\
          | bench | ms | ± |\n|---|---|---|\n",
     );
+    let mut others = String::new();
+    let mut inside = false;
     for line in printed.lines() {
-        // test NAME ... bench:     1,234 ns/iter (+/- 56)
-        let Some((name, figures)) = line
-            .strip_prefix("test ")
-            .and_then(|rest| rest.split_once(" ... bench:"))
-        else {
-            continue;
-        };
-        let numbers: Vec<f64> = figures
-            .split([' ', '(', ')'])
-            .filter_map(|word| word.replace(',', "").parse().ok())
-            .collect();
-        let [time, spread] = numbers[..] else {
-            bail!("no figures in '{line}'");
-        };
-        table += &format!("| `{name}` | {:.2} | {:.2} |\n", time / 1e6, spread / 1e6);
+        if let Some(row) = line.strip_prefix("test ") {
+            inside = false;
+            table += &row_of(row).with_context(|| format!("no figures in '{line}'"))?;
+        } else {
+            inside |= line.starts_with("## ");
+            if inside {
+                others += line;
+                others.push('\n');
+            }
+        }
     }
-    Ok(table)
+    Ok(format!("{table}\n{}\n", others.trim_end()))
+}
+
+/// From `NAME ... bench:     1,234 ns/iter (+/- 56)`.
+fn row_of(line: &str) -> Option<String> {
+    let (name, figures) = line.split_once(" ... bench:")?;
+    let mut milliseconds = figures
+        .split([' ', '(', ')'])
+        .filter_map(|word| word.replace(',', "").parse::<f64>().ok())
+        .map(|nanoseconds| nanoseconds / 1e6);
+    let (time, spread) = (milliseconds.next()?, milliseconds.next()?);
+    Some(format!("| `{name}` | {time:.2} | {spread:.2} |\n"))
 }
 
 /// What is measured, on which machine.

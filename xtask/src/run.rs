@@ -17,7 +17,9 @@ pub(crate) fn main(args: &[String]) -> Result<()> {
         "--locked",
         "-ppai-host",
     ]))?;
-    let binary = workspace().join("target/release/pai-host");
+    // As cargo reads it, which runs in the workspace's folder.
+    let target = std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
+    let binary = workspace().join(target).join("release/pai-host");
     let error = std::process::Command::new(&binary)
         .arg("run")
         .args(args)

@@ -16,7 +16,7 @@ use crate::exit::{self, Exit, Whose};
 const EXAMPLES: &str = "\
 Examples:
   pai-host attach -p 1234 strace
-  pai-host attach -p 1234,1240 -o calls.txt strace -e trace=openat
+  pai-host attach -p 1234,1240 -o calls.txt strace --trace=openat
   pai-host attach --name nginx count
   pai-host attach -p $$ -t strace -t exits";
 

@@ -4,6 +4,7 @@ use std::fmt;
 
 use anstyle::{AnsiColor, Style};
 use nix::errno::Errno;
+use pai_host::cache;
 use pai_ptrace::wait::{self, Block};
 use pai_ptrace::{Options, Signal};
 use serde::Serialize;
@@ -92,6 +93,7 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Halt> {
         attach(&host),
         others(&host),
         container(&host),
+        cache(),
     ];
     let mut text = String::new();
     for check in &checks {
@@ -228,6 +230,26 @@ fn container(host: &Host) -> Check {
         Check::ok("sandbox", "none around pai-host")
     } else {
         Check::ok("sandbox", notes.join("; "))
+    }
+}
+
+/// Without it everything works, and starts slowly.
+fn cache() -> Check {
+    let usable = cache::folder().and_then(|folder| match tempfile::tempfile_in(&folder) {
+        Ok(_) => Ok(folder),
+        Err(error) => Err(format!("{}: {}", folder.display(), message::cause(&error))),
+    });
+    match usable {
+        Ok(folder) => Check::ok(
+            "cache",
+            format!("compiled plugins are kept in {}", folder.display()),
+        ),
+        Err(why) => Check::new(
+            "cache",
+            Verdict::Warn,
+            format!("plugins are compiled at each start: {why}"),
+        )
+        .help("set PAI_CACHE_DIR to a folder that is yours alone (mode 0700)"),
     }
 }
 

@@ -68,7 +68,7 @@ fn split(text: &str) -> Result<Vec<OsString>, Halt> {
     })?;
     if words.is_empty() {
         return Err(Halt::failed("-t: no plugin is given")
-            .help("give a name or a path, with options in quotes: -t 'count --top=5'"));
+            .help("give a name or a path, with options in quotes: -t 'count --sort=errors'"));
     }
     Ok(words.into_iter().map(OsString::from).collect())
 }

@@ -13,10 +13,11 @@ use crate::exit::{self, Exit, Whose};
 const EXAMPLES: &str = "\
 Examples:
   pai-host run strace -- ls -l /
+  pai-host run strace --trace=openat,read -- cat /etc/passwd
   pai-host run strace --help
   pai-host run -o calls.jsonl --json strace -- make
   pai-host run ./target/wasm32-wasip2/release/tool.wasm -- ./server --port 80
-  pai-host run -t strace -t 'count --top=5' -- python3 script.py";
+  pai-host run -t exits -t 'count --sort=errors' -- python3 script.py";
 
 /// Start a command and trace it with plugins
 ///

@@ -20,7 +20,7 @@ use crate::exit::{Exit, Whose};
 pub(crate) struct Options {
     /// Use this plugin; give it several times for several plugins
     ///
-    /// With options in quotes: -t 'strace -e trace=openat'. The words after the
+    /// With options in quotes: -t 'count --sort=errors'. The words after the
     /// host's options are then all the command's.
     #[arg(
         short = 't',
@@ -129,9 +129,6 @@ impl Options {
             },
         };
         let outcome = session::run(config).map_err(failed)?;
-        if let Some(error) = &outcome.output_error {
-            message::error(&format!("output was lost: {error}"), None);
-        }
         if self.stats {
             stats::print(&outcome.stats, self.json);
         }
@@ -177,6 +174,8 @@ fn failed(error: SessionError) -> Halt {
         }
         SessionError::Fatal(Fatal::NoProcess { pid }) => diagnose::no_process(pid),
         SessionError::Fatal(Fatal::Spawn { path, source }) => diagnose::spawn(&path, &source),
+        error @ SessionError::Load { .. } => Halt::failed(error.to_string())
+            .help("build or download it again; `pai-host inspect` checks all of it"),
         other => Halt::failed(other.to_string()),
     }
 }

@@ -31,14 +31,15 @@ impl Facts {
     /// Of this task, if it is there.
     pub(crate) fn of(pid: Pid, tid: Tid) -> Option<Self> {
         let uids = ids(tid, "Uid")?;
-        let owner = fs::metadata(format!("/proc/{pid}")).ok()?.uid();
+        // Files of a process that is not dumpable belong to root; the folder
+        // itself never does.
+        let owner = fs::metadata(format!("/proc/{pid}/status")).ok()?.uid();
         Some(Self {
             tracer: tracer(tid),
             zombie: procfs::status_field(tid, "State")
                 .is_some_and(|state| state.starts_with(['Z', 'X'])),
             kernel_thread: is_kernel_thread(pid),
             parent: procfs::status_id(tid, "PPid").unwrap_or(Pid::new(0)),
-            // The files of a process that is not dumpable belong to root.
             dumpable: uids.get(1).is_none_or(|euid| *euid == owner),
             gids: ids(tid, "Gid")?,
             uids,
@@ -157,7 +158,7 @@ mod tests {
         let facts = Facts::of(pid, pid.leader()).unwrap();
         assert_eq!(facts.uids.len(), 4);
         assert_eq!(facts.uids[1], Host::now().euid);
-        assert!(!facts.zombie && !facts.kernel_thread);
+        assert!(!facts.zombie && !facts.kernel_thread && facts.dumpable);
         assert_eq!(Facts::of(Pid::new(i32::MAX), Tid::new(i32::MAX)), None);
     }
 

@@ -12,7 +12,7 @@ use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use pai_engine::{Delivery, End, Fatal, StopId};
-use pai_ptrace::thread_cpu_time;
+use pai_ptrace::{monotonic_nanos, thread_cpu_time};
 use wasmtime::UpdateDeadline;
 
 use super::limits::Refusal;
@@ -127,6 +127,10 @@ pub(crate) struct Drive {
     pub(crate) refused: Rc<Cell<Option<Refusal>>>,
     /// Host calls.
     pub(crate) calls: Cell<u64>,
+    /// Time in the plugin's code; `next`, which resumes tasks, is not counted.
+    pub(crate) nanos: Cell<u64>,
+    /// Since when it is there; 0 while it is not.
+    inside: Cell<u64>,
     budget: Budget,
 }
 
@@ -153,6 +157,8 @@ impl Drive {
             fatal: Cell::new(None),
             refused: Rc::new(Cell::new(None)),
             calls: Cell::new(0),
+            nanos: Cell::new(0),
+            inside: Cell::new(0),
             budget: Budget {
                 limit,
                 fresh: Cell::new(true),
@@ -211,6 +217,20 @@ impl Drive {
         self.wake_at.set(first);
         self.pause.set(Pause::Asleep);
         false
+    }
+
+    /// The plugin's code runs from here on.
+    pub(crate) fn go_inside(&self) {
+        self.inside.set(monotonic_nanos());
+    }
+
+    /// It does not from here on.
+    pub(crate) fn come_outside(&self) {
+        let since = self.inside.replace(0);
+        if since != 0 {
+            let time = monotonic_nanos() - since;
+            self.nanos.set(self.nanos.get() + time);
+        }
     }
 
     pub(crate) fn count_call(&self) {

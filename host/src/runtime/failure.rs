@@ -70,9 +70,9 @@ fn trap_message(seat: &Seat, refused: Option<Refusal>, error: &wasmtime::Error) 
             format!("memory limit of {} reached", size(seat.limits.memory))
         }
         (Trap::UnreachableCodeReached, Some(Refusal::Table)) => "table limit reached".to_owned(),
-        (Trap::UnreachableCodeReached, None) => {
-            panic_message(&seat.last_words()).unwrap_or_else(|| "it aborted".to_owned())
-        }
+        (Trap::UnreachableCodeReached, None) => seat
+            .panic_message()
+            .unwrap_or_else(|| "it aborted".to_owned()),
         (Trap::MemoryOutOfBounds, _) => {
             // Rust puts the stack at the bottom of the memory.
             "memory access out of bounds; perhaps its stack overflowed".to_owned()
@@ -80,22 +80,6 @@ fn trap_message(seat: &Seat, refused: Option<Refusal>, error: &wasmtime::Error) 
         (Trap::StackOverflow, _) => "stack overflow".to_owned(),
         (trap, _) => trap.to_string(),
     }
-}
-
-/// The message of the last panic: what Rust's own hook or the SDK's printed.
-fn panic_message(words: &str) -> Option<String> {
-    let start = words.rfind("panicked at ")?;
-    let lines = words[start..]
-        .lines()
-        .filter(|line| !line.trim().is_empty() && !line.starts_with("note: "));
-    let mut message = String::new();
-    for line in lines {
-        if !message.is_empty() {
-            message.push(' ');
-        }
-        message.push_str(line.trim_end());
-    }
-    Some(message)
 }
 
 fn size(bytes: usize) -> String {
@@ -107,23 +91,71 @@ fn size(bytes: usize) -> String {
 
 /// The functions of a backtrace, innermost first, one per line.
 fn frames(backtrace: &WasmBacktrace) -> String {
+    // Only the whole backtrace can be printed with readable names: a line that
+    // says what it is, then `N: ADDRESS - MODULE!FUNCTION` for each frame.
     let text = backtrace.to_string();
-    let mut frames = String::new();
-    // The first line says what it is. The others are `N: ADDRESS - NAME`.
-    for line in text.lines().skip(1).filter(|line| !line.trim().is_empty()) {
-        if !frames.is_empty() {
-            frames.push('\n');
+    let names: Vec<String> = text.lines().skip(1).filter_map(function).collect();
+    let own = names.iter().position(|name| !is_machinery(name));
+    let mut lines: Vec<String> = Vec::new();
+    let mut repeated = 0;
+    for pair in names[own.unwrap_or(0)..].windows(2) {
+        if pair[0] == pair[1] {
+            repeated += 1;
+            continue;
         }
-        frames.push_str(&escape(line.trim()));
+        lines.push(times(&pair[0], std::mem::take(&mut repeated)));
     }
-    frames
+    lines.extend(names.last().map(|last| times(last, repeated)));
+    lines.join("\n")
+}
+
+fn times(name: &str, repeated: usize) -> String {
+    match repeated {
+        0 => name.to_owned(),
+        more => format!("{name} (and {more} more)"),
+    }
+}
+
+/// The name in one line of a backtrace, without what only linkers need.
+fn function(line: &str) -> Option<String> {
+    let (_, place) = line.split_once(" - ")?;
+    let name = place.split_once('!').map_or(place, |(_, name)| name);
+    let name = match name.rsplit_once("::h") {
+        Some((name, hash)) if hash.len() == 16 && is_hex(hash) => name,
+        _ => name,
+    };
+    // Crates with their hashes: `std[d123b7a1a2ed1472]::process`.
+    let mut short = String::new();
+    let mut rest = name;
+    while let Some((before, after)) = rest.split_once('[') {
+        short.push_str(before);
+        match after.split_once(']') {
+            Some((hash, behind)) if is_hex(hash) => rest = behind,
+            _ => {
+                short.push('[');
+                rest = after;
+            }
+        }
+    }
+    short.push_str(rest);
+    Some(escape(short.trim()).into_owned())
+}
+
+fn is_hex(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+/// What Rust runs between a panic, or an allocation that failed, and the trap.
+fn is_machinery(name: &str) -> bool {
+    const FIRST: [&str; 5] = ["std::", "core::panicking", "alloc::", "__rustc::", "abort"];
+    FIRST.iter().any(|first| name.starts_with(first))
 }
 
 /// Tells the user at once: the session goes on without it.
 pub(crate) fn tell(seat: &Seat, failure: &PluginFailure) {
     let mut text = format!("plugin {} failed: {}", failure.name, failure.message);
     for line in failure.backtrace.iter().flat_map(|frames| frames.lines()) {
-        text.push_str("\n    ");
+        text.push_str("\n    in ");
         text.push_str(line);
     }
     seat.notes.must(Some(&failure.name), &text);
@@ -134,14 +166,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn panics_are_found_among_other_words() {
-        let words = "starting\n\nthread '<unnamed>' (1) panicked at src/lib.rs:9:5:\nboom\n\
-                     second line\nnote: run with `RUST_BACKTRACE=1`\n";
-        assert_eq!(
-            panic_message(words).unwrap(),
-            "panicked at src/lib.rs:9:5: boom second line"
-        );
-        assert_eq!(panic_message("nothing of that kind"), None);
+    fn frames_are_readable() {
+        for (line, name) in [
+            (
+                "    0:   0x1f4f - x.wasm!demo::run::{{closure}}::h5a9efb5c628fa3cd",
+                "demo::run::{{closure}}",
+            ),
+            (
+                "   12: 0x1 - x.wasm!std[d123b7a1a2ed1472]::f::<core[12ab]::g, [u8; 4]>",
+                "std::f::<core::g, [u8; 4]>",
+            ),
+            ("  1: 0x2 - run", "run"),
+            ("  1: 0x2 - x!a[", "a["),
+        ] {
+            assert_eq!(function(line).as_deref(), Some(name), "{line}");
+        }
+        assert_eq!(function("nothing"), None);
+        assert!(is_machinery("core::panicking::panic_fmt"));
+        assert!(!is_machinery("core::slice::sort"));
     }
 
     #[test]

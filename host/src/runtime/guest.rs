@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, Waker};
 
-use pai_ptrace::monotonic_nanos;
 use wasmtime::Store;
 
 use super::bindings::Component;
@@ -38,7 +37,6 @@ pub(crate) struct Guest {
     pub(crate) drive: Rc<Drive>,
     pub(crate) seat: Arc<Seat>,
     clock: Clock,
-    nanos: u64,
     polls: u64,
 }
 
@@ -57,7 +55,6 @@ impl Guest {
             drive,
             seat,
             clock,
-            nanos: 0,
             polls: 0,
         }
     }
@@ -69,11 +66,11 @@ impl Guest {
             return Step::Ended;
         };
         let running = self.clock.start();
-        let start = monotonic_nanos();
+        self.drive.go_inside();
         // Whatever wakes it, it is polled when its pause is over.
         let mut context = Context::from_waker(Waker::noop());
         let polled = catch_unwind(AssertUnwindSafe(|| run.as_mut().poll(&mut context)));
-        self.nanos += monotonic_nanos() - start;
+        self.drive.come_outside();
         self.polls += 1;
         drop(running);
         match polled {
@@ -111,7 +108,9 @@ impl Guest {
         // Its last words come out when its streams are dropped.
         self.run = None;
         let totals = &self.seat.totals;
-        totals.wasm_nanos.store(self.nanos, Ordering::Relaxed);
+        totals
+            .wasm_nanos
+            .store(self.drive.nanos.get(), Ordering::Relaxed);
         totals.polls.store(self.polls, Ordering::Relaxed);
         totals
             .calls

@@ -3,14 +3,15 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use tracing::Level;
+
 use super::capability::Grants;
 use super::drive::Flags;
-use crate::output::{Notes, Sink};
+use crate::output::{Notes, Sink, escape};
 use crate::session::{Limits, PluginFailure};
 
-/// How much of a plugin's last words is kept, for the case that they explain
-/// its death.
-const LAST_WORDS: usize = 2048;
+/// How much of a panic's message is kept.
+const MOST_WORDS: usize = 2048;
 
 /// What the host knows of a running plugin, over threads.
 #[derive(Debug)]
@@ -24,7 +25,7 @@ pub(crate) struct Seat {
     pub(crate) notes: Notes,
     pub(crate) flags: Arc<Flags>,
     pub(crate) totals: Totals,
-    last_words: Mutex<String>,
+    last_words: Mutex<LastWords>,
     failure: Mutex<Option<PluginFailure>>,
 }
 
@@ -55,7 +56,7 @@ impl Seat {
             notes,
             flags,
             totals: Totals::default(),
-            last_words: Mutex::new(String::new()),
+            last_words: Mutex::new(LastWords::default()),
             failure: Mutex::new(None),
         }
     }
@@ -72,20 +73,31 @@ impl Seat {
             .fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
-    /// Remembers what may be the message of a panic.
-    pub(crate) fn said(&self, line: &str) {
-        let mut words = lock(&self.last_words);
-        words.push_str(line);
-        words.push('\n');
-        let excess = words.len().saturating_sub(LAST_WORDS);
-        if excess > 0 {
-            let cut = words.ceil_char_boundary(excess);
-            words.drain(..cut);
+    /// A line for the host's log. Errors and warnings are remembered, for they
+    /// may be the message of a panic; that is shown when the plugin has failed,
+    /// and not twice.
+    pub(crate) fn log(&self, level: Level, line: &str) {
+        let line = escape(line);
+        let mut level = level;
+        if level <= Level::WARN {
+            let mut words = lock(&self.last_words);
+            if words.said(&line) {
+                level = Level::DEBUG;
+            }
+        }
+        let plugin = self.name.as_str();
+        match level {
+            Level::TRACE => tracing::trace!(target: "pai::plugin", plugin, "{line}"),
+            Level::DEBUG => tracing::debug!(target: "pai::plugin", plugin, "{line}"),
+            Level::INFO => tracing::info!(target: "pai::plugin", plugin, "{line}"),
+            Level::WARN => tracing::warn!(target: "pai::plugin", plugin, "{line}"),
+            _ => tracing::error!(target: "pai::plugin", plugin, "{line}"),
         }
     }
 
-    pub(crate) fn last_words(&self) -> String {
-        lock(&self.last_words).clone()
+    /// What the plugin said in its panic, if it did panic.
+    pub(crate) fn panic_message(&self) -> Option<String> {
+        lock(&self.last_words).panic_message()
     }
 
     pub(crate) fn failed(&self, failure: PluginFailure) {
@@ -97,7 +109,70 @@ impl Seat {
     }
 }
 
+/// A panic in the making: Rust's hook, or the SDK's, prints where and why, and
+/// then the plugin aborts.
+#[derive(Debug, Default)]
+struct LastWords(String);
+
+impl LastWords {
+    const MARK: &str = "panicked at ";
+
+    /// Whether this belongs to a panic.
+    fn said(&mut self, text: &str) -> bool {
+        if let Some(start) = text.find(Self::MARK) {
+            self.0.clear();
+            self.0.push_str(&text[start..]);
+        } else if self.0.is_empty() {
+            return false;
+        } else {
+            self.0.push('\n');
+            self.0.push_str(text);
+        }
+        self.0.truncate(self.0.floor_char_boundary(MOST_WORDS));
+        true
+    }
+
+    fn panic_message(&self) -> Option<String> {
+        let lines: Vec<&str> = self
+            .0
+            .lines()
+            .map(str::trim)
+            .filter(|line| !line.is_empty() && !line.starts_with("note: "))
+            .collect();
+        (!lines.is_empty()).then(|| lines.join(" "))
+    }
+}
+
 /// A panic elsewhere leaves plain data: nothing to repair.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::LastWords;
+
+    #[test]
+    fn panics_are_told_from_other_words() {
+        let mut words = LastWords::default();
+        assert!(!words.said("starting"));
+        assert_eq!(words.panic_message(), None);
+        for line in [
+            "thread '<unnamed>' (1) panicked at src/lib.rs:9:5:",
+            "boom",
+            "  left: 1",
+            "note: run with `RUST_BACKTRACE=1`",
+        ] {
+            assert!(words.said(line));
+        }
+        assert_eq!(
+            words.panic_message().unwrap(),
+            "panicked at src/lib.rs:9:5: boom left: 1"
+        );
+        assert!(words.said("panicked at x: another\nline"));
+        assert!(words.said(&"ü".repeat(9999)));
+        let message = words.panic_message().unwrap();
+        assert!(message.starts_with("panicked at x: another line ü"));
+        assert!(message.len() <= super::MOST_WORDS);
+    }
 }

@@ -27,7 +27,6 @@ use wasmtime_wasi::{WasiCtx, async_trait};
 use super::drive::Drive;
 use super::seat::Seat;
 use super::state::State;
-use crate::output::escape;
 
 /// Bytes that a stream takes at once, and of a line before it is cut.
 const ROOM: usize = 64 << 10;
@@ -185,10 +184,7 @@ impl Lines {
             Kind::Output => self.seat.print(&text),
             Kind::Log => {
                 for line in text.lines() {
-                    let line = escape(line);
-                    let plugin = self.seat.name.as_str();
-                    tracing::info!(target: "pai::plugin", plugin, "{line}");
-                    self.seat.said(&line);
+                    self.seat.log(tracing::Level::WARN, line);
                 }
             }
         }

@@ -134,7 +134,9 @@ impl Collector {
 
     fn finish(self) -> Calls {
         let tasks = &self.tasks;
-        let result = |outcome: Outcome| match outcome {
+        let result = |name: &str, outcome: Outcome| match outcome {
+            // The tracer's own id, where the parent is not traced.
+            Outcome::Value(value) if name == "getppid" && value > 1000 => "a parent".to_owned(),
             Outcome::Value(value) => match u64::try_from(value).ok().and_then(|v| tasks.get(&v)) {
                 Some(task) if value > 1000 => format!("task {task}"),
                 _ if value >= ADDRESS => "address".to_owned(),
@@ -149,8 +151,8 @@ impl Collector {
                 calls
                     .into_iter()
                     .map(|(name, outcome)| Call {
+                        result: result(&name, outcome),
                         name,
-                        result: result(outcome),
                     })
                     .collect()
             })

@@ -69,11 +69,12 @@ impl Engine {
     /// # Errors
     /// `NoProcess`, `Attach`; whatever was attached to before runs on.
     pub fn attach(&mut self, pids: &[Pid]) -> Result<(), Fatal> {
+        if let [pid] = pids {
+            self.root = Some(*pid);
+        }
         let attached = self.seize_processes(pids);
         if attached.is_err() {
             self.shut_down();
-        } else if let [pid] = pids {
-            self.root = Some(*pid);
         }
         attached
     }

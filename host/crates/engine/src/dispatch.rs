@@ -67,6 +67,11 @@ impl Engine {
     /// Serves one report: bookkeeping, then either the task goes on at once or
     /// it is held and offered to clients.
     pub(crate) fn dispatch(&mut self, report: Report) -> Result<(), Fatal> {
+        if !matches!(report.what, What::Stopped(..)) && !self.tasks.contains_key(&report.tid) {
+            self.orphans.remove(&report.tid);
+            self.early_ends.push(report);
+            return Ok(());
+        }
         let Report { tid, status, what } = report;
         match what {
             What::Exited(code) => self.task_ended(tid, ExitStatus::Exited(code)),
@@ -318,6 +323,9 @@ impl Engine {
             return Ok(());
         };
         let pid = task.pid;
+        if matches!(task.state, State::Starting) {
+            return self.on_first_stop(stopped, After::Listen(signal));
+        }
         let known = matches!(task.state, State::Listening(..));
         if !self.started {
             return self.go_on(stopped, After::Listen(signal));
@@ -349,7 +357,7 @@ impl Engine {
         match std::mem::replace(&mut task.state, State::Dying) {
             State::Starting => {
                 task.state = State::Starting;
-                self.on_first_stop(stopped)
+                self.on_first_stop(stopped, After::Resume)
             }
             State::Listening(_, signal) => {
                 let event = Event::JobControl {

@@ -23,6 +23,9 @@ pub struct Engine {
     pub(crate) processes: FxHashMap<Pid, Process>,
     /// First stops of tasks whose creator has not told us about them yet.
     pub(crate) orphans: FxHashMap<Tid, Orphan>,
+    /// Ends of tasks that we did not know: of children whose creator has not
+    /// told us about them yet, or of nobody that we care for.
+    pub(crate) early_ends: Vec<Report>,
     /// Reports that were taken and wait for their turn.
     pub(crate) queue: VecDeque<Report>,
     /// Tasks that may report without being resumed first.
@@ -113,6 +116,7 @@ impl Engine {
             tasks: FxHashMap::default(),
             processes: FxHashMap::default(),
             orphans: FxHashMap::default(),
+            early_ends: Vec::new(),
             queue: VecDeque::new(),
             running: 0,
             clients: Vec::new(),

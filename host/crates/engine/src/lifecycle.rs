@@ -1,6 +1,6 @@
 //! Births, execs and deaths of tasks.
 
-use pai_ptrace::{NewTask, Pid, Signal, Stop, Stopped, Tid, monotonic_nanos};
+use pai_ptrace::{NewTask, Pid, Signal, Stop, Stopped, Tid, monotonic_nanos, own_tid};
 
 use crate::attach::Follow;
 use crate::engine::Engine;
@@ -15,6 +15,8 @@ use crate::task::{After, InSyscall, Process, State, Task};
 #[derive(Debug)]
 pub(crate) struct Orphan {
     pub(crate) stopped: Stopped,
+    /// A thread may be born into a group-stop.
+    pub(crate) after: After,
     /// The watch has seen it once.
     pub(crate) old: bool,
 }
@@ -59,12 +61,21 @@ impl Engine {
         let thread = kind == NewTask::Clone && procfs::is_task_of(pid, child);
         let child_pid = if thread { pid } else { child.as_pid() };
         let followed = thread || self.follow == Follow::Yes;
-        if !self.tasks.contains_key(&child) {
+        // Its report may have been taken already: its first stop, or all of
+        // its short life.
+        if let Some(at) = self.early_ends.iter().position(|end| end.tid == child) {
+            self.queue.push_back(self.early_ends.remove(at));
+        }
+        let reported = self.orphans.contains_key(&child)
+            || self.queue.iter().any(|report| report.tid == child);
+        // Adopted meanwhile, and let go.
+        let left = !followed && !reported && !procfs::is_traced_by(child, own_tid());
+        if !self.tasks.contains_key(&child) && !left {
             let mut task = Task::new(child_pid, State::Starting, options);
             task.creator = Some(tid);
             task.unfollowed = !followed;
             self.add_task(child, task);
-            self.running += 1;
+            self.running += usize::from(!reported);
             if !thread {
                 let abi = self.processes.get(&pid).map_or(0, |process| process.abi);
                 self.add_process(child_pid, Some(pid), abi, false);
@@ -89,13 +100,13 @@ impl Engine {
     /// Serves the first stop of a task that came before its creator's report.
     pub(crate) fn release_orphan(&mut self, child: Tid) -> Result<(), Fatal> {
         match self.orphans.remove(&child) {
-            Some(orphan) => self.on_first_stop(orphan.stopped),
+            Some(orphan) => self.on_first_stop(orphan.stopped, orphan.after),
             None => Ok(()),
         }
     }
 
     /// The first stop of a task that its creator told us about.
-    pub(crate) fn on_first_stop(&mut self, stopped: Stopped) -> Result<(), Fatal> {
+    pub(crate) fn on_first_stop(&mut self, stopped: Stopped, after: After) -> Result<(), Fatal> {
         let tid = stopped.tid();
         let Some(task) = self.tasks.get(&tid) else {
             return Ok(());
@@ -108,6 +119,7 @@ impl Engine {
         if being_told {
             let orphan = Orphan {
                 stopped,
+                after,
                 old: false,
             };
             self.orphans.insert(tid, orphan);
@@ -126,41 +138,49 @@ impl Engine {
             at: monotonic_nanos(),
         };
         let mask = self.mask_for(self.table.plain.tasks, pid);
-        self.offer(stopped, event, mask, After::Resume)
+        self.offer(stopped, event, mask, after)
     }
 
     /// A stop of a task that we do not know: the first one of a child whose
     /// creator has not reported yet, or the last words of one that another
     /// task's exec made us forget.
     pub(crate) fn on_unknown(&mut self, stopped: Stopped, stop: Stop) -> Result<(), Fatal> {
-        if stop == Stop::Interrupt {
+        let (after, signal) = match stop {
+            Stop::Interrupt => (Some(After::Resume), None),
+            Stop::GroupStop(signal) => (Some(After::Listen(signal)), None),
+            Stop::SignalDelivery(signal) => (None, Some(signal)),
+            _ => (None, None),
+        };
+        if let Some(after) = after {
             let tid = stopped.tid();
             let orphan = Orphan {
                 stopped,
+                after,
                 old: false,
             };
             self.orphans.insert(tid, orphan);
             return Ok(());
         }
-        let signal = match stop {
-            Stop::SignalDelivery(signal) => Some(signal),
-            _ => None,
-        };
         unless_gone(stopped.resume(pai_ptrace::Resume::Cont, signal))?;
         Ok(())
     }
 
-    /// Takes in children whose creator died before it could report them.
-    pub(crate) fn adopt_orphans(&mut self) -> Result<(), Fatal> {
+    /// Takes in children whose creator died before it could report them: at
+    /// once when its whole process is gone, else when the watch comes by for
+    /// the second time.
+    pub(crate) fn adopt_orphans(&mut self, watch: bool) -> Result<(), Fatal> {
         let mut adopted = Vec::new();
         for (tid, orphan) in &mut self.orphans {
             if self.tasks.contains_key(tid) {
                 continue;
             }
-            if orphan.old {
+            let own = procfs::status_id(*tid, "Tgid").filter(|pid| pid.leader() != *tid);
+            let creator = own.or_else(|| procfs::status_id(*tid, "PPid"));
+            let dead = creator.is_none_or(|pid| !self.processes.contains_key(&pid));
+            if dead || (watch && orphan.old) {
                 adopted.push(*tid);
             }
-            orphan.old = true;
+            orphan.old |= watch;
         }
         for tid in adopted {
             let pid = procfs::status_id(tid, "Tgid").unwrap_or(tid.as_pid());
@@ -206,6 +226,7 @@ impl Engine {
                 // No report will come of it.
                 self.running -= usize::from(task.is_out()).min(self.running);
                 self.end_task(tid, &task, ExitStatus::Superseded, at);
+                self.let_child_go_on(&task)?;
             }
         }
         if former != leader
@@ -213,6 +234,7 @@ impl Engine {
         {
             // Its call never returns; its id lives on.
             self.end_call(leader, &task);
+            self.let_child_go_on(&task)?;
         }
         let mut task = Task::new(pid, State::Dying, options);
         task.syscall = syscall;
@@ -261,18 +283,20 @@ impl Engine {
     }
 
     /// A task was reaped. The leader is reaped last, and its end is the end of
-    /// the process.
+    /// the process. One that had ended before we attached is not ours: then it
+    /// is the end of the last thread.
     pub(crate) fn task_ended(&mut self, tid: Tid, status: ExitStatus) -> Result<(), Fatal> {
         self.orphans.remove(&tid);
         let Some(task) = self.tasks.remove(&tid) else {
             return Ok(());
         };
+        self.let_child_go_on(&task)?;
         let pid = task.pid;
         let at = monotonic_nanos();
         if !task.end_told {
             self.end_task(tid, &task, status, at);
         }
-        if tid == pid.leader() {
+        if tid == pid.leader() || !self.tasks.values().any(|task| task.pid == pid) {
             self.processes.remove(&pid);
             if self.root == Some(pid) {
                 self.root_status = Some(status);
@@ -287,9 +311,18 @@ impl Engine {
             }
         }
         if !self.orphans.is_empty() {
-            self.adopt_orphans()?;
+            self.adopt_orphans(false)?;
         }
         Ok(())
+    }
+
+    /// The task died while clients were told of its fork: its child waits no
+    /// longer.
+    fn let_child_go_on(&mut self, task: &Task) -> Result<(), Fatal> {
+        match task.held().map(|held| &held.event) {
+            Some(Event::Forked { child, .. }) => self.release_orphan(child.leader()),
+            _ => Ok(()),
+        }
     }
 
     /// The child ended before its execve succeeded: say why.

@@ -29,6 +29,8 @@ pub(crate) struct Watch {
     stops: u64,
     /// Where the last look ended.
     after: Option<Tid>,
+    /// Early ends known at the last look.
+    early_ends: usize,
 }
 
 impl Watch {
@@ -38,6 +40,7 @@ impl Watch {
             pause: SOONEST,
             stops: 0,
             after: None,
+            early_ends: 0,
         }
     }
 }
@@ -77,7 +80,11 @@ impl Engine {
         }
         self.watch.stops = self.stats.stops;
         self.watch.next = now + self.watch.pause;
-        self.adopt_orphans()?;
+        self.adopt_orphans(true)?;
+        // A creator that has not spoken by now never will.
+        let old = self.watch.early_ends.min(self.early_ends.len());
+        self.early_ends.drain(..old);
+        self.watch.early_ends = self.early_ends.len();
         self.look_for_stolen()
     }
 

@@ -1,6 +1,7 @@
 //! `log`, `output`, `config` and `syscalls`: what touches no target.
 
-use crate::output::escape;
+use tracing::Level;
+
 use crate::runtime::bindings::types::{self, Error};
 use crate::runtime::bindings::{config, events, log, output, syscalls};
 use crate::runtime::state::State;
@@ -21,29 +22,28 @@ impl log::Host for State {
             message.truncate(message.floor_char_boundary(MOST_LOG));
             message.push('…');
         }
-        let name = self.seat.name.as_str();
-        let text = escape(&message);
-        match level {
-            log::Level::Trace => tracing::trace!(target: "pai::plugin", plugin = name, "{text}"),
-            log::Level::Debug => tracing::debug!(target: "pai::plugin", plugin = name, "{text}"),
-            log::Level::Info => tracing::info!(target: "pai::plugin", plugin = name, "{text}"),
-            log::Level::Warn => tracing::warn!(target: "pai::plugin", plugin = name, "{text}"),
-            log::Level::Error => {
-                tracing::error!(target: "pai::plugin", plugin = name, "{text}");
-                self.seat.said(&text);
-            }
-        }
+        self.seat.log(tracing_level(level), &message);
     }
 
     fn enabled(&mut self, level: log::Level) -> bool {
         self.enter();
-        match level {
-            log::Level::Trace => tracing::enabled!(target: "pai::plugin", tracing::Level::TRACE),
-            log::Level::Debug => tracing::enabled!(target: "pai::plugin", tracing::Level::DEBUG),
-            log::Level::Info => tracing::enabled!(target: "pai::plugin", tracing::Level::INFO),
-            log::Level::Warn => tracing::enabled!(target: "pai::plugin", tracing::Level::WARN),
-            log::Level::Error => tracing::enabled!(target: "pai::plugin", tracing::Level::ERROR),
+        match tracing_level(level) {
+            Level::TRACE => tracing::enabled!(target: "pai::plugin", Level::TRACE),
+            Level::DEBUG => tracing::enabled!(target: "pai::plugin", Level::DEBUG),
+            Level::INFO => tracing::enabled!(target: "pai::plugin", Level::INFO),
+            Level::WARN => tracing::enabled!(target: "pai::plugin", Level::WARN),
+            _ => tracing::enabled!(target: "pai::plugin", Level::ERROR),
         }
+    }
+}
+
+const fn tracing_level(level: log::Level) -> Level {
+    match level {
+        log::Level::Trace => Level::TRACE,
+        log::Level::Debug => Level::DEBUG,
+        log::Level::Info => Level::INFO,
+        log::Level::Warn => Level::WARN,
+        log::Level::Error => Level::ERROR,
     }
 }
 

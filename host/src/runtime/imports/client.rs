@@ -13,7 +13,7 @@ use crate::runtime::bindings::events::{Action, Answer, Delivery, Topic};
 use crate::runtime::bindings::types::Error;
 use crate::runtime::capability::Capability;
 use crate::runtime::convert;
-use crate::runtime::drive::{Pause, SessionFailed};
+use crate::runtime::drive::{Drive, Pause, SessionFailed};
 use crate::runtime::state::{Local, Place, State};
 
 /// Wishes of one plugin: each change costs the engine a look at all of them.
@@ -65,7 +65,7 @@ impl HostSubscription for State {
 
 /// What the first half of `next` came to.
 enum Begun {
-    Done(Result<pai_engine::Delivery, Error>),
+    Done(Result<Delivery, Error>),
     Wait,
 }
 
@@ -76,12 +76,19 @@ impl Host for State {
         timeout: Option<u64>,
     ) -> wasmtime::Result<Result<Delivery, Error>> {
         match self.begin_next(&done, timeout)? {
-            Begun::Done(Ok(delivery)) => Ok(Ok(self.deliver(delivery))),
-            Begun::Done(Err(error)) => Ok(Err(error)),
+            Begun::Done(result) => Ok(result),
             Begun::Wait => {
-                let delivery = poll_fn(move |_| match self.drive().mail.take() {
-                    Some(delivery) => Poll::Ready(self.deliver(delivery)),
-                    None => Poll::Pending,
+                // The first poll follows at once, and nothing can have come.
+                let mut polled = false;
+                let delivery = poll_fn(move |_| {
+                    if !std::mem::replace(&mut polled, true) {
+                        return Poll::Pending;
+                    }
+                    let drive = self.drive();
+                    match drive.mail.take() {
+                        Some(delivery) => Poll::Ready(deliver(drive, delivery)),
+                        None => Poll::Pending,
+                    }
                 })
                 .await;
                 Ok(Ok(delivery))
@@ -94,45 +101,47 @@ impl State {
     /// Answers, and looks for mail that is there already.
     fn begin_next(&self, done: &[Answer], timeout: Option<u64>) -> wasmtime::Result<Begun> {
         let local = self.enter();
-        let (drive, client) = (&*local.drive, local.client);
+        let drive = &*local.drive;
+        drive.come_outside();
         let Place::Tracer(engine) = &local.place else {
             // Not linked for observers.
             let error = convert::internal("an observer asked for deliveries".into());
             return Ok(Begun::Done(Err(error)));
         };
-        if let Some(held) = drive.held.get()
+        let result = self.answer_all(&mut engine.borrow_mut(), local, done)?;
+        let result = result.and_then(|()| next_mail(&mut engine.borrow_mut(), local, timeout));
+        Ok(match result {
+            Ok(None) => Begun::Wait,
+            Ok(Some(delivery)) => {
+                drive.go_inside();
+                Begun::Done(Ok(delivery))
+            }
+            Err(error) => {
+                drive.go_inside();
+                Begun::Done(Err(error))
+            }
+        })
+    }
+
+    /// Carries out all answers, or none when that would hold a task without
+    /// the capability for it. The first refusal is returned.
+    fn answer_all(
+        &self,
+        engine: &mut Engine,
+        local: &Local,
+        done: &[Answer],
+    ) -> wasmtime::Result<Result<(), Error>> {
+        if let Some(held) = local.drive.held.get()
             && !done.iter().any(|answer| answer.stop == held.raw())
             && let Err(denied) = self.require(Capability::Control)
         {
-            return Ok(Begun::Done(Err(denied)));
+            return Ok(Err(denied));
         }
-
-        let mut engine = engine.borrow_mut();
-        let mut refused = None;
+        let mut result = Ok(());
         for answer in done {
-            if let Err(error) = self.answer(&mut engine, local, answer)? {
-                refused.get_or_insert(error);
-            }
+            result = result.and(self.answer(engine, local, answer)?);
         }
-        if let Some(error) = refused {
-            return Ok(Begun::Done(Err(error)));
-        }
-        if let Some(end) = &*drive.end.borrow() {
-            return Ok(Begun::Done(Err(convert::over(Some(end)))));
-        }
-        if let Some(delivery) = drive.backlog.borrow_mut().pop_front() {
-            return Ok(Begun::Done(Ok(delivery)));
-        }
-        if engine.has_mail(client)
-            && let Some(delivery) = engine.take_mail(client)
-        {
-            return Ok(Begun::Done(Ok(delivery)));
-        }
-        let deadline =
-            timeout.and_then(|nanos| Instant::now().checked_add(Duration::from_nanos(nanos)));
-        engine.set_waiting(client, deadline);
-        drive.pause.set(Pause::Next);
-        Ok(Begun::Wait)
+        Ok(result)
     }
 
     /// Carries out one answer. Refused ones leave the stop as it is.
@@ -208,16 +217,42 @@ impl State {
         }
         Ok(Some(signal))
     }
+}
 
-    /// The plugin gets an event, and time to deal with it.
-    fn deliver(&self, delivery: pai_engine::Delivery) -> Delivery {
-        let drive = self.drive();
-        drive.refresh();
-        drive.pause.set(Pause::None);
-        drive.held.set(delivery.stop);
-        if let Event::Ended(end) = &delivery.event {
-            *drive.end.borrow_mut() = Some(end.clone());
-        }
-        delivery.into()
+/// An event that is there; `None` when the plugin has to wait for one.
+fn next_mail(
+    engine: &mut Engine,
+    local: &Local,
+    timeout: Option<u64>,
+) -> Result<Option<Delivery>, Error> {
+    let drive = &*local.drive;
+    if let Some(end) = &*drive.end.borrow() {
+        return Err(convert::over(Some(end)));
     }
+    let kept = drive.backlog.borrow_mut().pop_front();
+    if kept.is_some() {
+        return Ok(kept.map(|delivery| deliver(drive, delivery)));
+    }
+    if engine.has_mail(local.client) {
+        let mail = engine.take_mail(local.client);
+        if mail.is_some() {
+            return Ok(mail.map(|delivery| deliver(drive, delivery)));
+        }
+    }
+    let deadline =
+        timeout.and_then(|nanos| Instant::now().checked_add(Duration::from_nanos(nanos)));
+    engine.set_waiting(local.client, deadline);
+    drive.pause.set(Pause::Next);
+    Ok(None)
+}
+
+/// The plugin gets an event, and time to deal with it.
+fn deliver(drive: &Drive, delivery: pai_engine::Delivery) -> Delivery {
+    drive.refresh();
+    drive.pause.set(Pause::None);
+    drive.held.set(delivery.stop);
+    if let Event::Ended(end) = &delivery.event {
+        *drive.end.borrow_mut() = Some(end.clone());
+    }
+    delivery.into()
 }

@@ -75,14 +75,16 @@ impl Host for State {
             Stage::Ready => {}
         }
         let max = max.clamp(1, MOST_RECORDS) as usize;
-        let apart = self.apart()?;
         // It waits for the targets here, which costs it nothing.
+        self.drive().come_outside();
+        let apart = self.apart()?;
         apart.clock.pause();
         let batch = apart
             .consumer
             .next_batch(max, Duration::from_nanos(max_wait));
         apart.clock.go_on();
         let drive = self.drive();
+        drive.go_inside();
         drive.refresh();
         if batch.last {
             *drive.end.borrow_mut() = Some(last_words(&batch));
