@@ -67,6 +67,8 @@ pub enum Turn {
     Mail(ClientId),
     /// Somebody woke the tracer: a signal, or work from another thread (done).
     Woken,
+    /// The user should know of something: [`Engine::next_diagnostic`].
+    News,
     /// Nothing to do without waiting.
     Idle,
     /// No task is left.
@@ -166,6 +168,9 @@ impl Engine {
             if let Some(client) = self.with_mail.minus(skip).first() {
                 return Ok(Turn::Mail(client));
             }
+            if !self.diagnostics.is_empty() {
+                return Ok(Turn::News);
+            }
             if self.alarm.take_wake() {
                 while let Some(command) = self.commands.next() {
                     command(self);
@@ -198,7 +203,7 @@ impl Engine {
     pub(crate) fn collect(&mut self, block: Block) -> Result<(), Fatal> {
         let mut block = block;
         if block == Block::Yes {
-            if self.running == 0 && self.release_stuck() {
+            if self.running == 0 && self.release_stuck(false) {
                 return Ok(());
             }
             self.set_alarm();

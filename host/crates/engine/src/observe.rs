@@ -10,6 +10,7 @@
 //! first does it become a record of its own ("unfinished"), which is the rule
 //! by which strace breaks its lines.
 
+use std::fmt;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -102,9 +103,20 @@ struct Shared {
     emptied: Condvar,
 }
 
+/// Whether there is a reason outside of the observer why it takes nothing.
+type Excuse = Box<dyn Fn() -> bool>;
+
 /// The tracer's end.
-#[derive(Debug)]
-pub struct Producer(Arc<Shared>);
+pub struct Producer {
+    shared: Arc<Shared>,
+    excuse: Option<Excuse>,
+}
+
+impl fmt::Debug for Producer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Producer").field(&self.shared).finish()
+    }
+}
 
 /// The observer's end.
 #[derive(Debug)]
@@ -124,7 +136,11 @@ pub fn buffer(capacity: usize, overflow: Overflow) -> (Producer, Consumer) {
         filled: Condvar::new(),
         emptied: Condvar::new(),
     });
-    (Producer(Arc::clone(&shared)), Consumer(shared))
+    let producer = Producer {
+        shared: Arc::clone(&shared),
+        excuse: None,
+    };
+    (producer, Consumer(shared))
 }
 
 impl Shared {
@@ -168,27 +184,43 @@ impl Buffer {
 }
 
 impl Producer {
-    fn with(&self, work: impl FnOnce(&mut Buffer)) {
-        let mut buffer = self.0.lock();
-        if buffer.closed {
-            return;
-        }
-        if let Overflow::Block(most) = buffer.overflow
+    /// While `excuse` is true, the limit of [`Overflow::Block`] does not count:
+    /// the observer waits for somebody else.
+    pub fn excuse_while(&mut self, excuse: impl Fn() -> bool + 'static) {
+        self.excuse = Some(Box::new(excuse));
+    }
+
+    /// Waits for room, if it should.
+    fn make_room<'a>(&'a self, buffer: MutexGuard<'a, Buffer>) -> MutexGuard<'a, Buffer> {
+        let mut buffer = buffer;
+        while let Overflow::Block(most) = buffer.overflow
             && buffer.is_full()
+            && !buffer.closed
         {
-            let (after, _) = self
-                .0
+            let (after, pause) = self
+                .shared
                 .emptied
                 .wait_timeout_while(buffer, most, |b| b.is_full() && !b.closed)
                 .unwrap_or_else(PoisonError::into_inner);
             buffer = after;
+            if pause.timed_out() && !self.excuse.as_ref().is_some_and(|excuse| excuse()) {
+                break;
+            }
+        }
+        buffer
+    }
+
+    fn with(&self, work: impl FnOnce(&mut Buffer)) {
+        let mut buffer = self.make_room(self.shared.lock());
+        if buffer.closed {
+            return;
         }
         work(&mut buffer);
         if buffer.sleeping || buffer.is_filling() {
             let tell = std::mem::replace(&mut buffer.sleeping, false);
             drop(buffer);
             if tell {
-                self.0.filled.notify_one();
+                self.shared.filled.notify_one();
             }
         }
     }
@@ -254,13 +286,13 @@ impl Sink for Producer {
 
     /// Never dropped, however full the buffer is.
     fn end(&mut self, end: &End) {
-        let mut buffer = self.0.lock();
+        let mut buffer = self.shared.lock();
         buffer.flush_pending(None);
         let place = u32::try_from(buffer.batch.calls.len()).unwrap_or(u32::MAX);
         buffer.batch.others.push((place, Event::Ended(end.clone())));
         buffer.batch.last = true;
         drop(buffer);
-        self.0.filled.notify_one();
+        self.shared.filled.notify_one();
     }
 }
 
@@ -449,6 +481,22 @@ mod tests {
         let (mut producer, consumer) = buffer(1, Overflow::Block(Duration::from_millis(1)));
         producer.exit(&stop(1, 1, Some(0)));
         producer.exit(&stop(1, 2, Some(0)));
+        assert_eq!(consumer.next_batch(9, Duration::ZERO).lost, 1);
+    }
+
+    #[test]
+    fn blocking_goes_on_while_there_is_an_excuse() {
+        let (mut producer, consumer) = buffer(1, Overflow::Block(Duration::from_millis(1)));
+        let asked = std::rc::Rc::new(std::cell::Cell::new(0));
+        let times = std::rc::Rc::clone(&asked);
+        producer.excuse_while(move || {
+            times.set(times.get() + 1);
+            times.get() < 5
+        });
+        producer.exit(&stop(1, 1, Some(0)));
+        assert_eq!(asked.get(), 0);
+        producer.exit(&stop(1, 2, Some(0)));
+        assert_eq!(asked.get(), 5);
         assert_eq!(consumer.next_batch(9, Duration::ZERO).lost, 1);
     }
 

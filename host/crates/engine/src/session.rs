@@ -76,6 +76,8 @@ pub fn run(
                 }
             }
             Turn::Woken => supervisor.woken(engine),
+            // Told above.
+            Turn::News => {}
             Turn::Idle => {
                 for id in std::mem::take(&mut busy) {
                     if let Some(index) = clients.iter().position(|(client, _)| *client == id) {
