@@ -29,7 +29,7 @@
 //!
 //! A [`Client`] takes part: a task that stopped for it goes on when its handler
 //! has returned. An [`Observer`] only watches: it gets batches of records on a
-//! thread of its own and the target never waits for it. Which of the two a
+//! thread of its own and the target does not wait for it. Which of the two a
 //! plugin is follows from which it uses; it cannot use both.
 //!
 //! With the cargo feature `syscalls` names come from tables inside the plugin

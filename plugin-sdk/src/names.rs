@@ -3,6 +3,8 @@
 //! Asked of the host, or with the feature `syscalls` looked up in tables inside
 //! the plugin, which costs some 30 KiB and no call.
 
+use std::borrow::Cow;
+
 use crate::bindings::pai::plugin::types::SyscallId;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -32,75 +34,56 @@ pub fn ids(names: &[&str]) -> Result<Vec<SyscallId>> {
     Ok(ids)
 }
 
+/// Name of a call.
+pub fn syscall(call: SyscallId) -> Option<Cow<'static, str>> {
+    source::syscall(call).map(Into::into)
+}
+
+/// Number of a call.
+pub fn number(abi: u32, name: &str) -> Option<u32> {
+    source::number(abi, name)
+}
+
+/// How many arguments it takes, when known.
+pub fn argument_count(call: SyscallId) -> Option<u32> {
+    source::argument_count(call)
+}
+
+/// "ENOENT" for 2.
+pub fn errno(errno: u32) -> Option<Cow<'static, str>> {
+    source::errno(errno).map(Into::into)
+}
+
+/// "No such file or directory" for 2.
+pub fn errno_text(errno: u32) -> Option<Cow<'static, str>> {
+    source::errno_text(errno).map(Into::into)
+}
+
+/// "SIGHUP" for 1.
+pub fn signal(signal: u32) -> Option<Cow<'static, str>> {
+    source::signal(signal).map(Into::into)
+}
+
 #[cfg(feature = "syscalls")]
 mod source {
     use super::SyscallId;
+    pub(super) use pai_syscalls::errno::{description as errno_text, name as errno};
+    pub(super) use pai_syscalls::number;
+    pub(super) use pai_syscalls::signal::name as signal;
 
-    /// Name of a call.
-    pub fn syscall(call: SyscallId) -> Option<&'static str> {
+    pub(super) fn syscall(call: SyscallId) -> Option<&'static str> {
         pai_syscalls::name(call.abi, call.nr)
     }
 
-    /// Number of a call.
-    pub fn number(abi: u32, name: &str) -> Option<u32> {
-        pai_syscalls::number(abi, name)
-    }
-
-    /// How many arguments it takes, when known.
-    pub fn argument_count(call: SyscallId) -> Option<u32> {
+    pub(super) fn argument_count(call: SyscallId) -> Option<u32> {
         pai_syscalls::argument_count(call.abi, call.nr).map(u32::from)
-    }
-
-    /// "ENOENT" for 2.
-    pub fn errno(errno: u32) -> Option<&'static str> {
-        pai_syscalls::errno::name(errno)
-    }
-
-    /// "No such file or directory" for 2.
-    pub fn errno_text(errno: u32) -> Option<&'static str> {
-        pai_syscalls::errno::description(errno)
-    }
-
-    /// "SIGHUP" for 1.
-    pub fn signal(signal: u32) -> Option<String> {
-        Some(format!("{}", pai_syscalls::signal::Name(signal)))
     }
 }
 
 #[cfg(not(feature = "syscalls"))]
 mod source {
-    use super::SyscallId;
-    use crate::bindings::pai::plugin::syscalls;
-
-    /// Name of a call.
-    pub fn syscall(call: SyscallId) -> Option<String> {
-        syscalls::name(call)
-    }
-
-    /// Number of a call.
-    pub fn number(abi: u32, name: &str) -> Option<u32> {
-        syscalls::number(abi, name)
-    }
-
-    /// How many arguments it takes, when known.
-    pub fn argument_count(call: SyscallId) -> Option<u32> {
-        syscalls::argument_count(call)
-    }
-
-    /// "ENOENT" for 2.
-    pub fn errno(errno: u32) -> Option<String> {
-        syscalls::errno_name(errno)
-    }
-
-    /// "No such file or directory" for 2.
-    pub fn errno_text(errno: u32) -> Option<String> {
-        syscalls::errno_text(errno)
-    }
-
-    /// "SIGHUP" for 1.
-    pub fn signal(signal: u32) -> Option<String> {
-        syscalls::signal_name(signal)
-    }
+    pub(super) use crate::bindings::pai::plugin::syscalls::{
+        argument_count, errno_name as errno, errno_text, name as syscall, number,
+        signal_name as signal,
+    };
 }
-
-pub use source::{argument_count, errno, errno_text, number, signal, syscall};

@@ -4,12 +4,15 @@ use std::fmt;
 
 use crate::bindings::pai::plugin::events::{End, Event, SyscallFilter, SyscallSet, Topic};
 use crate::bindings::pai::plugin::observe::{self, Batch, SyscallRecord};
+use crate::bindings::pai::plugin::tasks::{self, Target, Task};
+use crate::bindings::pai::plugin::types::Pid;
 use crate::error::Result;
 
 pub use crate::bindings::pai::plugin::observe::Overflow;
 
-/// How long the host may keep records back when there are few: a second.
-const MAX_WAIT: u64 = 1_000_000_000;
+/// How long to wait for the next record, nanoseconds: an hour. Nothing is gained
+/// from waking up in between.
+const MAX_WAIT: u64 = 3_600_000_000_000;
 /// Records per batch.
 const BATCH: u32 = 4096;
 /// Records that the host keeps.
@@ -28,7 +31,8 @@ pub enum Item<'a> {
     Flush,
 }
 
-/// Watches the trace; the targets never wait for it.
+/// Watches the trace; the targets do not wait for it, unless it asks for
+/// [`Overflow::Block`].
 pub struct Observer {
     topics: Vec<Topic>,
     capacity: u32,
@@ -92,6 +96,22 @@ impl Observer {
     pub fn overflow(mut self, overflow: Overflow) -> Self {
         self.overflow = overflow;
         self
+    }
+
+    /// Traced processes, oldest first.
+    ///
+    /// # Errors
+    /// When the session is over.
+    pub fn targets() -> Result<Vec<Target>> {
+        Ok(tasks::targets()?)
+    }
+
+    /// Tasks of one process, or of all.
+    ///
+    /// # Errors
+    /// `no-such-process`.
+    pub fn tasks(pid: Option<Pid>) -> Result<Vec<Task>> {
+        Ok(tasks::list(pid)?)
     }
 
     /// Watches until the session ends, in order.

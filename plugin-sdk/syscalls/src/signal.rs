@@ -7,9 +7,6 @@
 
 use core::fmt;
 
-/// The first real-time signal as the kernel counts.
-const FIRST_REAL_TIME: u32 = 32;
-
 /// Names indexed by number, as strace(1) prints them.
 static NAMES: [&str; 65] = [
     "",
@@ -82,16 +79,11 @@ static NAMES: [&str; 65] = [
 /// Second names of a number (asm-generic/signal.h; `SIGCLD` is from signal(7)).
 static ALIASES: [(&str, u32); 3] = [("IOT", 6), ("CLD", 17), ("POLL", 29)];
 
-/// The name of a standard signal, 1 to 31: `SIGHUP` for 1.
-///
-/// Real-time signals have no name of their own; [`Name`] prints those too.
+/// The name of a signal: `SIGHUP` for 1, `SIGRT_2` for the real-time signal 34.
 #[must_use]
 pub fn name(signal: u32) -> Option<&'static str> {
-    if signal < FIRST_REAL_TIME {
-        any_name(signal)
-    } else {
-        None
-    }
+    let name = *NAMES.get(usize::try_from(signal).ok()?)?;
+    (!name.is_empty()).then_some(name)
 }
 
 /// The number of a signal by its name, with or without `SIG`.
@@ -129,7 +121,7 @@ pub struct Name(pub u32);
 
 impl fmt::Display for Name {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match any_name(self.0) {
+        match name(self.0) {
             Some(name) => f.pad(name),
             None => fmt::Display::fmt(&self.0, f),
         }
@@ -232,11 +224,6 @@ const fn specific_code_name(signal: u32, code: i32) -> Option<&'static str> {
     Some(name)
 }
 
-fn any_name(signal: u32) -> Option<&'static str> {
-    let name = *NAMES.get(usize::try_from(signal).ok()?)?;
-    (!name.is_empty()).then_some(name)
-}
-
 #[cfg(test)]
 mod tests {
     use super::{Name, code_name, name, number};
@@ -263,7 +250,7 @@ mod tests {
         ] {
             assert_eq!(name(signal), Some(expected));
         }
-        for unnamed in [0, 32, 33, 64, 65, u32::MAX] {
+        for unnamed in [0, 65, u32::MAX] {
             assert_eq!(name(unnamed), None, "{unnamed}");
         }
     }

@@ -5,13 +5,16 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use pai_plugin::output::{emit, print, push_json_string, structured};
-use pai_plugin::{Error, Item, Observer, RecordFlags, Result, SyscallRecord, names, options};
+use pai_plugin::{
+    Error, Item, Observer, Overflow, RecordFlags, Result, SyscallRecord, names, options,
+};
 
 pai_plugin::without_wasi!();
 
 pai_plugin::plugin! {
     name: "count",
     description: "counts system calls and errors by name",
+    wants: [Control("the target waits rather than that a call is not counted")],
     options: [
         OptionSpec::text("sort", "order of the rows: calls, errors or name")
             .short("S")
@@ -32,7 +35,8 @@ fn run() -> Result<()> {
     let sort = Sort::parse(&options::get("sort").unwrap_or_default())?;
     let mut counts: BTreeMap<(u32, u32), Counts> = BTreeMap::new();
     let mut lost = 0;
-    Observer::new().syscalls(false).run(|item| {
+    let observer = Observer::new().syscalls(false).overflow(Overflow::Block);
+    observer.run(|item| {
         match item {
             Item::Call(call) => {
                 let counts = counts.entry((call.call.abi, call.call.nr)).or_default();

@@ -165,7 +165,7 @@ fn how(status: &ExitStatus) -> String {
     match status {
         ExitStatus::Exited(code) => format!("exited with {code}"),
         ExitStatus::Killed((signal, core)) => {
-            let name = names::signal(*signal).unwrap_or_else(|| signal.to_string());
+            let name = names::signal(*signal).unwrap_or_else(|| signal.to_string().into());
             let core = if *core { " (core dumped)" } else { "" };
             format!("killed by {name}{core}")
         }

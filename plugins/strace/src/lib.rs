@@ -2,7 +2,9 @@
 //! results decoded. Formats on a thread of its own: the target does not wait.
 
 use pai_plugin::output::{print, structured};
-use pai_plugin::{End, Event, Item, Observer, Result, SyscallFilter, SyscallSet, Topic, options};
+use pai_plugin::{
+    End, Event, Item, Observer, Overflow, Result, SyscallFilter, SyscallSet, Topic, options,
+};
 
 mod call;
 mod json;
@@ -12,6 +14,7 @@ mod siginfo;
 pai_plugin::plugin! {
     name: "strace",
     description: "prints system calls and signals as they happen",
+    wants: [Control("the target waits rather than that a line is lost")],
     options: [
         OptionSpec::text("trace", "only these calls: names, separated by commas")
             .metavar("NAMES"),
@@ -25,6 +28,9 @@ fn run() -> Result<()> {
         return as_json();
     }
     let mut lines = lines::Lines::default();
+    for task in Observer::tasks(None)? {
+        lines.started(task.tid);
+    }
     observer(true).run(|item| {
         match item {
             Item::Call(record) => lines.call(record),
@@ -54,6 +60,7 @@ fn observer(entries: bool) -> Observer {
         Some(names) => SyscallSet::Names(names.split(',').map(str::to_owned).collect()),
     };
     Observer::new()
+        .overflow(Overflow::Block)
         .topic(Topic::Syscalls(SyscallFilter {
             which,
             enter: entries,
