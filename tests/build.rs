@@ -75,7 +75,7 @@ fn guests() -> Result<()> {
         for input in ["guests", "../plugin-sdk", "../wit", "../Cargo.lock"] {
             println!("cargo::rerun-if-changed={input}");
         }
-        let built = build_guests(&out_dir)?;
+        let built = build_guests(&out_dir, &["--examples"])?;
         for source in files_in(Path::new(GUESTS))? {
             let name = source
                 .file_stem()
@@ -88,6 +88,18 @@ fn guests() -> Result<()> {
                 built.join(format!("{name}.wasm")),
             );
         }
+        // One of them once more, with the names in the plugin.
+        let tables = ["--example=names_probe", "--features=syscalls"];
+        let built = build_guests(&out_dir, &tables)?;
+        let copy = out_dir.join("names_probe_tables.wasm");
+        fs::copy(built.join("names_probe.wasm"), &copy)
+            .map_err(|error| format!("cannot copy names_probe.wasm: {error}"))?;
+        module += &format!(
+            "/// Path of `{GUESTS}/names_probe.rs` with the feature `syscalls`.\n\
+             pub const NAMES_PROBE_TABLES: &str = {copy:?};\n"
+        );
+        // The folder keeps the usual one.
+        build_guests(&out_dir, &["--example=names_probe"])?;
     }
     let path = out_dir.join("guests.rs");
     fs::write(&path, module).map_err(|error| format!("cannot write {}: {error}", path.display()))
@@ -95,7 +107,7 @@ fn guests() -> Result<()> {
 
 /// A cargo of its own, in a folder that the outer one does not hold the lock
 /// of. Returns the folder with the components.
-fn build_guests(out_dir: &Path) -> Result<PathBuf> {
+fn build_guests(out_dir: &Path, which: &[&str]) -> Result<PathBuf> {
     // TARGET_DIR/PROFILE/build/PACKAGE/out
     let target = out_dir
         .ancestors()
@@ -105,8 +117,9 @@ fn build_guests(out_dir: &Path) -> Result<PathBuf> {
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
     command
-        .args(["build", "--locked", "--profile=guest", "--examples"])
+        .args(["build", "--locked", "--profile=guest"])
         .args(["--package=pai-test-guests", "--target", WASM])
+        .args(which)
         .arg("--target-dir")
         .arg(&target);
     // Meant for the outer build: flags of the host's target, clippy's wrapper.

@@ -5,7 +5,6 @@
 //! belong to the user alone: a folder that somebody else could have written to
 //! is not used at all, and nobody can name a file to be loaded.
 
-use std::fmt;
 use std::fs::{self, DirBuilder, File, Metadata};
 use std::hash::{Hash, Hasher};
 use std::io::{self, IsTerminal, Write};
@@ -20,6 +19,7 @@ use sha2::{Digest, Sha256};
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
+use crate::output::escape;
 use crate::plugin::Plugin;
 
 /// Names the folder instead of the user's cache folder.
@@ -264,7 +264,9 @@ fn compile(engine: &Engine, plugin: &Plugin) -> wasmtime::Result<Component> {
         what.push(' ');
         what.push_str(&manifest.version);
     }
-    let progress = Progress::start(what);
+    let progress = io::stderr()
+        .is_terminal()
+        .then(|| Progress::start(what, PATIENCE, io::stderr()));
     let component = Component::from_binary(engine, &plugin.wasm);
     drop(progress);
     component
@@ -274,14 +276,13 @@ fn compile(engine: &Engine, plugin: &Plugin) -> wasmtime::Result<Component> {
 struct Progress(Option<(Sender<()>, JoinHandle<()>)>);
 
 impl Progress {
-    fn start(what: impl fmt::Display + Send + 'static) -> Self {
-        if !io::stderr().is_terminal() {
-            return Self(None);
-        }
+    fn start(what: String, patience: Duration, mut out: impl Write + Send + 'static) -> Self {
         let (done, waiting) = channel::<()>();
         let thread = thread::spawn(move || {
-            if waiting.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
-                say(&format!("compiling {what} (once)"));
+            // A terminal that is gone needs no progress.
+            let mut say = |text: &str| drop(out.write_all(text.as_bytes()));
+            if waiting.recv_timeout(patience) == Err(RecvTimeoutError::Timeout) {
+                say(&format!("compiling {} (once)", escape(&what)));
                 // Ends when the sender is dropped.
                 if waiting.recv().is_err() {
                     say("\r\x1b[K");
@@ -299,11 +300,6 @@ impl Drop for Progress {
             drop(thread.join());
         }
     }
-}
-
-fn say(text: &str) {
-    // A terminal that is gone needs no progress.
-    drop(io::stderr().write_all(text.as_bytes()));
 }
 
 #[cfg(test)]
@@ -367,5 +363,23 @@ mod tests {
         assert!(base.path().join("5.cwasm").exists());
         assert!(!base.path().join(".new-crashed").exists());
         assert!(base.path().join(".new-being-written").exists());
+    }
+
+    #[test]
+    fn a_line_is_shown_while_it_takes_long() {
+        let (mut reader, writer) = io::pipe().unwrap();
+        let progress = Progress::start("demo 1.0".to_owned(), Duration::ZERO, writer);
+        let mut line = [0; 25];
+        io::Read::read_exact(&mut reader, &mut line).unwrap();
+        assert_eq!(line, *b"compiling demo 1.0 (once)");
+        drop(progress);
+        let mut rest = String::new();
+        io::Read::read_to_string(&mut reader, &mut rest).unwrap();
+        assert_eq!(rest, "\r\x1b[K");
+
+        let (mut reader, writer) = io::pipe().unwrap();
+        drop(Progress::start("demo".to_owned(), Duration::MAX, writer));
+        io::Read::read_to_string(&mut reader, &mut rest).unwrap();
+        assert_eq!(rest, "\r\x1b[K", "it took no time");
     }
 }

@@ -121,6 +121,11 @@ impl Drop for Output {
 }
 
 impl Sink {
+    /// The other end does not take what was printed: whoever prints waits.
+    pub(crate) fn is_full(&self) -> bool {
+        self.shared.is_full()
+    }
+
     /// Whether there are JSON lines instead of text.
     pub(crate) fn is_structured(&self) -> bool {
         self.structured

@@ -123,6 +123,8 @@ pub struct SessionStats {
 pub struct PluginStats {
     /// Its name.
     pub name: String,
+    /// It did not come to its end.
+    pub failed: bool,
     /// Events, and for how long it held tasks.
     pub client: ClientStats,
     /// Time in its code, host calls included.

@@ -1,65 +1,64 @@
-//! Attach and detach, terminals and signals.
+//! Attach and detach, and signals to pai-host.
 
-mod common;
+use std::collections::BTreeSet;
+use std::io::{BufRead, BufReader, Read};
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Child, ChildStderr, Stdio};
 
-use std::fs::File;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::os::fd::OwnedFd;
-use std::process::{Child, Command, Stdio};
-
-use common::{finish, pai_host, plain, status, stderr, stdout};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use pai_tests::fixtures;
+use pai_tests::target::Target;
+use pai_tests::{fixtures, guests};
 
-/// A fixture that says "ready", runs until its input ends, and says "ok".
-struct Target {
-    child: Child,
-    output: BufReader<std::process::ChildStdout>,
-}
-
-impl Target {
-    fn start(fixture: &str) -> Self {
-        let mut child = Command::new(fixture)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("a fixture");
-        let mut output = BufReader::new(child.stdout.take().expect("a pipe"));
-        let mut line = String::new();
-        output.read_line(&mut line).expect("a line");
-        assert_eq!(line, "ready\n");
-        Self { child, output }
-    }
-
-    fn pid(&self) -> String {
-        self.child.id().to_string()
-    }
-
-    /// Every thread is free again, and the program ends as it does alone.
-    fn expect_unharmed(mut self) {
-        for task in std::fs::read_dir(format!("/proc/{}/task", self.child.id())).expect("alive") {
-            let status = task.expect("a task").path().join("status");
-            let status = std::fs::read_to_string(status).expect("a status");
-            assert!(status.contains("TracerPid:\t0\n"), "{status}");
-        }
-        drop(self.child.stdin.take());
-        let mut rest = String::new();
-        self.output.read_to_string(&mut rest).expect("text");
-        assert_eq!(rest, "ok\n");
-        assert!(self.child.wait().expect("a child").success());
-    }
-}
+use crate::common::{
+    Calls, Watchdog, calls_of_json, calls_of_strace, copy_program, counts, finish, pai_host,
+    status as status_of, stderr, stdout, strace_to,
+};
 
 /// pai-host in the background, with its standard error read line by line.
-fn background(args: &[&str]) -> (Child, BufReader<std::process::ChildStderr>) {
-    let mut child = pai_host(args)
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("pai-host");
-    let err = BufReader::new(child.stderr.take().expect("a pipe"));
-    (child, err)
+struct Host {
+    child: Child,
+    _watchdog: Watchdog,
+    stderr: BufReader<ChildStderr>,
+}
+
+impl Host {
+    fn start(args: &[&str]) -> Self {
+        let mut child = pai_host(args)
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("pai-host");
+        let stderr = BufReader::new(child.stderr.take().expect("a pipe"));
+        Self {
+            _watchdog: Watchdog::over(&child),
+            child,
+            stderr,
+        }
+    }
+
+    /// Attached, with every thread stopped.
+    fn attached(args: &[&str]) -> Self {
+        let mut host = Self::start(&[&["attach"], args].concat());
+        let line = host.line();
+        assert!(line.starts_with("pai-host: attached to process "), "{line}");
+        host
+    }
+
+    fn line(&mut self) -> String {
+        line(&mut self.stderr)
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(self.child.id().cast_signed()), signal).expect("not waited for");
+    }
+
+    /// Its exit status and what else it said.
+    fn finish(mut self) -> (Option<i32>, String) {
+        let mut rest = String::new();
+        self.stderr.read_to_string(&mut rest).expect("text");
+        (self.child.wait().expect("a child").code(), rest)
+    }
 }
 
 fn line(from: &mut impl BufRead) -> String {
@@ -71,97 +70,185 @@ fn line(from: &mut impl BufRead) -> String {
 #[test]
 fn attach_to_threads_and_let_go_with_ctrl_c() {
     for signal in [Signal::SIGINT, Signal::SIGTERM] {
-        let target = Target::start(fixtures::ATTACH_TARGET);
-        let (mut host, mut err) = background(&["attach", "-p", &target.pid(), "strace"]);
+        let target = Target::start(fixtures::ATTACH_TARGET, &[]);
+        let mut host = Host::attached(&["-p", &target.pid().to_string(), "strace"]);
         // It sees calls of more than one thread.
-        let mut tasks = std::collections::BTreeSet::new();
+        let mut tasks = BTreeSet::new();
         while tasks.len() < 3 {
-            let text = line(&mut err);
+            let text = host.line();
             assert_ne!(text, "", "the trace ended");
             if let Some(rest) = text.strip_prefix("[pid ") {
                 tasks.insert(rest.split(']').next().map(str::to_owned));
             }
         }
-        kill(Pid::from_raw(host.id().cast_signed()), signal).expect("alive");
-        std::io::copy(&mut err, &mut std::io::sink()).expect("readable");
-        assert_eq!(host.wait().expect("a child").code(), Some(0));
-        target.expect_unharmed();
-    }
-}
-
-/// One end of a terminal, with a program on the other.
-struct Terminal {
-    child: Child,
-    master: File,
-    seen: String,
-}
-
-impl Terminal {
-    fn start(command: &[&str]) -> Self {
-        let pty = nix::pty::openpty(None, None).expect("a terminal");
-        let slave = |fd: &OwnedFd| Stdio::from(fd.try_clone().expect("a descriptor"));
-        let mut setsid = Command::new("setsid");
-        setsid.args(["--ctty", "--wait"]).args(command);
-        plain(&mut setsid);
-        setsid
-            .env("PS1", "PROMPT ")
-            .stdin(slave(&pty.slave))
-            .stdout(slave(&pty.slave))
-            .stderr(slave(&pty.slave));
-        let child = setsid.spawn().expect("setsid");
-        Self {
-            child,
-            master: File::from(pty.master),
-            seen: String::new(),
-        }
-    }
-
-    fn send(&mut self, text: &str) {
-        self.seen.clear();
-        self.master.write_all(text.as_bytes()).expect("a terminal");
-    }
-
-    /// Reads until this was printed.
-    fn expect(&mut self, text: &str) {
-        let mut buffer = [0; 4096];
-        while !self.seen.contains(text) {
-            let n = self.master.read(&mut buffer).unwrap_or(0);
-            assert!(n > 0, "{text:?} never came after {:?}", self.seen);
-            self.seen += &String::from_utf8_lossy(&buffer[..n]);
-        }
+        host.signal(signal);
+        assert_eq!(host.finish().0, Some(0));
+        target.assert_untraced();
+        target.expect_ok();
     }
 }
 
 #[test]
-fn job_control_of_a_shell_in_a_terminal() {
+fn attach_says_whom_it_traces() {
+    let target = Target::start(fixtures::ATTACH_TARGET, &["3"]);
+    let pid = target.pid().to_string();
+    let said = format!("pai-host: attached to process {pid} (attach_target), 4 threads\n");
+    let mut host = Host::start(&["attach", "-v", "-p", &pid, guests::MEMORY_PROBE]);
+    assert_eq!(host.line(), said);
+    assert!(host.line().contains("may: memory-read (to read)"));
+    host.signal(Signal::SIGINT);
+    assert_eq!(host.finish(), (Some(0), String::new()));
+    // Quiet, it says nothing.
+    let host = Host::start(&["attach", "-q", "-p", &pid, guests::DETACHES]);
+    let (status, text) = host.finish();
+    assert_eq!(status, Some(0), "{text}");
+    assert!(text.starts_with("3 calls, "), "{text}");
+    target.expect_ok();
+}
+
+/// What strace and pai-host count when they attach to threads that wait, and
+/// see them to their end.
+#[test]
+fn attach_counts_what_strace_counts() {
+    // A thread is joined before or after its end as the scheduler likes.
+    // strace says that it is attached before all threads have stopped: the read
+    // in which one waits may be over before that.
+    const LOOSE: [&str; 2] = ["futex", "read"];
+    let count = |calls: &Calls| {
+        let mut counts = counts(calls);
+        counts.retain(|name, _| !LOOSE.contains(&name.as_str()));
+        counts
+    };
+    let work = || Target::start(fixtures::ATTACH_WORK, &["4", "50"]);
+
+    let target = work();
     let log = tempfile::NamedTempFile::new().expect("a temporary file");
-    let path = log.path().to_str().expect("a plain path");
-    let traced = [common::PAI_HOST, "run", "-o", path, "count", "--"];
-    let shell = ["bash", "--norc", "--noprofile", "-i"];
-    for prefix in [&[][..], &traced] {
-        let command: Vec<&str> = prefix.iter().chain(&shell).copied().collect();
-        let mut terminal = Terminal::start(&command);
-        terminal.expect("PROMPT ");
-        terminal.send("sh -c 'echo STAR''TED; exec sleep 1000'\n");
-        terminal.expect("STARTED");
-        terminal.send("\x1a");
-        terminal.expect("Stopped");
-        terminal.expect("PROMPT ");
-        terminal.send("jobs; echo DO''NE\n");
-        terminal.expect("DONE");
-        assert!(terminal.seen.contains("Stopped"), "{:?}", terminal.seen);
-        terminal.expect("PROMPT ");
-        terminal.send("fg\n");
-        terminal.expect("sleep 1000");
-        terminal.send("\x03");
-        terminal.expect("PROMPT ");
-        terminal.send("echo $?; exit 3\n");
-        terminal.expect("130");
-        terminal.expect("exit");
-        assert_eq!(terminal.child.wait().expect("a child").code(), Some(3));
+    let mut command = strace_to(log.path());
+    command.args(["-p", &target.pid().to_string()]);
+    let mut strace = command.stderr(Stdio::piped()).spawn().expect("strace");
+    let mut said = BufReader::new(strace.stderr.take().expect("a pipe"));
+    let attached = line(&mut said);
+    assert!(attached.contains("5 threads"), "{attached}");
+    target.expect_ok();
+    assert!(strace.wait().expect("a child").success());
+    let theirs = calls_of_strace(&std::fs::read_to_string(log.path()).expect("a log"));
+
+    for others in [&[][..], &["count", guests::NOOP]] {
+        let target = work();
+        let log = tempfile::NamedTempFile::new().expect("a temporary file");
+        let (pid, path) = (target.pid().to_string(), log.path().to_string_lossy());
+        let mut args = vec!["-p", &pid, "--json", "-o", &path];
+        for other in others {
+            args.extend(["-t", other]);
+        }
+        args.extend(["-t", "strace"]);
+        let host = Host::attached(&args);
+        target.expect_ok();
+        assert_eq!(host.finish(), (Some(0), String::new()));
+        let ours = calls_of_json(&std::fs::read_to_string(log.path()).expect("a log"));
+        assert_eq!(ours.len(), 5);
+        assert_eq!(count(&ours), count(&theirs));
+        // One in which each task waited, and one for each thread's report.
+        assert_eq!(counts(&ours)["read"], 5 + 4);
+        assert_eq!(counts(&ours)["getppid"], 4 * 50);
     }
-    let counted = std::fs::read_to_string(log.path()).expect("a log");
-    assert!(counted.contains("wait4"), "{counted}");
+}
+
+#[test]
+fn attach_by_name() {
+    // A name that no other process has.
+    let dir = tempfile::tempdir().expect("a folder");
+    let name = format!("pai-{}", std::process::id());
+    let copy = dir.path().join(&name);
+    copy_program(fixtures::ATTACH_TARGET, &copy);
+    let path = copy.to_str().expect("a plain path");
+    let target = Target::start(path, &[]);
+    let host = Host::start(&["attach", "--name", &name, guests::DETACHES]);
+    let (status, text) = host.finish();
+    assert_eq!(status, Some(0), "{text}");
+    let said = format!("attached to process {} ({name}), 5 threads", target.pid());
+    assert!(text.contains(&said), "{text}");
+
+    // Two of that name: both are listed, neither is chosen.
+    let second = Target::start(path, &[]);
+    let output = finish(&mut pai_host(&["attach", "--name", &name, "minimal"]));
+    let text = stderr(&output);
+    assert_eq!(status_of(&output), 125, "{text}");
+    assert!(
+        text.contains(&format!("2 processes are named \"{name}\"")),
+        "{text}"
+    );
+    for target in [&target, &second] {
+        assert!(text.contains(&target.pid().to_string()), "{text}");
+    }
+    target.expect_ok();
+    second.expect_ok();
+}
+
+#[test]
+fn attach_to_several_processes() {
+    let targets = [(); 3].map(|()| Target::start(fixtures::ATTACH_TARGET, &["1"]));
+    let pids: Vec<String> = targets.iter().map(|t| t.pid().to_string()).collect();
+    let list = format!("{},{}", pids[0], pids[1]);
+    let mut host = Host::start(&["attach", "-p", &list, "-p", &pids[2], "strace"]);
+    for pid in &pids {
+        let said = host.line();
+        assert!(said.contains(&format!("process {pid} ")), "{said}");
+    }
+    let mut seen = BTreeSet::new();
+    while seen.len() < 2 * pids.len() {
+        let text = host.line();
+        assert_ne!(text, "", "the trace ended");
+        if let Some(rest) = text.strip_prefix("[pid ") {
+            seen.insert(rest.split(']').next().map(str::to_owned));
+        }
+    }
+    host.signal(Signal::SIGINT);
+    assert_eq!(host.finish().0, Some(0));
+    for target in targets {
+        target.assert_untraced();
+        target.expect_ok();
+    }
+}
+
+/// The trace ends when the last of the processes does.
+#[test]
+fn attach_ends_with_the_process() {
+    let target = Target::start(fixtures::ATTACH_TARGET, &[]);
+    let host = Host::attached(&["-p", &target.pid().to_string(), "minimal"]);
+    target.expect_ok();
+    assert_eq!(host.finish(), (Some(0), String::new()));
+}
+
+#[test]
+fn pai_host_is_killed() {
+    // A target that it has started ends with it: the end of its output.
+    let mut host = pai_host(&[
+        "run",
+        "minimal",
+        "--",
+        "sh",
+        "-c",
+        "echo up; exec sleep 1000",
+    ])
+    .stdout(Stdio::piped())
+    .spawn()
+    .expect("pai-host");
+    let mut out = BufReader::new(host.stdout.take().expect("a pipe"));
+    assert_eq!(line(&mut out), "up\n");
+    host.kill().expect("not waited for");
+    assert_eq!(line(&mut out), "");
+    assert_eq!(host.wait().expect("a child").signal(), Some(9));
+
+    // One that ran before runs on.
+    for plugin in ["minimal", "strace", guests::NOOP] {
+        let target = Target::start(fixtures::ATTACH_TARGET, &[]);
+        let mut host = Host::attached(&["-p", &target.pid().to_string(), plugin]);
+        host.child.kill().expect("not waited for");
+        assert_eq!(host.child.wait().expect("a child").signal(), Some(9));
+        target.assert_untraced();
+        target.expect_ok();
+    }
 }
 
 #[test]
@@ -189,7 +276,7 @@ fn processes_that_are_not_followed_run_free() {
     let output = finish(&mut pai_host(&args));
     let text = stderr(&output);
     assert_eq!(
-        (status(&output), stdout(&output).as_str()),
+        (status_of(&output), stdout(&output).as_str()),
         (4, ""),
         "{text}"
     );

@@ -1,12 +1,11 @@
 //! Bad input: one clear message, the documented exit status, the target
 //! unharmed or never started.
 
-mod common;
-
 use std::fs;
 use std::process::{Command, Stdio};
 
-use common::{finish, pai_host, status, stderr, stdout};
+use crate::common::{finish, pai_host, status, stderr, stdout};
+use pai_tests::target::Target;
 use pai_tests::{fixtures, guests};
 
 /// Runs pai-host, expects a status and a message, and that the target did not
@@ -84,6 +83,77 @@ fn a_process_that_is_traced_already() {
     );
     drop(tracer.stdin.take());
     assert!(tracer.wait().expect("strace").success());
+}
+
+/// Runs `script` in a shell that knows pai-host as `$0`.
+#[track_caller]
+fn refused_in_shell(script: &str, words: &[&str]) {
+    let mut shell = Command::new("sh");
+    shell.args(["-c", script, crate::common::PAI_HOST]);
+    crate::common::plain(&mut shell);
+    let output = finish(&mut shell);
+    let message = stderr(&output);
+    assert_eq!(status(&output), 125, "{message}");
+    assert!(
+        message.starts_with("pai-host: cannot attach to process "),
+        "{message}"
+    );
+    for word in words {
+        assert!(message.contains(word), "{word:?} is not in: {message}");
+    }
+}
+
+#[test]
+fn processes_that_nobody_can_want() {
+    refused_in_shell(
+        "exec \"$0\" attach -p $$ minimal",
+        &["it is this pai-host itself"],
+    );
+    // Its tracer: each would wait for the other.
+    refused_in_shell(
+        "\"$0\" run minimal -- sh -c 'exec \"$0\" attach -p $PPID minimal' \"$0\"",
+        &[
+            "it traces this pai-host itself",
+            "help: start pai-host outside of it",
+        ],
+    );
+    let target = Target::start(fixtures::ATTACH_TARGET, &[]);
+    let pid = target.pid().to_string();
+    let thread = target.tasks()[1].to_string();
+    refused(
+        &["attach", "-p", &thread, "minimal"],
+        125,
+        &[
+            &format!("it is a thread of process {pid}"),
+            &format!("-p {pid}"),
+        ],
+    );
+    refused(
+        &["attach", "-p", "2", "minimal"],
+        125,
+        &["it is a thread of the kernel"],
+    );
+    target.assert_untraced();
+    target.expect_ok();
+}
+
+/// Nothing can be traced in a zombie; its parent is named.
+#[test]
+fn a_process_that_has_ended() {
+    let mut child = Command::new("true").spawn().expect("a child");
+    let pid = child.id().to_string();
+    let ended = nix::sys::wait::waitid(
+        nix::sys::wait::Id::Pid(nix::unistd::Pid::from_raw(child.id().cast_signed())),
+        nix::sys::wait::WaitPidFlag::WEXITED | nix::sys::wait::WaitPidFlag::WNOWAIT,
+    );
+    ended.expect("a child");
+    let parent = std::process::id().to_string();
+    refused(
+        &["attach", "-p", &pid, "minimal"],
+        125,
+        &["it has ended, and its parent", &parent],
+    );
+    assert!(child.wait().expect("a child").success());
 }
 
 #[test]
@@ -232,8 +302,8 @@ fn a_closed_standard_error() {
     for redirect in ["2>&-", "2>&- 1>&-", "2>/dev/full"] {
         let script = format!("exec \"$0\" run strace -- sh -c 'exit 7' {redirect}");
         let mut shell = Command::new("sh");
-        shell.args(["-c", &script, common::PAI_HOST]);
-        common::plain(&mut shell);
+        shell.args(["-c", &script, crate::common::PAI_HOST]);
+        crate::common::plain(&mut shell);
         let output = finish(&mut shell);
         assert_eq!(status(&output), 7, "{redirect}");
     }
@@ -244,8 +314,8 @@ fn a_closed_standard_error() {
     shell.args([
         "-c",
         &format!("{script}; exit ${{PIPESTATUS[0]}}"),
-        common::PAI_HOST,
+        crate::common::PAI_HOST,
     ]);
-    common::plain(&mut shell);
+    crate::common::plain(&mut shell);
     assert_eq!(status(&finish(&mut shell)), 7);
 }

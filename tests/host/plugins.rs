@@ -1,8 +1,6 @@
 //! Plugins that misbehave are quarantined; the target and the others go on.
 
-mod common;
-
-use common::{finish, pai_host, status, stderr, stdout};
+use crate::common::{finish, pai_host, status, stderr, stdout};
 use pai_tests::{fixtures, guests};
 
 /// Five threads making calls, getppid among them.
@@ -195,6 +193,23 @@ fn options_reach_the_plugin() {
         run(&["-f", "-t", "a b", "--number=-3", "--many", "x", "--many=y"]),
         "flag true\ntext Some(\"a b\")\nnumber Some(-3)\nmany [\"x\", \"y\"]\n"
     );
+}
+
+/// With the cargo feature `syscalls` nothing but the imports changes.
+#[test]
+fn names_come_from_the_host_or_from_tables() {
+    let ask = |plugin| stderr(&finish(&mut pai_host(&["run", plugin, "--", "true"])));
+    let from_host = ask(guests::NAMES_PROBE);
+    assert!(
+        from_host.contains("59: Some(\"execve\") Some(59) Some(3)\n"),
+        "{from_host}"
+    );
+    assert!(from_host.contains("2: Some(\"ENOENT\") Some(\"No such file or directory\")\n"));
+    assert!(from_host.contains("9: Some(\"SIGKILL\")\n"));
+    assert_eq!(ask(guests::NAMES_PROBE_TABLES), from_host);
+    let imports = |plugin| stdout(&finish(&mut pai_host(&["inspect", plugin])));
+    assert!(imports(guests::NAMES_PROBE).contains("pai:plugin/syscalls@"));
+    assert!(!imports(guests::NAMES_PROBE_TABLES).contains("pai:plugin/syscalls@"));
 }
 
 #[test]

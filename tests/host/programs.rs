@@ -1,35 +1,89 @@
 //! Real programs run under pai-host as they do without, and their system calls
 //! are those that strace reports.
 
-mod common;
+use std::process::Output;
 
-use common::{
-    assert_same_calls, counts, finish, fixed, pai_host, status, stderr, stdout, strace, traced,
-    untraced,
+use crate::common::{
+    Calls, assert_same_calls, counts, finish, fixed, pai_host, status, stderr, stdout, strace,
+    traced, untraced,
 };
 use pai_tests::{fixtures, guests};
+
+/// What stands before the plugin strace, and what the host says of it: nothing;
+/// two others; one that is ended by its limits while it holds a stop that the
+/// one behind it waits for. Every program ends with that call.
+fn company() -> [(Vec<String>, &'static str); 3] {
+    let stuck = format!("{} --call exit_group", guests::LOOPS_IN_CALLBACK);
+    [
+        (vec![], ""),
+        (vec!["count".into(), guests::NOOP.into()], ""),
+        (
+            vec![stuck, guests::NOOP.into()],
+            "pai-host: plugin loops-in-callback failed: it computed for more than 100ms",
+        ),
+    ]
+}
 
 /// Runs a command alone, under strace and under pai-host, alone and beside
 /// other plugins; compares exit status, output and every call of every task.
 #[track_caller]
 fn same_as_strace(command: &[&str]) {
+    same_but(command, &[]);
+}
+
+/// Which child of a shell ends first, and whether its SIGCHLD comes before, in or
+/// after the wait for it, is up to the scheduler.
+const WAITING: [&str; 2] = ["wait4", "rt_sigreturn"];
+
+/// The same without the calls of these names, which depend on the scheduler.
+#[track_caller]
+fn same_but(command: &[&str], loose: &[&str]) {
+    let steady_calls = |mut calls: Calls| {
+        for task in &mut calls {
+            task.retain(|call| !loose.contains(&call.name.as_str()));
+        }
+        calls
+    };
     let command = fixed(command);
     let alone = untraced(&command);
     let (_, theirs) = strace(&command);
-    let noop = format!("{}", guests::NOOP);
-    for others in [&[][..], &["count", &noop]] {
-        let (output, ours) = traced(others, &command);
+    let theirs = steady_calls(theirs);
+    for (others, said) in company() {
+        let (output, ours) = traced(&others, &command);
         assert_eq!(status(&output), status(&alone), "{}", stderr(&output));
         assert_eq!(steady(&output), steady(&alone));
-        assert_eq!(stderr(&output), stderr(&alone));
-        assert_same_calls(&ours, &theirs);
+        assert_told(&output, &alone, said);
+        assert_same_calls(&steady_calls(ours), &theirs);
     }
 }
 
-/// Output without the line of `ls -l /` for the folder that all tests write to.
-fn steady(output: &std::process::Output) -> String {
+/// Standard error is the target's, and what the host said of a plugin.
+#[track_caller]
+fn assert_told(output: &Output, alone: &Output, said: &str) {
+    let text = stderr(output);
+    if said.is_empty() {
+        assert_eq!(text, stderr(alone));
+    } else {
+        let at = text
+            .find(said)
+            .unwrap_or_else(|| panic!("{said:?} is not in: {text}"));
+        let (before, rest) = text.split_at(at);
+        let frames = |line: &&str| line.starts_with("    in ");
+        let rest: String = rest
+            .lines()
+            .skip(1)
+            .skip_while(frames)
+            .map(|l| format!("{l}\n"))
+            .collect();
+        assert_eq!(format!("{before}{rest}"), stderr(alone));
+    }
+}
+
+/// Output without the lines of `ls -l /` for what was made just now.
+fn steady(output: &Output) -> String {
     let text = stdout(output);
-    let lines = text.lines().filter(|line| !line.ends_with(" tmp"));
+    let new = |line: &&str| line.ends_with(" tmp") || line.ends_with(" proc");
+    let lines = text.lines().filter(|line| !new(line));
     lines.map(|line| format!("{line}\n")).collect()
 }
 
@@ -40,12 +94,15 @@ fn true_does_nothing() {
 
 #[test]
 fn ls_lists() {
-    same_as_strace(&["ls", "-l", "/"]);
+    // How many processes there are shows in the links of /proc, and in the width
+    // of that column; and everybody writes to /tmp.
+    let quiet = "mount -t tmpfs none /tmp && mount -t tmpfs none /proc && exec ls -l /";
+    same_but(&["unshare", "-rm", "sh", "-c", quiet], &WAITING);
 }
 
 #[test]
 fn a_pipeline_of_a_shell() {
-    same_as_strace(&["sh", "-c", "ls | wc -l"]);
+    same_but(&["sh", "-c", "ls | wc -l"], &WAITING);
 }
 
 #[test]
@@ -89,16 +146,19 @@ fn exit_codes_and_signals_are_passed_on() {
 fn same_counts(command: &[&str], loose: &[&str]) {
     let command = fixed(command);
     let alone = untraced(&command);
+    let steady_counts = |calls: &Calls| {
+        let mut counts = counts(calls);
+        counts.retain(|name, _| !loose.contains(&name.as_str()));
+        counts
+    };
     let (_, theirs) = strace(&command);
-    let (output, ours) = traced(&["count"], &command);
-    assert_eq!(status(&output), status(&alone), "{}", stderr(&output));
-    assert_eq!(stdout(&output), stdout(&alone));
-    let (mut ours, mut theirs) = (counts(&ours), counts(&theirs));
-    for name in loose {
-        ours.remove(name);
-        theirs.remove(name);
+    for (others, said) in company() {
+        let (output, ours) = traced(&others, &command);
+        assert_eq!(status(&output), status(&alone), "{}", stderr(&output));
+        assert_eq!(stdout(&output), stdout(&alone));
+        assert_told(&output, &alone, said);
+        assert_eq!(steady_counts(&ours), steady_counts(&theirs));
     }
-    assert_eq!(ours, theirs);
 }
 
 #[test]
@@ -138,18 +198,29 @@ fn a_compiler_and_its_processes() {
     ];
     // A first run, so that every run finds the object in place.
     assert_eq!(status(&untraced(&fixed(&args))), 0);
-    same_counts(&args, &[]);
+    // The C library draws again when a random number is of no use for the name
+    // of a temporary file, which happens with four in a hundred.
+    same_counts(&args, &["getrandom"]);
 }
 
 #[test]
 fn a_storm_of_signals() {
-    // How often a signal interrupts a call is up to the scheduler; that no
-    // data is lost is checked by the program itself.
-    let command = fixed(&[fixtures::SIGNAL_STORM, "50"]);
-    let alone = untraced(&command);
-    let (output, _) = traced(&["count"], &command);
-    assert_eq!(status(&output), status(&alone), "{}", stderr(&output));
-    assert_eq!(stdout(&output), stdout(&alone));
+    // Signals that are sent while one is pending merge, so how many handlers
+    // return is up to the scheduler, and so is who waits for the mutex or starts
+    // a call over. That no data is lost is checked by the program itself.
+    let loose = [
+        "rt_sigreturn",
+        "futex",
+        "read",
+        "write",
+        "tgkill",
+        "getpid",
+        "mmap",
+        "mprotect",
+        "munmap",
+        "madvise",
+    ];
+    same_counts(&[fixtures::SIGNAL_STORM, "50"], &loose);
 }
 
 #[test]

@@ -23,10 +23,21 @@ pub(crate) struct Args {
 /// # Errors
 /// When it cannot be written.
 pub(crate) fn run(args: &Args) -> Result<Exit, Halt> {
-    let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut command(), "pai-host", &mut script);
-    message::stdout(&String::from_utf8_lossy(&script))?;
+    message::stdout(&script(args.shell))?;
     Ok(Exit::Code(Code::SUCCESS))
+}
+
+fn script(shell: Shell) -> String {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut command(), "pai-host", &mut script);
+    let script = String::from_utf8_lossy(&script).into_owned();
+    match shell {
+        // clap_complete 4.6 reads the hyphen of a program's name, which it has
+        // made "__", as the border of a subcommand: half of its labels are
+        // others than those that it jumps to.
+        Shell::Bash => script.replace("pai__subcmd__host", "pai__host"),
+        _ => script,
+    }
 }
 
 /// The command line as shells are to complete it: where a plugin goes, the
@@ -79,9 +90,7 @@ mod tests {
     #[test]
     fn every_shell_gets_the_names_of_plugins() {
         for shell in Shell::value_variants() {
-            let mut script = Vec::new();
-            clap_complete::generate(*shell, &mut command(), "pai-host", &mut script);
-            let script = String::from_utf8(script).unwrap();
+            let script = script(*shell);
             assert!(script.contains("attach"), "{shell}");
             // The others complete no values.
             let values = matches!(shell, Shell::Bash | Shell::Zsh | Shell::Fish);

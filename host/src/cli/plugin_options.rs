@@ -9,7 +9,7 @@ use pai_host::manifest::{Kind, OptionSpec};
 use pai_host::plugin::Plugin;
 use pai_host::session::PluginRun;
 
-use super::message::Halt;
+use super::message::{Halt, escape};
 
 /// Where the options of a plugin stand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,7 +45,8 @@ pub(crate) fn select(
         ))
     })?;
     let plugin = Plugin::load(reference)?;
-    let (options, command) = parse(&plugin, words, place, color)?;
+    let usage = usage(reference, &plugin, place);
+    let (options, command) = parse(&plugin, words, place, usage, color)?;
     let plugin = Arc::new(plugin);
     Ok((PluginRun { plugin, options }, command))
 }
@@ -79,9 +80,11 @@ fn parse(
     plugin: &Plugin,
     words: &[OsString],
     place: Place,
+    usage: String,
     color: clap::ColorChoice,
 ) -> Result<(Options, Vec<OsString>), Halt> {
     let mut matches = command(plugin, place)
+        .override_usage(usage)
         .color(color)
         .try_get_matches_from(words)
         .map_err(|error| super::usage(&error, Some(&plugin.name)))?;
@@ -96,27 +99,30 @@ fn parse(
     Ok((options, command))
 }
 
-/// The command line that the manifest describes.
-fn command(plugin: &Plugin, place: Place) -> Command {
-    let manifest = &plugin.manifest;
-    let name = &plugin.name;
-    let options = if manifest.options.is_empty() {
+/// The whole command line, with the plugin as the user called it.
+fn usage(reference: &str, plugin: &Plugin, place: Place) -> String {
+    let name = escape(reference);
+    let options = if plugin.manifest.options.is_empty() {
         ""
     } else {
         " [OPTIONS]"
     };
-    let usage = match place {
+    match place {
         Place::Run => format!("pai-host run {name}{options} [--] COMMAND [ARGS]..."),
         Place::Attach => format!("pai-host attach -p PID {name}{options}"),
         Place::Quoted => format!("-t '{name}{options}'"),
-    };
-    let mut command = Command::new(name.clone())
+    }
+}
+
+/// The command line that the manifest describes.
+fn command(plugin: &Plugin, place: Place) -> Command {
+    let manifest = &plugin.manifest;
+    let mut command = Command::new(plugin.name.clone())
         .no_binary_name(true)
         .disable_version_flag(true)
         .disable_help_flag(true)
         .args_override_self(true)
         .max_term_width(100)
-        .override_usage(usage)
         .about(manifest.description.clone())
         .arg(
             Arg::new("help")

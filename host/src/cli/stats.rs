@@ -50,7 +50,10 @@ fn row(plugin: &PluginStats) -> Vec<String> {
     let client = &plugin.client;
     let time = |nanos| format!("{:.1?}", Duration::from_nanos(nanos));
     vec![
-        plugin.name.clone(),
+        match plugin.failed {
+            true => format!("{} (failed)", plugin.name),
+            false => plugin.name.clone(),
+        },
         client.stops.to_string(),
         client.notices.to_string(),
         client.lost.to_string(),
@@ -73,6 +76,7 @@ fn data(stats: &SessionStats) -> Value {
             let client = &plugin.client;
             json!({
                 "name": plugin.name,
+                "failed": plugin.failed,
                 "stops": client.stops,
                 "notices": client.notices,
                 "lost": client.lost,
@@ -132,5 +136,6 @@ mod tests {
         let data = data(&example());
         assert_eq!(data["stops"], 12);
         assert_eq!(data["plugins"][0]["time"], 1_500_000);
+        assert_eq!(data["plugins"][0]["failed"], false);
     }
 }

@@ -6,7 +6,8 @@ use super::{Sink, escape};
 use crate::session::Verbosity;
 
 /// Messages of the host: `pai-host: …` on standard error. With structured
-/// output each is a record of kind `diagnostic` too.
+/// output each is a record of kind `diagnostic`, among the others or beside the
+/// message.
 #[derive(Clone, Debug)]
 pub(crate) struct Notes {
     verbosity: Verbosity,
@@ -28,16 +29,17 @@ impl Notes {
     pub(crate) fn must(&self, plugin: Option<&str>, text: &str) {
         let text = escape(text);
         let line = format!("pai-host: {text}\n");
-        if self.shared {
-            self.sink.note(&line);
-        } else {
-            // If standard error is closed, nobody can be told.
-            drop(io::stderr().write_all(line.as_bytes()));
-        }
-        if self.sink.is_structured() {
+        let structured = self.sink.is_structured();
+        if structured {
             let data = serde_json::json!({ "message": text });
             // It is an object.
             drop(self.sink.emit(plugin, "diagnostic", &data.to_string()));
+        }
+        match (self.shared, structured) {
+            (true, true) => {}
+            (true, false) => self.sink.note(&line),
+            // If standard error is closed, nobody can be told.
+            (false, _) => drop(io::stderr().write_all(line.as_bytes())),
         }
     }
 

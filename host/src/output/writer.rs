@@ -37,6 +37,12 @@ struct Buffer {
     ended: bool,
 }
 
+impl Buffer {
+    fn makes_wait(&self) -> bool {
+        self.bytes.len() >= ROOM && !self.broken && !self.abandoned
+    }
+}
+
 impl Shared {
     /// A panic elsewhere leaves plain data: nothing to repair.
     fn lock(&self) -> MutexGuard<'_, Buffer> {
@@ -45,7 +51,7 @@ impl Shared {
 
     pub(super) fn push(&self, bytes: &[u8]) {
         let mut buffer = self.lock();
-        while buffer.bytes.len() >= ROOM && !buffer.broken && !buffer.abandoned {
+        while buffer.makes_wait() {
             buffer = self
                 .emptied
                 .wait(buffer)
@@ -59,6 +65,11 @@ impl Shared {
             drop(buffer);
             self.filled.notify_one();
         }
+    }
+
+    /// Whoever prints now has to wait.
+    pub(super) fn is_full(&self) -> bool {
+        self.lock().makes_wait()
     }
 
     pub(super) fn close(&self) {

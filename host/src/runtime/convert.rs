@@ -102,14 +102,21 @@ impl From<engine::Error> for Error {
 
 /// An inconsistency that was survived; the log has it under the same number.
 pub(crate) fn internal(message: String) -> Error {
-    Error::Internal(report(message))
+    let report = report_number();
+    tracing::error!(target: "pai::host", report, message, "internal error");
+    Error::Internal(types::InternalError { report, message })
 }
 
-fn report(message: String) -> types::InternalError {
-    // The time tells reports apart, also those of two sessions in one log.
-    let report = pai_ptrace::monotonic_nanos();
-    tracing::error!(target: "pai::host", report, message, "internal error");
+/// Why the session cannot go on. The user is told too, at its end.
+fn fatal(message: String) -> types::InternalError {
+    let report = report_number();
+    tracing::debug!(target: "pai::host", report, message, "fatal");
     types::InternalError { report, message }
+}
+
+/// The time tells reports apart, also those of two sessions in one log.
+fn report_number() -> u64 {
+    pai_ptrace::monotonic_nanos()
 }
 
 /// What calls say after the session's end.
@@ -209,7 +216,7 @@ fn end(end: engine::End) -> events::End {
         engine::End::Exited(status) => events::End::Exited(status.into()),
         engine::End::Detached => events::End::Detached,
         engine::End::Interrupted => events::End::Interrupted,
-        engine::End::Fatal(message) => events::End::Fatal(report(message)),
+        engine::End::Fatal(message) => events::End::Fatal(fatal(message)),
     }
 }
 

@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use pai_engine::observe::{Overflow, buffer};
-use pai_engine::{Client, ClientId, ClientStats, End, Engine, ExitStatus, Fatal, Stats};
+use pai_engine::{Client, ClientId, ClientStats, End, Engine, ExitStatus, Fatal, Stats, procfs};
 
 use super::supervisor::Supervisor;
 use super::{
@@ -70,7 +70,10 @@ impl Stage {
         .map_err(Fatal::Kernel)?;
         match &config.target {
             Target::Spawn(program) => drop(engine.spawn(program)?),
-            Target::Attach(pids) => engine.attach(pids)?,
+            Target::Attach(pids) => {
+                engine.attach(pids)?;
+                tell_attached(&notes, &engine);
+            }
         }
 
         let mut stage = Self {
@@ -119,7 +122,11 @@ impl Stage {
                 id
             }
             World::Observer => {
-                let (producer, consumer) = buffer(DEFAULT_RECORDS, Overflow::Drop);
+                let (mut producer, consumer) = buffer(DEFAULT_RECORDS, Overflow::Drop);
+                // Somebody who has stopped the output wants to go on reading
+                // where it stopped.
+                let sink = self.output.sink();
+                producer.excuse_while(move || sink.is_full());
                 let mut engine = self.engine.borrow_mut();
                 let id = engine.add_observer(&seat.name, Box::new(producer))?;
                 let observer = Observer::start(Parts {
@@ -159,7 +166,7 @@ impl Stage {
             self.say_fatal(fatal);
         }
         self.flags.set_over();
-        let ended = self.let_go();
+        let ended = self.let_go(result.is_ok());
 
         // Observers whose requests wait for the tracer learn that there is
         // none, and the rest of their records is in their buffers.
@@ -180,23 +187,22 @@ impl Stage {
         let output_error = output.finish(|| supervisor.lost_patience());
         result?;
 
-        let failures = seats
+        let failures: Vec<_> = seats.iter().map(|(_, seat)| seat.take_failure()).collect();
+        let plugins = seats
             .iter()
-            .filter_map(|(_, seat)| seat.take_failure())
+            .zip(ended.clients)
+            .zip(&failures)
+            .map(|(((_, seat), client), failure)| plugin_stats(seat, client, failure.is_some()))
             .collect();
         Ok(Outcome {
             status: ended.status.filter(|_| spawned),
             interrupted: supervisor.interrupted,
-            failures,
+            failures: failures.into_iter().flatten().collect(),
             plugins: seats.len(),
             output_error,
             stats: SessionStats {
                 engine: ended.stats,
-                plugins: seats
-                    .iter()
-                    .zip(ended.clients)
-                    .map(|((_, seat), client)| plugin_stats(seat, client))
-                    .collect(),
+                plugins,
             },
         })
     }
@@ -216,12 +222,12 @@ impl Stage {
         }
     }
 
-    /// Detaches from what is left, and waits for a spawned target.
-    fn let_go(&mut self) -> Ended {
+    /// Detaches from what is left; `wait` for a spawned target.
+    fn let_go(&mut self, wait: bool) -> Ended {
         let mut engine = self.engine.borrow_mut();
         engine.shut_down();
         self.supervisor.release_terminal();
-        if self.spawned {
+        if self.spawned && wait {
             let supervisor = &mut self.supervisor;
             if let Err(error) = engine.await_root(|root| supervisor.while_waiting(root)) {
                 tracing::warn!(target: "pai::host", %error, "the target is not waited for");
@@ -270,6 +276,22 @@ fn label(plugins: &[PluginRun]) -> Vec<String> {
         .collect()
 }
 
+/// All threads are stopped: nothing that they do from here on is missed.
+fn tell_attached(notes: &Notes, engine: &Engine) {
+    for target in engine.targets() {
+        let pid = target.pid;
+        let name = procfs::comm(pid.leader()).unwrap_or_default();
+        let threads = match engine.tasks(Some(pid)).map_or(0, |tasks| tasks.len()) {
+            0 | 1 => String::new(),
+            more => format!(", {more} threads"),
+        };
+        notes.tell(
+            None,
+            &format!("attached to process {pid} ({name}){threads}"),
+        );
+    }
+}
+
 fn tell_capabilities(notes: &Notes, name: &str, run: &PluginRun) {
     let wants = &run.plugin.manifest.wants;
     if wants.is_empty() {
@@ -297,10 +319,11 @@ fn await_observers(observers: Vec<Observer>, flags: &Flags, supervisor: &mut Sup
     }
 }
 
-fn plugin_stats(seat: &Seat, client: ClientStats) -> PluginStats {
+fn plugin_stats(seat: &Seat, client: ClientStats, failed: bool) -> PluginStats {
     let totals = &seat.totals;
     PluginStats {
         name: seat.name.clone(),
+        failed,
         client,
         wasm_time: Duration::from_nanos(totals.wasm_nanos.load(Ordering::Relaxed)),
         polls: totals.polls.load(Ordering::Relaxed),

@@ -1,28 +1,35 @@
-//! Holds the task of the first getppid: answers only after a write of another
-//! task was seen, or never.
+//! Holds the task that makes a certain call: answers only after ten writes of
+//! other tasks were seen, or never.
 
-use pai_plugin::{Client, Event, OnEnter, Result, options, println};
+use pai_plugin::{Client, Event, OnEnter, Result, names, options, println};
 
 pai_plugin::plugin! {
     name: "holds",
-    description: "holds getppid until another task writes",
+    description: "holds a call until other tasks have written ten times",
     wants: [Control("to hold")],
-    options: [OptionSpec::flag("for-ever", "wait for what never comes")],
+    options: [
+        OptionSpec::text("call", "hold this call").default("getpriority"),
+        OptionSpec::flag("for-ever", "wait for what never comes"),
+    ],
     run: run,
 }
 
 fn run() -> Result<()> {
     let mut client = Client::new(());
+    let call = options::get("call").unwrap_or_default();
     let for_ever = options::flag("for-ever");
-    client.on_enter_of(&["getppid"], move |client, _| {
-        let seen = client.run_until(|event| match event {
-            Event::SyscallEnter(call) => !for_ever && call.call.nr == 1,
-            _ => false,
-        });
+    client.on_enter_of(&[&call], move |client, _| {
+        let mut writes = 0;
+        let seen = client.run_until(|event| {
+            if let Event::SyscallEnter(call) = event {
+                writes += u32::from(names::syscall(call.call).is_some_and(|name| name == "write"));
+            }
+            writes == 10 && !for_ever
+        })?;
         println!(
             "held until {}",
-            if matches!(seen, Ok(Some(_))) {
-                "write"
+            if seen.is_some() {
+                "the tenth write"
             } else {
                 "the end"
             }

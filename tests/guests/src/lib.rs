@@ -5,7 +5,7 @@ use pai_plugin::{ExitStatus, SyscallEvent, names};
 
 /// The name of a call.
 pub fn name(call: &SyscallEvent) -> String {
-    names::syscall(call.call).unwrap_or_else(|| format!("syscall_{:#x}", call.call.nr))
+    names::syscall(call.call).map_or_else(|| format!("syscall_{:#x}", call.call.nr), Into::into)
 }
 
 /// An exit status in few characters.

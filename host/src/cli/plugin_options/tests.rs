@@ -53,7 +53,14 @@ fn words(line: &str) -> Vec<OsString> {
 }
 
 fn read(line: &str, place: Place) -> Result<(Options, Vec<OsString>), Halt> {
-    parse(&plugin(), &words(line), place, clap::ColorChoice::Never)
+    let usage = usage("./demo.wasm", &plugin(), place);
+    parse(
+        &plugin(),
+        &words(line),
+        place,
+        usage,
+        clap::ColorChoice::Never,
+    )
 }
 
 fn options(line: &str) -> String {
@@ -126,14 +133,18 @@ fn help_is_no_failure() {
     assert!(matches!(read("--help", Place::Run), Err(Halt::Said(0))));
     let help = command(&plugin(), Place::Run).render_help().to_string();
     assert!(
-        help.contains("pai-host run demo [OPTIONS] [--] COMMAND [ARGS]..."),
-        "{help}"
-    );
-    assert!(
         help.contains("-n, --top <N>") && help.contains("[default: 10]"),
         "{help}"
     );
     assert!(help.contains("kill"), "{help}");
+}
+
+#[test]
+fn usage_has_the_users_words() {
+    let usage = |place| super::usage("./a b.wasm", &plugin(), place);
+    let run = "pai-host run ./a b.wasm [OPTIONS] [--] COMMAND [ARGS]...";
+    assert_eq!(usage(Place::Run), run);
+    assert_eq!(usage(Place::Quoted), "-t './a b.wasm [OPTIONS]'");
 }
 
 #[test]

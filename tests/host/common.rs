@@ -1,20 +1,20 @@
 //! Running targets untraced, under pai-host and under strace, and what they
 //! made of the target's system calls.
 
-#![allow(dead_code, reason = "each test program uses a part of it")]
-
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::io::Write;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
 
 /// The program under test.
-pub const PAI_HOST: &str = env!("CARGO_BIN_EXE_pai-host");
+pub(crate) const PAI_HOST: &str = env!("CARGO_BIN_EXE_pai-host");
 
 /// How a process ended: its code, or minus the signal.
-pub fn status(output: &Output) -> i32 {
+pub(crate) fn status(output: &Output) -> i32 {
     output
         .status
         .code()
@@ -23,17 +23,17 @@ pub fn status(output: &Output) -> i32 {
 }
 
 /// What it wrote to standard error.
-pub fn stderr(output: &Output) -> String {
+pub(crate) fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
 /// What it wrote to standard output.
-pub fn stdout(output: &Output) -> String {
+pub(crate) fn stdout(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
 /// pai-host with these arguments, in a plain environment.
-pub fn pai_host<S: AsRef<str>>(args: &[S]) -> Command {
+pub(crate) fn pai_host<S: AsRef<str>>(args: &[S]) -> Command {
     let mut command = Command::new(PAI_HOST);
     command.args(args.iter().map(AsRef::as_ref));
     plain(&mut command);
@@ -41,7 +41,7 @@ pub fn pai_host<S: AsRef<str>>(args: &[S]) -> Command {
 }
 
 /// The same environment for everybody: results are compared.
-pub fn plain(command: &mut Command) {
+pub(crate) fn plain(command: &mut Command) {
     command
         .env_clear()
         .env(
@@ -58,35 +58,111 @@ pub fn plain(command: &mut Command) {
 }
 
 /// Compiled plugins are shared by all tests.
-pub fn cache_dir() -> OsString {
+pub(crate) fn cache_dir() -> OsString {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join("cache").into()
 }
 
-/// Runs a command to its end, with a bound on its time: nothing here takes
-/// longer unless it hangs.
-pub fn finish(command: &mut Command) -> Output {
+/// Copies a program to execute it. Not in this process: a child that another
+/// test forks meanwhile would have the copy open for writing, and it would be
+/// "busy" until that has executed its own program.
+#[track_caller]
+pub(crate) fn copy_program(from: &str, to: &Path) {
+    let copied = Command::new("cp").arg(from).arg(to).status();
+    assert!(copied.expect("cp").success());
+}
+
+/// Nothing here takes longer unless it hangs.
+const LIMIT: Duration = Duration::from_secs(120);
+
+/// Runs a command to its end.
+pub(crate) fn finish(command: &mut Command) -> Output {
     let child = command
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
         .unwrap_or_else(|error| panic!("{command:?}: {error}"));
-    let pid = nix::unistd::Pid::from_raw(child.id().cast_signed());
-    let (done, ended) = std::sync::mpsc::channel::<()>();
-    let watchdog = std::thread::spawn(move || {
-        let limit = std::time::Duration::from_secs(120);
-        if ended.recv_timeout(limit) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
-            // It is our child and has not been waited for.
-            nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL).expect("a hung child");
-        }
-    });
+    let watchdog = Watchdog::over(&child);
     let output = child.wait_with_output().expect("a child");
-    drop(done);
-    watchdog.join().expect("no panic");
+    drop(watchdog);
     output
 }
 
+/// Kills a child that hangs, so that a test fails and does not hang too.
+pub(crate) struct Watchdog {
+    done: Option<Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Watchdog {
+    /// Over this child, until dropped.
+    pub(crate) fn over(child: &Child) -> Self {
+        let pid = nix::unistd::Pid::from_raw(child.id().cast_signed());
+        let (done, ended) = channel::<()>();
+        let thread = std::thread::spawn(move || {
+            if ended.recv_timeout(LIMIT) == Err(RecvTimeoutError::Timeout) {
+                // Fails when it was waited for just now.
+                nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL).ok();
+            }
+        });
+        Self {
+            done: Some(done),
+            thread: Some(thread),
+        }
+    }
+}
+
+impl Drop for Watchdog {
+    fn drop(&mut self) {
+        drop(self.done.take());
+        if let Some(thread) = self.thread.take() {
+            thread.join().expect("no panic");
+        }
+    }
+}
+
+/// A run of `pai-host` with `--json` to standard error.
+pub(crate) struct Ran {
+    pub(crate) status: i32,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+    lines: Vec<serde_json::Value>,
+}
+
+impl Ran {
+    /// With these arguments; each line on standard error has to be JSON.
+    #[track_caller]
+    pub(crate) fn of(args: &[&str]) -> Self {
+        let output = finish(&mut pai_host(args));
+        let stderr = stderr(&output);
+        Self {
+            status: status(&output),
+            stdout: stdout(&output),
+            lines: json_lines(&stderr),
+            stderr,
+        }
+    }
+
+    /// Records of this kind.
+    pub(crate) fn records(&self, kind: &str) -> impl Iterator<Item = &serde_json::Value> {
+        let of_kind = move |line: &&serde_json::Value| line["kind"] == kind;
+        self.lines.iter().filter(of_kind)
+    }
+}
+
+/// Each line an object of our format.
+#[track_caller]
+pub(crate) fn json_lines(text: &str) -> Vec<serde_json::Value> {
+    let lines = text.lines().map(|line| {
+        let value: serde_json::Value =
+            serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+        assert_eq!(value["v"], 1, "{line}");
+        value
+    });
+    lines.collect()
+}
+
 /// `setarch -R`: addresses are the same in every run.
-pub fn fixed(command: &[&str]) -> Vec<String> {
+pub(crate) fn fixed(command: &[&str]) -> Vec<String> {
     ["setarch", "x86_64", "-R"]
         .iter()
         .chain(command)
@@ -96,22 +172,19 @@ pub fn fixed(command: &[&str]) -> Vec<String> {
 
 /// A system call as both tracers report it.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub struct Call {
+pub(crate) struct Call {
     /// Name.
-    pub name: String,
+    pub(crate) name: String,
     /// Result, with ids and addresses made comparable.
-    pub result: String,
+    pub(crate) result: String,
 }
 
-/// Calls by task, tasks in the order in which they were first seen.
-pub type Calls = Vec<Vec<Call>>;
+/// Calls by task, tasks by their ids, which is the order of their births.
+pub(crate) type Calls = Vec<Vec<Call>>;
 
-/// Collects calls; ids are numbered as they appear.
+/// Collects calls; ids are replaced by the numbers of tasks.
 #[derive(Default)]
-struct Collector {
-    tasks: BTreeMap<u64, usize>,
-    calls: Vec<Vec<(String, Outcome)>>,
-}
+struct Collector(BTreeMap<u64, Vec<(String, Outcome)>>);
 
 enum Outcome {
     Value(i64),
@@ -124,48 +197,39 @@ const ADDRESS: i64 = 0x1000_0000;
 
 impl Collector {
     fn add(&mut self, tid: u64, name: &str, outcome: Outcome) {
-        let next = self.tasks.len();
-        let task = *self.tasks.entry(tid).or_insert(next);
-        if task == self.calls.len() {
-            self.calls.push(Vec::new());
-        }
-        self.calls[task].push((name.to_owned(), outcome));
+        let calls = self.0.entry(tid).or_default();
+        calls.push((name.to_owned(), outcome));
     }
 
     fn finish(self) -> Calls {
-        let tasks = &self.tasks;
-        let result = |name: &str, outcome: Outcome| match outcome {
-            // The tracer's own id, where the parent is not traced.
-            Outcome::Value(value) if name == "getppid" && value > 1000 => "a parent".to_owned(),
-            Outcome::Value(value) => match u64::try_from(value).ok().and_then(|v| tasks.get(&v)) {
-                Some(task) if value > 1000 => format!("task {task}"),
-                _ if value >= ADDRESS => "address".to_owned(),
-                _ => value.to_string(),
+        let tids: Vec<u64> = self.0.keys().copied().collect();
+        let task = |value: i64| tids.binary_search(&u64::try_from(value).ok()?).ok();
+        let result = |name: &str, outcome: &Outcome| match outcome {
+            Outcome::Value(value) => match task(*value) {
+                Some(task) => format!("task {task}"),
+                // The tracer's own id, where the parent is not traced.
+                None if name == "getppid" => "a parent".to_owned(),
+                None if *value >= ADDRESS => "address".to_owned(),
+                None => value.to_string(),
             },
-            Outcome::Error(name) => name,
+            Outcome::Error(name) => name.clone(),
             Outcome::None => "?".to_owned(),
         };
-        self.calls
-            .into_iter()
-            .map(|calls| {
-                calls
-                    .into_iter()
-                    .map(|(name, outcome)| Call {
-                        result: result(&name, outcome),
-                        name,
-                    })
-                    .collect()
-            })
-            .collect()
+        let calls = self.0.values().map(|calls| {
+            let calls = calls.iter().map(|(name, outcome)| Call {
+                name: name.clone(),
+                result: result(name, outcome),
+            });
+            calls.collect()
+        });
+        calls.collect()
     }
 }
 
 /// Calls in the log of `pai-host run --json -o FILE strace`.
-pub fn calls_of_json(log: &str) -> Calls {
+pub(crate) fn calls_of_json(log: &str) -> Calls {
     let mut collector = Collector::default();
-    for line in log.lines() {
-        let line: serde_json::Value =
-            serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+    for line in json_lines(log) {
         if line["plugin"] != "strace" || line["kind"] != "syscall" {
             continue;
         }
@@ -192,7 +256,7 @@ fn restart_name(code: Option<i64>) -> String {
 }
 
 /// Calls in the log of `strace -f -o FILE -e raw=all`.
-pub fn calls_of_strace(log: &str) -> Calls {
+pub(crate) fn calls_of_strace(log: &str) -> Calls {
     let mut collector = Collector::default();
     let mut unfinished: BTreeMap<u64, String> = BTreeMap::new();
     for line in log.lines() {
@@ -241,13 +305,20 @@ fn number(text: &str) -> i64 {
     }
 }
 
-/// Runs a command under the installed strace.
-pub fn strace(command: &[String]) -> (Output, Calls) {
-    let log = tempfile::NamedTempFile::new().expect("a temporary file");
+/// The installed strace, writing what [`calls_of_strace`] reads.
+pub(crate) fn strace_to(log: &Path) -> Command {
     let mut strace = Command::new("strace");
-    strace.args(["-f", "-qq", "-e", "signal=none", "-e", "raw=all", "-o"]);
-    strace.arg(log.path()).arg("--").args(command);
+    strace.args(["-f", "-e", "signal=none", "-e", "raw=all", "-o"]);
+    strace.arg(log);
     plain(&mut strace);
+    strace
+}
+
+/// Runs a command under the installed strace.
+pub(crate) fn strace(command: &[String]) -> (Output, Calls) {
+    let log = tempfile::NamedTempFile::new().expect("a temporary file");
+    let mut strace = strace_to(log.path());
+    strace.arg("-qq").arg("--").args(command);
     let output = finish(&mut strace);
     let log = std::fs::read_to_string(log.path()).expect("a log");
     (output, calls_of_strace(&log))
@@ -255,10 +326,10 @@ pub fn strace(command: &[String]) -> (Output, Calls) {
 
 /// Runs a command under `pai-host run --json`, with the plugin strace and
 /// others before it.
-pub fn traced(others: &[&str], command: &[String]) -> (Output, Calls) {
+pub(crate) fn traced(others: &[String], command: &[String]) -> (Output, Calls) {
     let log = tempfile::NamedTempFile::new().expect("a temporary file");
     let path = log.path().to_str().expect("a plain path");
-    let mut args = vec!["run", "--json", "-o", path];
+    let mut args = vec!["run", "--limit", "time=100ms", "--json", "-o", path];
     for other in others {
         args.extend(["-t", other]);
     }
@@ -270,7 +341,7 @@ pub fn traced(others: &[&str], command: &[String]) -> (Output, Calls) {
 }
 
 /// Runs a command by itself.
-pub fn untraced(command: &[String]) -> Output {
+pub(crate) fn untraced(command: &[String]) -> Output {
     let mut alone = Command::new(&command[0]);
     alone.args(&command[1..]);
     plain(&mut alone);
@@ -278,17 +349,17 @@ pub fn untraced(command: &[String]) -> Output {
 }
 
 /// How often each call was made.
-pub fn counts(calls: &Calls) -> BTreeMap<&str, usize> {
+pub(crate) fn counts(calls: &Calls) -> BTreeMap<String, usize> {
     let mut counts = BTreeMap::new();
     for call in calls.iter().flatten() {
-        *counts.entry(call.name.as_str()).or_insert(0) += 1;
+        *counts.entry(call.name.clone()).or_insert(0) += 1;
     }
     counts
 }
 
 /// Panics with the first difference.
 #[track_caller]
-pub fn assert_same_calls(ours: &Calls, theirs: &Calls) {
+pub(crate) fn assert_same_calls(ours: &Calls, theirs: &Calls) {
     assert_eq!(ours.len(), theirs.len(), "tasks");
     for (task, (ours, theirs)) in ours.iter().zip(theirs).enumerate() {
         for (n, (ours, theirs)) in ours.iter().zip(theirs).enumerate() {
@@ -296,10 +367,4 @@ pub fn assert_same_calls(ours: &Calls, theirs: &Calls) {
         }
         assert_eq!(ours.len(), theirs.len(), "calls of task {task}");
     }
-}
-
-/// A program that gives this text to a child's standard input.
-pub fn feed(child: &mut std::process::Child, text: &str) {
-    let mut input = child.stdin.take().expect("a piped input");
-    input.write_all(text.as_bytes()).expect("a reading child");
 }

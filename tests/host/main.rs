@@ -1,0 +1,13 @@
+//! pai-host as its users have it: the program, real targets, real plugins, and
+//! strace as a peer.
+
+mod attach;
+mod bad_input;
+mod cli;
+mod common;
+mod errors;
+mod plugins;
+mod programs;
+mod readme;
+mod several;
+mod terminal;

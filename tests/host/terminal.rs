@@ -1,0 +1,233 @@
+//! Targets and pai-host itself at a terminal.
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::OpenOptionsExt;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+
+use nix::fcntl::OFlag;
+use nix::pty::{grantpt, posix_openpt, ptsname_r, unlockpt};
+use pai_tests::target::PATIENCE;
+
+use crate::common::{PAI_HOST, calls_of_json, calls_of_strace, counts, plain};
+
+/// One end of a terminal, with a program on the other.
+struct Terminal {
+    child: Child,
+    master: File,
+    /// Pieces of what it printed.
+    pieces: Receiver<Vec<u8>>,
+    /// All of it.
+    transcript: String,
+    /// How much of it was there when something was sent last.
+    before: usize,
+}
+
+/// Both ends of a new terminal, closed in programs that other tests start.
+fn pair() -> (File, File) {
+    let flags = OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
+    let master = posix_openpt(flags).expect("a terminal");
+    grantpt(&master).expect("its owner");
+    unlockpt(&master).expect("its owner");
+    let name = ptsname_r(&master).expect("a name");
+    let slave = File::options()
+        .read(true)
+        .write(true)
+        .custom_flags(OFlag::O_NOCTTY.bits())
+        .open(name)
+        .expect("the other end");
+    (File::from(OwnedFd::from(master)), slave)
+}
+
+impl Terminal {
+    fn start(command: &[&str]) -> Self {
+        let (master, slave) = pair();
+        let slave = || Stdio::from(slave.try_clone().expect("a descriptor"));
+        let mut setsid = Command::new("setsid");
+        setsid.args(["--ctty", "--wait"]).args(command);
+        plain(&mut setsid);
+        setsid
+            .env("PS1", "PROMPT ")
+            .stdin(slave())
+            .stdout(slave())
+            .stderr(slave());
+        let child = setsid.spawn().expect("setsid");
+        let mut reader = master.try_clone().expect("a descriptor");
+        let (sender, pieces) = channel();
+        std::thread::spawn(move || {
+            let mut buffer = [0; 4096];
+            // EIO is the end: nobody has the other side open.
+            while let Ok(n @ 1..) = reader.read(&mut buffer) {
+                if sender.send(buffer[..n].to_vec()).is_err() {
+                    return;
+                }
+            }
+        });
+        Self {
+            child,
+            master,
+            pieces,
+            transcript: String::new(),
+            before: 0,
+        }
+    }
+
+    fn send(&mut self, text: &str) {
+        self.before = self.transcript.len();
+        self.master.write_all(text.as_bytes()).expect("a terminal");
+    }
+
+    /// What was printed since something was sent.
+    fn seen(&self) -> &str {
+        &self.transcript[self.before..]
+    }
+
+    /// Reads until this was printed.
+    #[track_caller]
+    fn expect(&mut self, text: &str) {
+        while !self.seen().contains(text) {
+            match self.pieces.recv_timeout(PATIENCE) {
+                Ok(piece) => self.transcript += &String::from_utf8_lossy(&piece),
+                Err(_) => panic!("{text:?} never came after {:?}", self.transcript),
+            }
+        }
+    }
+
+    /// Sends a line to a shell, and reads until it asks for the next.
+    #[track_caller]
+    fn type_line(&mut self, line: &str) {
+        self.send(&format!("{line}\n"));
+        self.expect(line);
+        self.expect("PROMPT ");
+    }
+
+    /// Waits for the end; its exit status and all that was printed.
+    #[track_caller]
+    fn finish(mut self) -> (Option<i32>, String) {
+        loop {
+            match self.pieces.recv_timeout(PATIENCE) {
+                Ok(piece) => self.transcript += &String::from_utf8_lossy(&piece),
+                Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Timeout) => panic!("no end of {:?}", self.transcript),
+            }
+        }
+        let status = self.child.wait().expect("a child");
+        (status.code(), std::mem::take(&mut self.transcript))
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        // Hangs up; whoever is still there gets SIGHUP. Fails when it has ended.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+/// What a user does to a job of a shell. The shell ends with 3.
+fn use_a_shell(tracer: &[&str]) -> (Option<i32>, String) {
+    let shell = ["bash", "--norc", "--noprofile", "-i"];
+    let command: Vec<&str> = tracer.iter().chain(&shell).copied().collect();
+    let mut terminal = Terminal::start(&command);
+    terminal.expect("PROMPT ");
+    // Its input ends when it was read, and not before it has started.
+    terminal.send("sh -c 'echo STAR''TED; exec cat'\n");
+    terminal.expect("STARTED");
+    terminal.send("\x1a");
+    terminal.expect("Stopped");
+    terminal.expect("PROMPT ");
+    terminal.type_line("jobs");
+    assert!(terminal.seen().contains("Stopped"), "{}", terminal.seen());
+    terminal.send("fg\n");
+    terminal.expect("exec cat");
+    terminal.send("one line\n");
+    // The terminal's echo, and what cat says.
+    terminal.expect("one line\r\none line\r\n");
+    terminal.send("\x03");
+    terminal.expect("PROMPT ");
+    terminal.type_line("echo status $?");
+    assert!(
+        terminal.seen().contains("status 130"),
+        "{}",
+        terminal.seen()
+    );
+    terminal.send("exit 3\n");
+    terminal.finish()
+}
+
+#[test]
+fn job_control_of_a_shell() {
+    let alone = use_a_shell(&[]);
+    assert_eq!(alone.0, Some(3));
+
+    let log = tempfile::NamedTempFile::new().expect("a temporary file");
+    let path = log.path().to_str().expect("a plain path");
+    let strace = [
+        "strace",
+        "-f",
+        "-qq",
+        "-e",
+        "signal=none",
+        "-e",
+        "raw=all",
+        "-o",
+    ];
+    let strace: Vec<&str> = strace.into_iter().chain([path]).collect();
+    assert_eq!(use_a_shell(&strace), alone);
+    let theirs = calls_of_strace(&std::fs::read_to_string(log.path()).expect("a log"));
+
+    for others in [&[][..], &["-t", "count", "-t", pai_tests::guests::NOOP]] {
+        let mut traced = vec![PAI_HOST, "run", "--json", "-o", path];
+        traced.extend(others);
+        traced.extend(["-t", "strace", "--"]);
+        assert_eq!(use_a_shell(&traced), alone);
+        let ours = calls_of_json(&std::fs::read_to_string(log.path()).expect("a log"));
+        // Whether cat is in its next read already when it is stopped is up to
+        // the scheduler; and whether the shell or its child is the first to give
+        // the terminal to the job (TIOCSPGRP, with signals blocked), which the
+        // other then leaves out.
+        const LOOSE: [&str; 3] = ["read", "ioctl", "rt_sigprocmask"];
+        let count = |calls| {
+            let mut counts = counts(calls);
+            counts.retain(|name, _| !LOOSE.contains(&name.as_str()));
+            counts
+        };
+        assert_eq!(count(&ours), count(&theirs));
+    }
+}
+
+/// pai-host is a job like any other: it stops with its target, comes back with
+/// it, and ^C ends both.
+#[test]
+fn job_control_of_pai_host() {
+    for plugin in ["minimal", "count", pai_tests::guests::NOOP] {
+        let mut terminal = Terminal::start(&["bash", "--norc", "--noprofile", "-i"]);
+        terminal.expect("PROMPT ");
+        terminal.type_line(&format!("PAI={PAI_HOST}"));
+        terminal.send(&format!(
+            "$PAI run -o /dev/null {plugin} -- sh -c 'echo STAR''TED; exec cat'\n"
+        ));
+        terminal.expect("STARTED");
+        for _ in 0..3 {
+            terminal.send("\x1a");
+            terminal.expect("Stopped");
+            terminal.expect("PROMPT ");
+            terminal.send("fg\n");
+            terminal.expect("exec cat");
+            terminal.send("one line\n");
+            terminal.expect("one line\r\none line\r\n");
+        }
+        terminal.send("\x03");
+        terminal.expect("PROMPT ");
+        terminal.type_line("echo status $?");
+        assert!(
+            terminal.seen().contains("status 130"),
+            "{}",
+            terminal.seen()
+        );
+        terminal.send("exit 3\n");
+        assert_eq!(terminal.finish().0, Some(3));
+    }
+}
