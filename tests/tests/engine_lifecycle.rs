@@ -1,4 +1,4 @@
-//! Births and execs: cases 29 to 36, 43 and 44 of docs/TESTING.md.
+//! Births and execs: cases 29 to 36 of docs/TESTING.md.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};

@@ -15,6 +15,9 @@ use crate::task::{After, State, Task};
 /// rest when the tracer thread ends.
 const DETACH_PATIENCE: Duration = Duration::from_secs(5);
 
+/// How long a report is waited for before it may have been stolen.
+const RECLAIM: Duration = Duration::from_millis(50);
+
 impl Engine {
     /// Detaches from every task. What is stopped goes on as if nobody had
     /// traced it: pending signals are delivered, group-stops stay, interrupted
@@ -87,25 +90,65 @@ impl Engine {
     /// Waits for the rest to stop or end.
     fn detach_running(&mut self) -> Result<(), Fatal> {
         let until = Instant::now() + DETACH_PATIENCE;
-        self.alarm.set_deadline(Some(until));
-        while !self.tasks.is_empty() {
+        let mut next = Instant::now() + RECLAIM;
+        while !self.tasks.is_empty() || self.find_strays() {
+            self.alarm.set_deadline(Some(next.min(until)));
             match wait::any(Block::Yes)? {
                 Waited::Report(report) => self.let_go_of_report(report)?,
                 Waited::Nothing => {}
                 Waited::NoTasks => break,
                 Waited::Interrupted => {
-                    if Instant::now() >= until {
+                    let now = Instant::now();
+                    if now >= until {
                         let left: Vec<_> = self.tasks.keys().collect();
                         tracing::warn!(target: "pai::engine", ?left, "did not stop for the detach");
                         break;
                     }
-                    // Nothing but the deadline matters now.
+                    // Nothing but the time matters now.
                     self.alarm.take_wake();
+                    if now >= next {
+                        self.reclaim_stolen()?;
+                        next = now + RECLAIM;
+                    }
                 }
             }
         }
         self.alarm.set_deadline(None);
         Ok(())
+    }
+
+    /// Serves the stops whose reports somebody else took.
+    fn reclaim_stolen(&mut self) -> Result<(), Fatal> {
+        let tids: Vec<Tid> = self.tasks.keys().copied().collect();
+        for tid in tids {
+            let Some(task) = self.tasks.get_mut(&tid) else {
+                continue;
+            };
+            match std::mem::replace(&mut task.state, State::Dying) {
+                State::Running(running) => match wait::reclaim(running, task.pid) {
+                    Ok(report) => self.let_go_of_report(report)?,
+                    Err(running) => task.state = State::Running(running),
+                },
+                other => task.state = other,
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks for tasks that are ours although nobody has told us of them: new
+    /// ones whose creator asked for CLONE_PTRACE and CLONE_UNTRACED, or was
+    /// killed before it could report. They are about to stop, and would stay
+    /// stopped.
+    fn find_strays(&mut self) -> bool {
+        if wait::any_left() {
+            for tid in procfs::traced_by(own_tid()) {
+                if !self.tasks.contains_key(&tid) {
+                    let task = Task::new(tid.as_pid(), State::Starting, self.options);
+                    self.tasks.insert(tid, task);
+                }
+            }
+        }
+        !self.tasks.is_empty()
     }
 
     fn let_go_of_report(&mut self, report: Report) -> Result<(), Fatal> {
@@ -124,23 +167,24 @@ impl Engine {
         let after = match stop {
             Stop::SignalDelivery(signal) => After::Deliver(signal),
             Stop::Interrupt => {
-                self.repair_eintr(&stopped)?;
+                self.repair_eintr(&stopped, None)?;
                 After::Resume
             }
             Stop::Syscall => {
                 match unless_gone(stopped.syscall_info())?.map(|info| info.op) {
                     Some(SyscallOp::Exit { .. }) => {
-                        self.repair_eintr(&stopped)?;
+                        self.put_back(&stopped)?;
+                        self.repair_eintr(&stopped, None)?;
                     }
                     Some(SyscallOp::Entry { .. }) => return self.pass_entry(stopped),
                     _ => {}
                 }
                 After::Resume
             }
-            Stop::NewTask(_) => {
+            Stop::NewTask(kind) => {
                 // The child is traced too, and stops by itself, if it has not
                 // been let go already.
-                if let Some(child) = unless_gone(stopped.event_message())?
+                if let Some(child) = unless_gone(stopped.event_message(Stop::NewTask(kind)))?
                     && let Ok(child @ 1..) = i32::try_from(child)
                     && !self.tasks.contains_key(&Tid::new(child))
                     && procfs::is_traced_by(Tid::new(child), own_tid())
@@ -176,10 +220,14 @@ impl Engine {
 
     fn let_go(&mut self, stopped: Stopped, after: After) -> Result<(), Fatal> {
         let tid = stopped.tid();
+        self.put_back(&stopped)?;
         let signal = match after {
             After::Deliver(signal) => Some(signal),
             After::Resume | After::Listen(_) => None,
         };
+        if signal.is_some() {
+            self.repair_eintr(&stopped, signal)?;
+        }
         let detached = unless_gone(stopped.detach(signal))?.is_some();
         if detached {
             self.tasks.remove(&tid);

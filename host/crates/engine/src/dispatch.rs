@@ -8,42 +8,9 @@ use pai_ptrace::{
 use crate::engine::{Diagnostic, Engine};
 use crate::error::{Fatal, unless_gone};
 use crate::event::{Event, ExitStatus, OtherStop, SignalStop, SyscallId, SyscallStop};
-use crate::procfs;
+use crate::restart::{self, first_call, is_restart_syscall, restarts};
 use crate::subscription::{ClientMask, Edge, wants_syscall};
 use crate::task::{After, InSyscall, State};
-
-/// The kernel's own restart codes (linux/errno.h), never seen by the target.
-const ERESTARTSYS: i64 = -512;
-const ERESTARTNOINTR: i64 = -513;
-const ERESTARTNOHAND: i64 = -514;
-const ERESTART_RESTARTBLOCK: i64 = -516;
-const EINTR: i64 = -4;
-
-const fn restarts(ret: i64) -> bool {
-    matches!(
-        ret,
-        ERESTARTSYS | ERESTARTNOINTR | ERESTARTNOHAND | ERESTART_RESTARTBLOCK
-    )
-}
-
-/// restart_syscall continues what a signal interrupted.
-fn is_restart_syscall(call: SyscallId) -> bool {
-    match call.abi {
-        pai_syscalls::abi::X86_64 => call.nr == 219,
-        pai_syscalls::abi::I386 => call.nr == 0,
-        _ => false,
-    }
-}
-
-/// What a call that is left with ERESTART_RESTARTBLOCK will be continued as. One
-/// that was cut before, with nobody there to see, has no name any more.
-fn first_call(call: SyscallId, continues: Option<u32>) -> Option<u32> {
-    if is_restart_syscall(call) {
-        continues
-    } else {
-        Some(call.nr)
-    }
-}
 
 /// Its "result" is a register that the interrupted code had, which may look
 /// like anything, also like a restart code.
@@ -140,6 +107,8 @@ impl Engine {
             return self.go_on(stopped, After::Resume);
         }
         let pid = task.pid;
+        task.chosen = None;
+        task.rewritten = None;
         let restarting = task.restarting.take();
         let continues = restarting.filter(|_| is_restart_syscall(call));
         let enter = self.syscall_mask(call, continues, Edge::Enter, pid, tid);
@@ -195,9 +164,12 @@ impl Engine {
             return self.go_on(stopped, After::Resume);
         }
         let entry = task.syscall.take();
+        if task.rewritten.is_some() {
+            self.put_back(&stopped)?;
+        }
         let mut ret = ret;
-        if ret == EINTR && interrupted && self.repair_eintr(&stopped)? {
-            ret = ERESTARTNOHAND;
+        if ret == restart::EINTR && self.repair_exit(&stopped, interrupted)? {
+            ret = restart::ERESTARTNOHAND;
         }
         let (entry, entry_seen) = match entry {
             Some(entry) => (entry, true),
@@ -224,7 +196,7 @@ impl Engine {
         };
         let restarts = restarts(ret) && !is_sigreturn(entry.call);
         if restarts
-            && ret == ERESTART_RESTARTBLOCK
+            && ret == restart::ERESTART_RESTARTBLOCK
             && let Some(task) = self.tasks.get_mut(&tid)
         {
             task.restarting = first_call(entry.call, entry.continues);
@@ -304,8 +276,10 @@ impl Engine {
         if mask.is_empty() {
             return self.go_on(stopped, After::Deliver(signal));
         }
-        let Some(info) = unless_gone(stopped.siginfo())? else {
-            return self.dying(tid);
+        let info = match unless_gone(stopped.siginfo())? {
+            Some(info) if info.signal() == signal.get() => info,
+            // Killed meanwhile: that is its exit's.
+            _ => return self.dying(tid),
         };
         let event = Event::Signal(Box::new(SignalStop {
             pid,
@@ -327,16 +301,26 @@ impl Engine {
             return self.on_first_stop(stopped, After::Listen(signal));
         }
         let known = matches!(task.state, State::Listening(..));
-        if !self.started {
+        if known || !self.started {
             return self.go_on(stopped, After::Listen(signal));
         }
-        if self.root == Some(pid) && tid == pid.leader() && !known && self.gate.is_some() {
+        if self.root == Some(pid) && tid == pid.leader() && self.gate.is_some() {
             self.diagnostics
                 .push_back(Diagnostic::TargetStopped { pid });
         }
-        if known {
-            return self.go_on(stopped, After::Listen(signal));
-        }
+        self.tell_group_stop(stopped, signal)
+    }
+
+    pub(crate) fn tell_group_stop(
+        &mut self,
+        stopped: Stopped,
+        signal: Signal,
+    ) -> Result<(), Fatal> {
+        let tid = stopped.tid();
+        let Some(task) = self.tasks.get(&tid) else {
+            return Ok(());
+        };
+        let pid = task.pid;
         let event = Event::JobControl {
             pid,
             tid,
@@ -371,7 +355,7 @@ impl Engine {
                 self.offer(stopped, event, mask, After::Resume)
             }
             _ => {
-                self.repair_eintr(&stopped)?;
+                self.repair_eintr(&stopped, None)?;
                 self.on_other(stopped, status, OtherStop::Interrupt)
             }
         }
@@ -399,65 +383,22 @@ impl Engine {
         self.offer(stopped, event, mask, After::Resume)
     }
 
-    /// At an entry that took the place of our interrupt: the call now finds
-    /// the task as if a signal were about, and may fail with EINTR at once.
-    /// There has to be a stop behind it for the repair.
-    pub(crate) fn interrupt_again(&mut self, stopped: &Stopped) -> Result<(), Fatal> {
-        if unless_gone(stopped.interrupt())?.is_some()
-            && let Some(task) = self.tasks.get_mut(&stopped.tid())
-        {
-            task.interrupting = true;
-        }
-        Ok(())
-    }
-
-    /// Our own interrupt must not show. Most calls restart by themselves, but
-    /// some fail with EINTR where a native run would not (epoll_wait,
-    /// semtimedop, sigtimedwait, recv with a timeout; signal(7), last section):
-    /// with no signal about, the call is started over. True when that was done.
-    ///
-    /// Notes on the way which call the kernel is going to continue by
-    /// restart_syscall, so that it keeps its name.
-    pub(crate) fn repair_eintr(&mut self, stopped: &Stopped) -> Result<bool, Fatal> {
-        let tid = stopped.tid();
-        let Some(mut regs) = unless_gone(stopped.regs())? else {
-            return Ok(false);
-        };
-        if regs.syscall_nr() < 0 {
-            return Ok(false);
-        }
-        if regs.result() == ERESTART_RESTARTBLOCK
-            && let Some(info) = unless_gone(stopped.syscall_info())?
-            && let Some(task) = self.tasks.get_mut(&tid)
-        {
-            let call = SyscallId {
-                abi: info.arch,
-                nr: regs.syscall_nr() as u32,
-            };
-            task.restarting = first_call(call, task.restarting);
-        }
-        if regs.result() != EINTR || procfs::deliverable_signals(tid) != 0 {
-            return Ok(false);
-        }
-        regs.restart_syscall();
-        let done = unless_gone(stopped.set_regs(&regs))?.is_some();
-        if done {
-            self.stats.restarted_calls += 1;
-        }
-        Ok(done)
-    }
-
     /// Lets a stopped task go on; before the session starts it waits.
     pub(crate) fn go_on(&mut self, stopped: Stopped, after: After) -> Result<(), Fatal> {
         let tid = stopped.tid();
-        let how = if self.table.any_syscall {
-            Resume::Syscall
-        } else {
-            Resume::Cont
-        };
+        if let (true, After::Deliver(signal)) = (self.started, after) {
+            self.repair_eintr(&stopped, Some(signal))?;
+        }
         let options = self.wanted_options();
         let Some(task) = self.tasks.get_mut(&tid) else {
             return Ok(());
+        };
+        let how = if self.table.any_syscall || task.rewritten.is_some() {
+            Resume::Syscall
+        } else {
+            // Another call may be made unseen.
+            task.chosen = None;
+            Resume::Cont
         };
         if !self.started {
             task.state = State::Parked(stopped, after);

@@ -119,7 +119,8 @@ pub struct SignalStop {
 /// Stops without an event of their own.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum OtherStop {
-    /// Asked for by the engine.
+    /// Asked for by the engine, or a SIGCONT was sent to a process that was not
+    /// stopped (ptrace_trap_notify in kernel/signal.c).
     Interrupt,
     /// First stop of a new task.
     Start,

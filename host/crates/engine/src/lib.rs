@@ -30,6 +30,7 @@ pub mod observe;
 mod offer;
 pub mod procfs;
 mod query;
+mod restart;
 mod session;
 mod stats;
 mod subscription;
@@ -44,7 +45,7 @@ pub use event::{
     Action, Delivery, End, Event, Execed, ExitStatus, OtherStop, SignalStop, StopId, SyscallId,
     SyscallStop,
 };
-pub use memory::{MAX_READ, Mapping, Protection};
+pub use memory::{MAX_PATTERN, MAX_READ, MAX_SEARCH, MAX_WRITE, Mapping, Protection};
 pub use pai_ptrace::wait::Block;
 pub use query::{TargetInfo, TaskInfo, TaskState};
 pub use session::{Client, Served, Supervisor, finish, run};

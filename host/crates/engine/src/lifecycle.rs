@@ -46,7 +46,7 @@ impl Engine {
 
     pub(crate) fn on_new_task(&mut self, stopped: Stopped, kind: NewTask) -> Result<(), Fatal> {
         let tid = stopped.tid();
-        let Some(message) = unless_gone(stopped.event_message())? else {
+        let Some(message) = unless_gone(stopped.event_message(Stop::NewTask(kind)))? else {
             return self.dying(tid);
         };
         // 0 when the child is not visible in our pid namespace.
@@ -58,6 +58,7 @@ impl Engine {
             return Ok(());
         };
         let (pid, options) = (task.pid, task.options);
+        let rewritten = task.rewritten.clone();
         let thread = kind == NewTask::Clone && procfs::is_task_of(pid, child);
         let child_pid = if thread { pid } else { child.as_pid() };
         let followed = thread || self.follow == Follow::Yes;
@@ -73,6 +74,8 @@ impl Engine {
         if !self.tasks.contains_key(&child) && !left {
             let mut task = Task::new(child_pid, State::Starting, options);
             task.creator = Some(tid);
+            // It begins with a copy of the registers.
+            task.rewritten = rewritten;
             task.unfollowed = !followed;
             self.add_task(child, task);
             self.running += usize::from(!reported);
@@ -125,7 +128,9 @@ impl Engine {
             self.orphans.insert(tid, orphan);
             return Ok(());
         }
-        if task.unfollowed {
+        let unfollowed = task.unfollowed;
+        self.put_back(&stopped)?;
+        if unfollowed {
             unless_gone(stopped.detach(None))?;
             self.tasks.remove(&tid);
             self.processes.remove(&pid);
@@ -202,7 +207,7 @@ impl Engine {
     pub(crate) fn on_exec(&mut self, stopped: Stopped) -> Result<(), Fatal> {
         let leader = stopped.tid();
         let pid = leader.as_pid();
-        let Some(message) = unless_gone(stopped.event_message())? else {
+        let Some(message) = unless_gone(stopped.event_message(Stop::Exec))? else {
             return self.dying(leader);
         };
         let former = i32::try_from(message).map_or(leader, Tid::new);
@@ -268,13 +273,15 @@ impl Engine {
     /// last of them has ended.
     pub(crate) fn on_exit_event(&mut self, stopped: Stopped, status: i32) -> Result<(), Fatal> {
         let tid = stopped.tid();
-        let Some(message) = unless_gone(stopped.event_message())? else {
+        let Some(message) = unless_gone(stopped.event_message(Stop::Exit))? else {
             return self.dying(tid);
         };
         let end = decode_end(message);
         let Some(mut task) = self.tasks.remove(&tid) else {
             return Ok(());
         };
+        // It may have been killed while clients had it.
+        self.let_child_go_on(&task)?;
         self.end_task(tid, &task, end, monotonic_nanos());
         task.end_told = true;
         task.syscall = None;

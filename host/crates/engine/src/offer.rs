@@ -6,8 +6,9 @@ use pai_ptrace::{Signal, Stopped, Tid, kill, monotonic_nanos};
 use crate::engine::{Diagnostic, Engine};
 use crate::error::{Error, Fatal, unless_gone};
 use crate::event::{Action, Delivery, Event, StopId};
+use crate::procfs;
 use crate::subscription::{ClientId, ClientMask};
-use crate::task::{After, Change, Held, InSyscall, State};
+use crate::task::{After, Change, Held, InSyscall, Rewritten, State};
 
 impl Engine {
     /// Holds a task and offers its stop to the clients of the mask, observers
@@ -19,18 +20,13 @@ impl Engine {
         mask: ClientMask,
         after: After,
     ) -> Result<(), Fatal> {
-        if mask.is_empty() || !self.started {
-            let child = forked_child(&event);
-            self.go_on(stopped, after)?;
-            return child.map_or(Ok(()), |child| self.release_orphan(child));
-        }
         let observers = mask.and(self.observers);
         let left = mask.minus(observers);
-        if left.is_empty() {
-            self.tell_observers(observers, &event);
-            let child = forked_child(&event);
-            self.go_on(stopped, after)?;
-            return child.map_or(Ok(()), |child| self.release_orphan(child));
+        if left.is_empty() || !self.started {
+            if self.started {
+                self.tell_observers(observers, &event);
+            }
+            return self.told(stopped, &event, after);
         }
         let tid = stopped.tid();
         let Some(task) = self.tasks.get_mut(&tid) else {
@@ -143,13 +139,14 @@ impl Engine {
         let Some(entered) = unless_gone(held.apply())? else {
             return self.dying(tid);
         };
-        if let Some(now) = entered
-            && let Some(syscall) = &mut task.syscall
-        {
-            *syscall = InSyscall {
-                at: syscall.at,
-                ..now
-            };
+        if let Some(Entered { now, rewritten }) = entered {
+            task.rewritten = rewritten;
+            if let Some(syscall) = &mut task.syscall {
+                *syscall = InSyscall {
+                    at: syscall.at,
+                    ..now
+                };
+            }
         }
         let Held {
             stopped,
@@ -157,16 +154,43 @@ impl Engine {
             mut after,
             observers,
             change,
+            regs_dirty,
             ..
         } = *held;
+        let chosen = match &event {
+            Event::SyscallExit(stop) if regs_dirty || change.result.is_some() => Some(stop.ip),
+            _ => None,
+        };
         if let (After::Deliver(_), Some((_, signal))) = (after, change.signal) {
             after = signal.map_or(After::Resume, After::Deliver);
         }
+        if let (Event::Signal(_), After::Resume) = (&event, after) {
+            // The kernel restarts most calls when a signal is suppressed.
+            self.repair_eintr(&stopped, None)?;
+        }
         self.tell_observers(observers, &event);
-        self.go_on(stopped, after)?;
-        match forked_child(&event) {
-            Some(child) => self.release_orphan(child),
-            None => Ok(()),
+        self.told(stopped, &event, after)?;
+        if chosen.is_some()
+            && let Some(task) = self.tasks.get_mut(&tid)
+        {
+            task.chosen = chosen;
+        }
+        Ok(())
+    }
+
+    /// Everybody has heard of a stop: the task goes on, and the child whose
+    /// first stop waited for the news of its birth.
+    fn told(&mut self, stopped: Stopped, event: &Event, after: After) -> Result<(), Fatal> {
+        match (event, after) {
+            // Born into a group-stop: that is told next.
+            (Event::TaskStarted { .. }, After::Listen(signal)) if self.started => {
+                self.tell_group_stop(stopped, signal)
+            }
+            (Event::Forked { child, .. }, _) => {
+                self.go_on(stopped, after)?;
+                self.release_orphan(child.leader())
+            }
+            _ => self.go_on(stopped, after),
         }
     }
 
@@ -211,14 +235,20 @@ impl Engine {
     /// Nothing runs, every task is held, and its holder waits for something
     /// else: that would never end. Releases the stops and says so; false when
     /// this is not the case.
-    pub(crate) fn release_stuck(&mut self) -> bool {
+    ///
+    /// With `zombies`, leaders that have ended and only wait for their threads
+    /// are looked for, and do not count.
+    pub(crate) fn release_stuck(&mut self, zombies: bool) -> bool {
         if !self.started || self.clients.iter().any(|client| client.deadline.is_some()) {
             return false;
         }
         let mut holders = ClientMask::NONE;
-        for task in self.tasks.values() {
+        for (tid, task) in &self.tasks {
             match task.held().and_then(|held| held.offered) {
                 Some((client, _)) => holders.insert(client),
+                // Waits for its creator's fork to be told.
+                None if self.orphans.contains_key(tid) => {}
+                None if zombies && *tid == task.pid.leader() && procfs::is_zombie(*tid) => {}
                 None => return false,
             }
         }
@@ -230,12 +260,11 @@ impl Engine {
     }
 }
 
-/// Whose first stop waits for this event to be told.
-fn forked_child(event: &Event) -> Option<Tid> {
-    match event {
-        Event::Forked { child, .. } => Some(child.leader()),
-        _ => None,
-    }
+/// A call that clients changed.
+struct Entered {
+    now: InSyscall,
+    /// What is to be undone behind it.
+    rewritten: Option<Box<Rewritten>>,
 }
 
 impl Held {
@@ -289,7 +318,7 @@ impl Held {
 
     /// Writes what was decided into the task, once. At an entry returns the
     /// call as it is now, if anything was changed.
-    fn apply(&mut self) -> Result<Option<InSyscall>, pai_ptrace::Error> {
+    fn apply(&mut self) -> Result<Option<Entered>, pai_ptrace::Error> {
         let changed =
             self.regs_dirty || self.change.rewritten.is_some() || self.change.result.is_some();
         if !changed {
@@ -303,7 +332,13 @@ impl Held {
         match &mut self.event {
             Event::SyscallEnter(stop) => {
                 let compat = stop.call.abi == pai_syscalls::abi::I386;
+                let mut rewritten = None;
                 if self.change.rewritten.is_some() {
+                    rewritten = Some(Box::new(Rewritten {
+                        before: regs,
+                        args: stop.args,
+                        compat,
+                    }));
                     regs.set_syscall_nr(i64::from(stop.call.nr.cast_signed()));
                     regs.set_syscall_args(compat, &stop.args);
                 } else if self.regs_dirty {
@@ -311,14 +346,15 @@ impl Held {
                     stop.args = regs.syscall_args(compat);
                 }
                 stop.tampered = true;
-                entered = Some(InSyscall {
+                let now = InSyscall {
                     call: stop.call,
                     args: stop.args,
                     ip: stop.ip,
                     at: stop.at,
                     continues: stop.continues,
                     tampered: true,
-                });
+                };
+                entered = Some(Entered { now, rewritten });
                 if let Some((_, value)) = self.change.result {
                     // Number -1 executes nothing and leaves the result
                     // register alone (arch/x86/entry/syscall_64.c).

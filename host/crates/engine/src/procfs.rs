@@ -49,9 +49,26 @@ pub fn status_id(tid: Tid, name: &str) -> Option<Pid> {
     status_field(tid, name)?.parse().ok().map(Pid::new)
 }
 
+/// Whether the task has ended and waits to be reaped.
+pub(crate) fn is_zombie(tid: Tid) -> bool {
+    status_field(tid, "State").is_some_and(|state| state.starts_with('Z'))
+}
+
 /// Whether `tracer`, a thread, traces `tid`.
 pub(crate) fn is_traced_by(tid: Tid, tracer: Tid) -> bool {
     status_id(tid, "TracerPid").map(Pid::leader) == Some(tracer)
+}
+
+/// All tasks that `tracer`, a thread, traces.
+pub(crate) fn traced_by(tracer: Tid) -> Vec<Tid> {
+    let Ok(entries) = fs::read_dir("/proc") else {
+        return Vec::new();
+    };
+    entries
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+        .flat_map(|pid| tasks(Pid::new(pid)))
+        .filter(|tid| is_traced_by(*tid, tracer))
+        .collect()
 }
 
 /// Whether `pid` traces the process of `tid`, itself or through others.
@@ -73,15 +90,47 @@ pub(crate) fn traces(pid: Pid, tid: Tid) -> bool {
     chain[1..].contains(&pid)
 }
 
-/// Signals that are pending for the task or its process and not blocked.
-pub(crate) fn deliverable_signals(tid: Tid) -> u64 {
+/// Signals of a task, as masks (proc(5), "SigPnd" and so on). All empty when it
+/// is gone.
+#[derive(Clone, Copy, Default, Debug)]
+pub(crate) struct Signals {
+    /// For the task or its process.
+    pending: u64,
+    blocked: u64,
+    ignored: u64,
+    caught: u64,
+}
+
+/// What the kernel ignores by default (SIG_KERNEL_IGNORE_MASK in
+/// linux/signal.h): SIGCHLD, SIGCONT, SIGURG, SIGWINCH.
+const IGNORED_BY_DEFAULT: u64 = 1 << 16 | 1 << 17 | 1 << 22 | 1 << 27;
+
+impl Signals {
+    /// Pending and not blocked.
+    pub(crate) fn deliverable(self) -> u64 {
+        self.pending & !self.blocked
+    }
+
+    /// Without any effect when they are delivered.
+    pub(crate) fn ignored(self) -> u64 {
+        self.ignored | (IGNORED_BY_DEFAULT & !self.caught)
+    }
+}
+
+/// The signals of a task.
+pub(crate) fn signals(tid: Tid) -> Signals {
     let status = fs::read_to_string(format!("/proc/{tid}/status")).unwrap_or_default();
     let mask = |name| {
         field(&status, name)
             .and_then(|hex| u64::from_str_radix(hex, 16).ok())
             .unwrap_or(0)
     };
-    (mask("SigPnd") | mask("ShdPnd")) & !mask("SigBlk")
+    Signals {
+        pending: mask("SigPnd") | mask("ShdPnd"),
+        blocked: mask("SigBlk"),
+        ignored: mask("SigIgn"),
+        caught: mask("SigCgt"),
+    }
 }
 
 /// The executable's path; empty when it cannot be read.

@@ -34,6 +34,16 @@ pub(crate) struct InSyscall {
     pub(crate) tampered: bool,
 }
 
+/// What has to be undone behind a call that a client rewrote.
+#[derive(Clone, Debug)]
+pub(crate) struct Rewritten {
+    /// The registers before.
+    pub(crate) before: Regs,
+    /// The arguments since.
+    pub(crate) args: [u64; 6],
+    pub(crate) compat: bool,
+}
+
 #[derive(Debug)]
 pub(crate) struct Task {
     pub(crate) pid: Pid,
@@ -47,6 +57,11 @@ pub(crate) struct Task {
     pub(crate) interrupting: bool,
     /// The spawned child before its execve: its calls are ours.
     pub(crate) before_exec: bool,
+    /// Where the call returns to whose result a client has chosen: an EINTR
+    /// there is meant.
+    pub(crate) chosen: Option<u64>,
+    /// The call that it is in, if a client has rewritten it.
+    pub(crate) rewritten: Option<Box<Rewritten>>,
     /// Not to be followed: detach at the first stop.
     pub(crate) unfollowed: bool,
     /// Its end was reported (PTRACE_EVENT_EXIT).
@@ -64,6 +79,8 @@ impl Task {
             restarting: None,
             interrupting: false,
             before_exec: false,
+            chosen: None,
+            rewritten: None,
             unfollowed: false,
             end_told: false,
             options,

@@ -85,7 +85,12 @@ impl Engine {
         let old = self.watch.early_ends.min(self.early_ends.len());
         self.early_ends.drain(..old);
         self.watch.early_ends = self.early_ends.len();
-        self.look_for_stolen()
+        self.look_for_stolen()?;
+        // At most one such leader per process.
+        if self.running <= self.processes.len() {
+            self.release_stuck(true);
+        }
+        Ok(())
     }
 
     /// Looks at some of the tasks that we believe to be running.

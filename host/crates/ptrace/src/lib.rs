@@ -1,7 +1,7 @@
 //! ptrace(2) for one tracer thread, with the rules of the kernel in the types.
 //!
 //! A task is either [`Running`] or [`Stopped`]; both are move-only. A
-//! [`Stopped`] comes only out of a [`wait`] report, every request that needs a
+//! [`Stopped`] comes only out of a [`wait`], every request that needs a
 //! stopped tracee is a method on it, and resuming consumes it: a ptrace request
 //! on a running task does not compile. What stopped a task is a [`Stop`].
 //!

@@ -120,6 +120,17 @@ impl Regs {
         }
     }
 
+    /// Takes the argument registers, whole ones, from another set; see
+    /// [`Regs::syscall_args`].
+    pub fn copy_syscall_args(&mut self, compat: bool, from: &Regs) {
+        let (r, f) = (&mut self.0, &from.0);
+        if compat {
+            [r.rbx, r.rcx, r.rdx, r.rsi, r.rdi, r.rbp] = [f.rbx, f.rcx, f.rdx, f.rsi, f.rdi, f.rbp];
+        } else {
+            [r.rdi, r.rsi, r.rdx, r.r10, r.r8, r.r9] = [f.rdi, f.rsi, f.rdx, f.r10, f.r8, f.r9];
+        }
+    }
+
     /// Makes the interrupted call start over: the number back into the result
     /// register, the instruction pointer back onto the instruction. `syscall`,
     /// `sysenter` and `int 0x80` are two bytes each, which is what the kernel

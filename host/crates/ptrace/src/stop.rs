@@ -51,6 +51,22 @@ pub enum Stop {
 }
 
 impl Stop {
+    /// The number of its event, where it has one (PTRACE_EVENT_*).
+    pub(crate) fn number(self) -> Option<i32> {
+        match self {
+            Stop::NewTask(NewTask::Fork) => Some(libc::PTRACE_EVENT_FORK),
+            Stop::NewTask(NewTask::Vfork) => Some(libc::PTRACE_EVENT_VFORK),
+            Stop::NewTask(NewTask::Clone) => Some(libc::PTRACE_EVENT_CLONE),
+            Stop::VforkDone => Some(libc::PTRACE_EVENT_VFORK_DONE),
+            Stop::Exec => Some(libc::PTRACE_EVENT_EXEC),
+            Stop::Exit => Some(libc::PTRACE_EVENT_EXIT),
+            Stop::Seccomp => Some(libc::PTRACE_EVENT_SECCOMP),
+            Stop::GroupStop(_) | Stop::Interrupt => Some(libc::PTRACE_EVENT_STOP),
+            Stop::Other(number) => Some(number),
+            Stop::Syscall | Stop::SignalDelivery(_) => None,
+        }
+    }
+
     /// Decodes a wait status that is WIFSTOPPED.
     pub(crate) fn decode(status: i32) -> Self {
         let signal = libc::WSTOPSIG(status);
@@ -139,6 +155,7 @@ mod tests {
         ];
         for (status, stop) in table {
             assert_eq!(Stop::decode(status), stop, "status {status:#x}");
+            assert_eq!(stop.number().unwrap_or(0), status >> 16);
         }
     }
 }

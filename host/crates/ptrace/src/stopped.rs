@@ -4,7 +4,7 @@ use std::marker::PhantomData;
 
 use crate::error::last_errno;
 use crate::syscall_info::RawSyscallInfo;
-use crate::{Error, Op, Options, Pid, Regs, SigInfo, Signal, SyscallInfo, Tid};
+use crate::{Error, Op, Options, Pid, Regs, SigInfo, Signal, Stop, SyscallInfo, Tid};
 
 /// Keeps a type on the thread that made it: requests from another thread fail
 /// with ESRCH (ptrace(2), "the tracer thread").
@@ -203,20 +203,32 @@ impl Stopped {
             .map(drop)
     }
 
-    /// The event's message: the new task's id, the former id, or the exit
-    /// status, by [`crate::Stop`].
+    /// The message of the event that stopped it: the new task's id, the former
+    /// id, or the exit status, by [`crate::Stop`].
+    ///
+    /// SIGKILL takes a task out of its stop, and into the one of its exit, at
+    /// any time; the message is then that one's. So it is made sure afterwards
+    /// that the task is still where it was: there is no way back.
     ///
     /// # Errors
     /// Gone.
-    pub fn event_message(&self) -> Result<u64, Error> {
+    pub fn event_message(&self, event: Stop) -> Result<u64, Error> {
         let mut message: libc::c_ulong = 0;
         // The pointer is to a live local of the size that GETEVENTMSG writes.
         let data = &raw mut message as usize;
         self.request(Op::GetEventMsg, libc::PTRACE_GETEVENTMSG, 0, data)?;
-        Ok(message)
+        // ptrace(2), "PTRACE_EVENT stops".
+        let code = event.number().map(|number| number << 8 | libc::SIGTRAP);
+        if Some(self.siginfo()?.code()) == code {
+            Ok(message)
+        } else {
+            Err(Error::new(Op::GetEventMsg, self.tid, libc::ESRCH))
+        }
     }
 
-    /// The signal's siginfo.
+    /// The siginfo of the stop that it is in now: the signal's, or one that the
+    /// kernel makes for an event. That it is about to be killed shows in another
+    /// si_signo; see [`Stopped::event_message`].
     ///
     /// # Errors
     /// Gone; EINVAL in a group-stop.
@@ -282,10 +294,23 @@ pub(crate) fn is_gone(tid: Tid) -> bool {
     result == -1 && last_errno() == libc::ESRCH
 }
 
-/// Whether a wait report of this task is there and not yet taken (waitid(2)
-/// with WNOWAIT takes none).
+/// Whether a wait report of this task is there and not yet taken.
 pub(crate) fn report_is_waiting(tid: Tid) -> bool {
     let id = libc::id_t::from(tid.get().unsigned_abs());
+    match look(libc::P_PID, id) {
+        Ok(info) => info.signal() != 0,
+        Err(errno) => errno == libc::EINTR,
+    }
+}
+
+/// Whether the calling thread has a child or a tracee.
+pub(crate) fn has_tasks() -> bool {
+    look(libc::P_ALL, 0) != Err(libc::ECHILD)
+}
+
+/// What a wait would report, without taking it (waitid(2), WNOWAIT): all zero
+/// for nothing yet.
+fn look(which: libc::idtype_t, id: libc::id_t) -> Result<SigInfo, i32> {
     let flags = libc::WEXITED
         | libc::WSTOPPED
         | libc::WNOHANG
@@ -294,6 +319,10 @@ pub(crate) fn report_is_waiting(tid: Tid) -> bool {
         | libc::__WNOTHREAD;
     let mut info = SigInfo::zeroed();
     // SAFETY: `info` is a live local of the size and alignment of a siginfo_t.
-    let result = unsafe { libc::waitid(libc::P_PID, id, info.as_mut_ptr().cast(), flags) };
-    (result == 0 && info.signal() != 0) || (result == -1 && last_errno() == libc::EINTR)
+    let result = unsafe { libc::waitid(which, id, info.as_mut_ptr().cast(), flags) };
+    if result == -1 {
+        Err(last_errno())
+    } else {
+        Ok(info)
+    }
 }

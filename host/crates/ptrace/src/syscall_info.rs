@@ -14,6 +14,9 @@ pub(crate) struct RawSyscallInfo {
     pub(crate) payload: [u64; 8],
 }
 
+/// AUDIT_ARCH_I386 (linux/audit.h).
+const I386: u32 = 0x4000_0003;
+
 /// Which kind of stop it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SyscallOp {
@@ -60,7 +63,14 @@ pub struct SyscallInfo {
 impl SyscallInfo {
     pub(crate) fn from_raw(raw: &RawSyscallInfo) -> Self {
         let p = &raw.payload;
-        let args = [p[1], p[2], p[3], p[4], p[5], p[6]];
+        let mut args = [p[1], p[2], p[3], p[4], p[5], p[6]];
+        if raw.arch == I386 {
+            // 64-bit code that makes such a call may have rubbish in the upper
+            // halves. The kernel gives it out (syscall_get_arguments in
+            // asm/syscall.h), but does not look at it (SC_IA32_REGS_TO_ARGS in
+            // asm/syscall_wrapper.h).
+            args = args.map(|arg| arg & 0xffff_ffff);
+        }
         let op = match raw.op {
             1 => SyscallOp::Entry { nr: p[0], args },
             2 => SyscallOp::Exit {

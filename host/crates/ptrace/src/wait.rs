@@ -1,8 +1,8 @@
 //! Waiting for the tracees of this thread.
 
 use crate::error::last_errno;
-use crate::stopped::{is_gone, report_is_waiting};
-use crate::{Error, Op, Pid, Running, Signal, Stop, Stopped, Tid};
+use crate::stopped::{has_tasks, is_gone, report_is_waiting};
+use crate::{Error, Op, Pid, Running, SigInfo, Signal, Stop, Stopped, Tid};
 
 /// What happened to one task.
 #[derive(Debug)]
@@ -69,6 +69,12 @@ pub fn one(tid: Tid, block: Block) -> Result<Waited, Error> {
     wait(tid.get(), block)
 }
 
+/// Whether there is anything that [`any`] could report one day. Takes no
+/// report.
+pub fn any_left() -> bool {
+    has_tasks()
+}
+
 fn wait(id: i32, block: Block) -> Result<Waited, Error> {
     let mut flags = libc::__WALL | libc::__WNOTHREAD;
     if block == Block::No {
@@ -102,6 +108,33 @@ pub fn was_stolen(running: &Running, pid: Pid) -> bool {
         let lost = running.is_stopped() || (is_gone(tid) && is_gone(pid.leader()));
         lost && !report_is_waiting(tid) && !report_is_waiting(pid.leader())
     })
+}
+
+/// Takes a stop whose report somebody else took; see [`was_stolen`].
+///
+/// # Errors
+/// The task as it was when it is not in such a stop.
+pub fn reclaim(running: Running, pid: Pid) -> Result<Report, Running> {
+    if !was_stolen(&running, pid) {
+        return Err(running);
+    }
+    let tid = running.tid();
+    let stopped = Stopped::new(tid);
+    match stopped.siginfo() {
+        Ok(info) => Ok(Report::decode(tid, status_of(&info))),
+        // Killed meanwhile, or gone without a word.
+        Err(_) => Err(running),
+    }
+}
+
+/// What wait4 said of a stop. One that is no signal's has that, shifted, for its
+/// si_code (ptrace_do_notify in kernel/signal.c).
+fn status_of(info: &SigInfo) -> i32 {
+    let (signal, code) = (info.signal(), info.code());
+    let event = code >> 8 > 0 && code & 0xff == signal;
+    let syscall = signal == libc::SIGTRAP && code == libc::SIGTRAP | 0x80;
+    let reported = if event || syscall { code } else { signal };
+    reported << 8 | 0x7f
 }
 
 impl Report {
