@@ -16,6 +16,8 @@ pub const API: &str = "0.1";
 pub enum Capability {
     /// Read their memory.
     MemoryRead,
+    /// Change it.
+    MemoryWrite,
     /// Change their registers.
     RegistersWrite,
     /// Hold tasks while waiting for something else, let the target wait.
@@ -30,6 +32,7 @@ impl Capability {
     const fn name(self) -> &'static str {
         match self {
             Capability::MemoryRead => "memory-read",
+            Capability::MemoryWrite => "memory-write",
             Capability::RegistersWrite => "registers-write",
             Capability::Control => "control",
             Capability::Tamper => "tamper",

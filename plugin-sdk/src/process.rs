@@ -52,14 +52,14 @@ impl RegisterCache {
     }
 }
 
-macro_rules! integers {
-    ($($name:ident -> $type:ty),* $(,)?) => {
+macro_rules! numbers {
+    ($($read:ident, $write:ident, $type:ty;)*) => {
         $(
-            /// An integer of this type, in the byte order of the target.
+            /// A number of this type, in the byte order of the target.
             ///
             /// # Errors
             /// As [`Client::read_bytes`].
-            pub fn $name(&self, pid: Pid, addr: u64) -> Result<$type> {
+            pub fn $read(&self, pid: Pid, addr: u64) -> Result<$type> {
                 const SIZE: usize = size_of::<$type>();
                 let bytes = self.read_bytes(pid, addr, SIZE)?;
                 let bytes: [u8; SIZE] = bytes
@@ -67,9 +67,20 @@ macro_rules! integers {
                     .map_err(|_| Error::new("the host sent too few bytes"))?;
                 Ok(<$type>::from_le_bytes(bytes))
             }
+
+            /// Writes a number of this type. Capability `memory-write`.
+            ///
+            /// # Errors
+            /// As [`Client::write_bytes`].
+            pub fn $write(&self, pid: Pid, addr: u64, value: $type) -> Result<()> {
+                self.write_bytes(pid, addr, &value.to_le_bytes())
+            }
         )*
     };
 }
+
+/// Bytes of one search in the host.
+const SEARCH: u64 = 16 << 20;
 
 impl<S: 'static> Client<S> {
     /// Exactly `len` bytes. Capability `memory-read`.
@@ -108,9 +119,58 @@ impl<S: 'static> Client<S> {
         Ok(memory::read_c_string(pid, addr, length(max)?)?)
     }
 
-    integers! {
-        read_u8 -> u8, read_u16 -> u16, read_u32 -> u32, read_u64 -> u64, read_u128 -> u128,
-        read_i8 -> i8, read_i16 -> i16, read_i32 -> i32, read_i64 -> i64, read_i128 -> i128,
+    /// Writes all of `bytes`, into pages that the target itself may only read,
+    /// too. Capability `memory-write`.
+    ///
+    /// # Errors
+    /// `bad-address`, with what was written before it; `no-such-process`, `limit`
+    /// above 16 MiB.
+    pub fn write_bytes(&self, pid: Pid, addr: u64, bytes: &[u8]) -> Result<()> {
+        Ok(memory::write(pid, addr, bytes)?)
+    }
+
+    numbers! {
+        read_u8, write_u8, u8;
+        read_u16, write_u16, u16;
+        read_u32, write_u32, u32;
+        read_u64, write_u64, u64;
+        read_u128, write_u128, u128;
+        read_i8, write_i8, i8;
+        read_i16, write_i16, i16;
+        read_i32, write_i32, i32;
+        read_i64, write_i64, i64;
+        read_i128, write_i128, i128;
+        read_f32, write_f32, f32;
+        read_f64, write_f64, f64;
+    }
+
+    /// The first `max` addresses in a range at which `pattern` stands as a
+    /// whole, ascending. Pages that cannot be read are passed over.
+    ///
+    /// # Errors
+    /// `no-such-process`; `limit` for a pattern above 4 KiB; `invalid` for an
+    /// empty one.
+    pub fn find(
+        &self,
+        pid: Pid,
+        range: std::ops::Range<u64>,
+        pattern: &[u8],
+        max: u32,
+    ) -> Result<Vec<u64>> {
+        let mut found = Vec::new();
+        let mut start = range.start;
+        while start < range.end && found.len() < max as usize {
+            let len = SEARCH.min(range.end - start);
+            let left = max - u32::try_from(found.len()).unwrap_or(max);
+            let len32 = u32::try_from(len).unwrap_or(u32::MAX);
+            found.extend(memory::find(pid, start, len32, pattern, left)?);
+            if start + len == range.end {
+                break;
+            }
+            // One that lies across the border is whole in the next part.
+            start += len + 1 - (pattern.len() as u64).clamp(1, len);
+        }
+        Ok(found)
     }
 
     /// Mappings of a process, ascending.

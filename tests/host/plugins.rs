@@ -165,6 +165,8 @@ fn what_is_not_wanted_is_denied() {
     assert_eq!(stdout(&output), SAYS, "{text}");
     for (what, capability) in [
         ("memory", "memory-read"),
+        ("write", "memory-write"),
+        ("find", "memory-read"),
         ("maps", "memory-read"),
         ("set-register", "registers-write"),
         ("signal", "tamper"),
@@ -268,6 +270,26 @@ fn memory_is_read_or_typed_errors_returned() {
     assert!(
         text.contains("nobody: Err(\"no process 1 in this session\")"),
         "{text}"
+    );
+}
+
+#[test]
+fn memory_is_written_and_searched() {
+    let output = finish(&mut pai_host(&[
+        "run",
+        guests::MEMORY_WRITES,
+        "--",
+        fixtures::MEM_READABLE,
+    ]));
+    let text = stderr(&output);
+    assert_eq!(status(&output), 0, "{text}");
+    assert_eq!(
+        text,
+        "0x12 -2 0.5 -1.5\ntrue\nunmapped: true\nfound: true\n"
+    );
+    assert_eq!(
+        stdout(&output),
+        "writable: changed 1\nread-only: changed 2\nexecutable: changed 3\n"
     );
 }
 

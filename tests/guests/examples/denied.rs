@@ -17,6 +17,8 @@ fn run() -> Result<()> {
         };
         let (pid, tid) = (call.pid, call.tid);
         say("memory", client.read_bytes(pid, call.ip, 1).map(drop));
+        say("write", client.write_bytes(pid, call.ip, b"x"));
+        say("find", client.find(pid, 0..9, b"x", 1).map(drop));
         say("maps", client.maps(pid).map(drop));
         say("registers", client.registers(tid).map(drop));
         let set = client.set_register(tid, "rax", 1);

@@ -11,7 +11,7 @@ use crate::event::{ExitStatus, StopId};
 #[non_exhaustive]
 pub enum Error {
     /// Memory that cannot be accessed.
-    #[error("process {pid}: address {addr:#x} cannot be read ({done} bytes before it were)")]
+    #[error("process {pid}: address {addr:#x} cannot be accessed ({done} bytes before it were)")]
     BadAddress {
         /// Whose memory.
         pid: Pid,

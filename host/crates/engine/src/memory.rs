@@ -1,5 +1,6 @@
 //! Tracee memory, by process.
 
+use memchr::memmem::Finder;
 use pai_ptrace::{MAX_PIECES, Mem, Pid, Piece, Tid, read_pieces};
 
 use crate::engine::Engine;
@@ -8,6 +9,13 @@ use crate::procfs;
 
 /// Most bytes of one read, or of all reads in one call.
 pub const MAX_READ: usize = 16 << 20;
+/// Most bytes of one write.
+pub const MAX_WRITE: usize = 16 << 20;
+/// Most bytes of one search: reads of this length at a time, and no client can
+/// be interrupted in it.
+pub const MAX_SEARCH: usize = 16 << 20;
+/// Most bytes of a pattern.
+pub const MAX_PATTERN: usize = 4096;
 
 /// Bytes per step of a C string, so that a short one costs one small read. A
 /// step ends at a page border: what lies behind may be unreadable.
@@ -153,6 +161,73 @@ impl Engine {
         Ok(bytes)
     }
 
+    /// Writes all of `bytes`, whatever the pages allow to the target itself.
+    ///
+    /// # Errors
+    /// `BadAddress`, with what was written before it; `NoSuchProcess`, `Limit`
+    /// above [`MAX_WRITE`].
+    pub fn write(&mut self, pid: Pid, addr: u64, bytes: &[u8]) -> Result<(), Error> {
+        if bytes.len() > MAX_WRITE {
+            return Err(Error::Limit("write-size"));
+        }
+        let (mem, tid) = self.mem(pid)?;
+        let done = mem
+            .write(addr, bytes)
+            .map_err(|e| Error::from_ptrace(e, tid))?;
+        if done < bytes.len() {
+            return Err(self.bad_address(pid, addr, done));
+        }
+        Ok(())
+    }
+
+    /// The first `most` addresses of `len` bytes from `addr` on at which
+    /// `pattern` stands as a whole, ascending; they may overlap. What cannot be
+    /// read holds none.
+    ///
+    /// # Errors
+    /// `NoSuchProcess`; `Limit` above [`MAX_SEARCH`] or [`MAX_PATTERN`];
+    /// `Invalid` for an empty pattern.
+    pub fn find(
+        &mut self,
+        pid: Pid,
+        addr: u64,
+        len: usize,
+        pattern: &[u8],
+        most: usize,
+    ) -> Result<Vec<u64>, Error> {
+        if len > MAX_SEARCH {
+            return Err(Error::Limit("search-size"));
+        }
+        if pattern.len() > MAX_PATTERN {
+            return Err(Error::Limit("pattern-size"));
+        }
+        if pattern.is_empty() {
+            return Err(Error::Invalid("the pattern is empty".to_owned()));
+        }
+        let finder = Finder::new(pattern);
+        let (mem, tid) = self.mem(pid)?;
+        let mut bytes = vec![0; len];
+        let mut found = Vec::new();
+        let mut start = 0;
+        while start < len {
+            let done = mem
+                .read(addr.saturating_add(start as u64), &mut bytes[start..])
+                .map_err(|e| Error::from_ptrace(e, tid))?;
+            let mut from = start;
+            while found.len() < most
+                && let Some(at) = finder.find(&bytes[from..start + done])
+            {
+                found.push(addr + (from + at) as u64);
+                from += at + 1;
+            }
+            let Some(next) = next_page(addr, start + done) else {
+                break;
+            };
+            start = next;
+        }
+        Ok(found)
+    }
+
     /// The mappings, ascending.
     ///
     /// # Errors
@@ -188,4 +263,10 @@ impl Engine {
         };
         Ok((process.mem.insert(mem), tid))
     }
+}
+
+/// Where the page behind `addr + at` begins, as a distance from `addr`.
+fn next_page(addr: u64, at: usize) -> Option<usize> {
+    let next = addr.checked_add(at as u64)? / PAGE * PAGE;
+    usize::try_from(next.checked_add(PAGE)? - addr).ok()
 }

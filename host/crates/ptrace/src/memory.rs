@@ -1,7 +1,7 @@
 //! Memory of a tracee.
 
 use std::fs::File;
-use std::io::IoSliceMut;
+use std::io::{self, IoSliceMut};
 use std::os::unix::fs::FileExt;
 
 use nix::sys::uio::{RemoteIoVec, process_vm_readv};
@@ -12,7 +12,9 @@ use crate::{Error, Op, Tid};
 /// An open /proc/PID/mem: one address space.
 ///
 /// Stays bound to the address space it was opened for: reopen after exec.
-/// Reads ignore page protections (`FOLL_FORCE`, kernel mm/gup.c).
+/// Reads and writes ignore page protections (`FOLL_FORCE`, kernel mm/gup.c); a
+/// write into a read-only private page gives the process a page of its own, and
+/// one into a shared page that it may not write to fails.
 #[derive(Debug)]
 pub struct Mem {
     file: File,
@@ -27,7 +29,7 @@ impl Mem {
     /// ENOENT or ESRCH when it is gone, EACCES.
     pub fn open(tid: Tid) -> Result<Self, Error> {
         let path = format!("/proc/{tid}/mem");
-        match File::open(path) {
+        match File::options().read(true).write(true).open(path) {
             Ok(file) => Ok(Self { file, tid }),
             Err(error) => Err(Error::new(
                 Op::OpenMem,
@@ -44,18 +46,41 @@ impl Mem {
     /// Any errno other than the ones that mean an unreadable page (EIO,
     /// EFAULT, EINVAL for addresses that no file offset can name).
     pub fn read(&self, addr: u64, buf: &mut [u8]) -> Result<usize, Error> {
+        self.transfer(Op::ReadMem, addr, buf.len(), |done, at| {
+            self.file.read_at(&mut buf[done..], at)
+        })
+    }
+
+    /// Writes `bytes` at `addr`, up to the first page that cannot be written;
+    /// returns how much.
+    ///
+    /// # Errors
+    /// As [`Mem::read`].
+    pub fn write(&self, addr: u64, bytes: &[u8]) -> Result<usize, Error> {
+        self.transfer(Op::WriteMem, addr, bytes.len(), |done, at| {
+            self.file.write_at(&bytes[done..], at)
+        })
+    }
+
+    fn transfer(
+        &self,
+        op: Op,
+        addr: u64,
+        len: usize,
+        mut step: impl FnMut(usize, u64) -> io::Result<usize>,
+    ) -> Result<usize, Error> {
         let mut done = 0;
-        while done < buf.len() {
+        while done < len {
             let Some(at) = addr.checked_add(done as u64) else {
                 break;
             };
-            match self.file.read_at(&mut buf[done..], at) {
+            match step(done, at) {
                 Ok(0) => break,
                 Ok(n) => done += n,
                 Err(error) => match error.raw_os_error().unwrap_or(libc::EIO) {
                     libc::EINTR => {}
                     libc::EIO | libc::EFAULT | libc::EINVAL | libc::EOVERFLOW => break,
-                    errno => return Err(Error::new(Op::ReadMem, self.tid, errno)),
+                    errno => return Err(Error::new(op, self.tid, errno)),
                 },
             }
         }

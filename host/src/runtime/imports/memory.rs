@@ -1,4 +1,4 @@
-//! `memory`: capability `memory-read`.
+//! `memory`: capabilities `memory-read` and `memory-write`.
 
 use crate::runtime::bindings::memory::{Host, Mapping};
 use crate::runtime::bindings::types::{Address, Error, Pid};
@@ -46,6 +46,25 @@ impl Host for State {
         self.require(Capability::MemoryRead)?;
         let pid = convert::pid(pid)?;
         self.on_tracer(|engine, _| engine.read_c_string(pid, addr, size(max)))
+    }
+
+    fn write(&mut self, pid: Pid, addr: Address, bytes: Vec<u8>) -> Result<(), Error> {
+        self.require(Capability::MemoryWrite)?;
+        let pid = convert::pid(pid)?;
+        self.on_tracer(|engine, _| engine.write(pid, addr, &bytes))
+    }
+
+    fn find(
+        &mut self,
+        pid: Pid,
+        addr: Address,
+        len: u32,
+        pattern: Vec<u8>,
+        max: u32,
+    ) -> Result<Vec<Address>, Error> {
+        self.require(Capability::MemoryRead)?;
+        let pid = convert::pid(pid)?;
+        self.on_tracer(|engine, _| engine.find(pid, addr, size(len), &pattern, size(max)))
     }
 
     fn maps(&mut self, pid: Pid) -> Result<Vec<Mapping>, Error> {
