@@ -9,9 +9,10 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 
 use nix::fcntl::OFlag;
 use nix::pty::{grantpt, posix_openpt, ptsname_r, unlockpt};
+use pai_tests::guests;
 use pai_tests::target::PATIENCE;
 
-use crate::common::{PAI_HOST, calls_of_json, calls_of_strace, counts, plain};
+use crate::common::{PAI_HOST, calls_of_json, calls_of_strace, counts, plain, strace_to};
 
 /// One end of a terminal, with a program on the other.
 struct Terminal {
@@ -126,35 +127,59 @@ impl Drop for Terminal {
     }
 }
 
-/// What a user does to a job of a shell. The shell ends with 3.
+/// What a user does at the prompt of a shell with a job that says what it reads.
+impl Terminal {
+    /// An interactive bash.
+    fn shell(tracer: &[&str]) -> Self {
+        let shell = ["bash", "--norc", "--noprofile", "-i"];
+        let command: Vec<&str> = tracer.iter().chain(&shell).copied().collect();
+        let mut terminal = Self::start(&command);
+        terminal.expect("PROMPT ");
+        terminal
+    }
+
+    #[track_caller]
+    fn start_job(&mut self, tracer: &str) {
+        self.send(&format!("{tracer} sh -c 'echo STAR''TED; exec cat'\n"));
+        self.expect("STARTED");
+    }
+
+    #[track_caller]
+    fn stop_job(&mut self) {
+        self.send("\x1a");
+        self.expect("Stopped");
+        self.expect("PROMPT ");
+    }
+
+    #[track_caller]
+    fn continue_job(&mut self) {
+        self.send("fg\n");
+        self.expect("exec cat");
+        self.send("one line\n");
+        // The terminal's echo, and what cat says.
+        self.expect("one line\r\none line\r\n");
+    }
+
+    /// The shell ends with 3.
+    #[track_caller]
+    fn end_job_and_shell(mut self) -> (Option<i32>, String) {
+        self.send("\x03");
+        self.expect("PROMPT ");
+        self.type_line("echo status $?");
+        assert!(self.seen().contains("status 130"), "{}", self.seen());
+        self.send("exit 3\n");
+        self.finish()
+    }
+}
+
 fn use_a_shell(tracer: &[&str]) -> (Option<i32>, String) {
-    let shell = ["bash", "--norc", "--noprofile", "-i"];
-    let command: Vec<&str> = tracer.iter().chain(&shell).copied().collect();
-    let mut terminal = Terminal::start(&command);
-    terminal.expect("PROMPT ");
-    // Its input ends when it was read, and not before it has started.
-    terminal.send("sh -c 'echo STAR''TED; exec cat'\n");
-    terminal.expect("STARTED");
-    terminal.send("\x1a");
-    terminal.expect("Stopped");
-    terminal.expect("PROMPT ");
+    let mut terminal = Terminal::shell(tracer);
+    terminal.start_job("");
+    terminal.stop_job();
     terminal.type_line("jobs");
     assert!(terminal.seen().contains("Stopped"), "{}", terminal.seen());
-    terminal.send("fg\n");
-    terminal.expect("exec cat");
-    terminal.send("one line\n");
-    // The terminal's echo, and what cat says.
-    terminal.expect("one line\r\none line\r\n");
-    terminal.send("\x03");
-    terminal.expect("PROMPT ");
-    terminal.type_line("echo status $?");
-    assert!(
-        terminal.seen().contains("status 130"),
-        "{}",
-        terminal.seen()
-    );
-    terminal.send("exit 3\n");
-    terminal.finish()
+    terminal.continue_job();
+    terminal.end_job_and_shell()
 }
 
 #[test]
@@ -164,21 +189,16 @@ fn job_control_of_a_shell() {
 
     let log = tempfile::NamedTempFile::new().expect("a temporary file");
     let path = log.path().to_str().expect("a plain path");
-    let strace = [
-        "strace",
-        "-f",
-        "-qq",
-        "-e",
-        "signal=none",
-        "-e",
-        "raw=all",
-        "-o",
-    ];
-    let strace: Vec<&str> = strace.into_iter().chain([path]).collect();
+    let strace = strace_to(log.path());
+    let strace: Vec<&str> = std::iter::once(strace.get_program())
+        .chain(strace.get_args())
+        .map(|word| word.to_str().expect("a plain path"))
+        .chain(["-qq"])
+        .collect();
     assert_eq!(use_a_shell(&strace), alone);
     let theirs = calls_of_strace(&std::fs::read_to_string(log.path()).expect("a log"));
 
-    for others in [&[][..], &["-t", "count", "-t", pai_tests::guests::NOOP]] {
+    for others in [&[][..], &["-t", "count", "-t", guests::NOOP]] {
         let mut traced = vec![PAI_HOST, "run", "--json", "-o", path];
         traced.extend(others);
         traced.extend(["-t", "strace", "--"]);
@@ -202,32 +222,14 @@ fn job_control_of_a_shell() {
 /// it, and ^C ends both.
 #[test]
 fn job_control_of_pai_host() {
-    for plugin in ["minimal", "count", pai_tests::guests::NOOP] {
-        let mut terminal = Terminal::start(&["bash", "--norc", "--noprofile", "-i"]);
-        terminal.expect("PROMPT ");
+    for plugin in ["minimal", "count", guests::NOOP] {
+        let mut terminal = Terminal::shell(&[]);
         terminal.type_line(&format!("PAI={PAI_HOST}"));
-        terminal.send(&format!(
-            "$PAI run -o /dev/null {plugin} -- sh -c 'echo STAR''TED; exec cat'\n"
-        ));
-        terminal.expect("STARTED");
+        terminal.start_job(&format!("$PAI run -o /dev/null {plugin} --"));
         for _ in 0..3 {
-            terminal.send("\x1a");
-            terminal.expect("Stopped");
-            terminal.expect("PROMPT ");
-            terminal.send("fg\n");
-            terminal.expect("exec cat");
-            terminal.send("one line\n");
-            terminal.expect("one line\r\none line\r\n");
+            terminal.stop_job();
+            terminal.continue_job();
         }
-        terminal.send("\x03");
-        terminal.expect("PROMPT ");
-        terminal.type_line("echo status $?");
-        assert!(
-            terminal.seen().contains("status 130"),
-            "{}",
-            terminal.seen()
-        );
-        terminal.send("exit 3\n");
-        assert_eq!(terminal.finish().0, Some(3));
+        assert_eq!(terminal.end_job_and_shell().0, Some(3));
     }
 }
