@@ -90,6 +90,16 @@ pub(crate) fn spawn(path: &str, error: &pai_ptrace::Error) -> Halt {
 
 /// Why not even a child of our own can be traced.
 pub(crate) fn no_tracing(host: &Host) -> Cause {
+    // Whoever traces us and follows is the tracer of our children before we are.
+    let ours = Pid::new(std::process::id().cast_signed()).leader();
+    let tracer = procfs::status_id(ours, "TracerPid").filter(|tracer| tracer.get() != 0);
+    if let Some(tracer) = tracer {
+        let name = procfs::comm(tracer.leader()).unwrap_or_default();
+        return Cause::new(
+            format!("process {tracer} ({name}) traces this pai-host, and its children too"),
+            "a process can have one tracer: let the outer one not follow (--no-follow)",
+        );
+    }
     match host.yama {
         Some(scope @ 2..) => yama(scope, "it"),
         _ if host.seccomp => seccomp(host),

@@ -6,6 +6,9 @@ use std::fmt;
 use crate::bindings::pai::plugin::{log, output};
 use crate::error::Result;
 
+/// Bytes that the host takes at once.
+const PIECE: usize = 1 << 20;
+
 thread_local! {
     static LINE: RefCell<String> = const { RefCell::new(String::new()) };
 }
@@ -28,8 +31,13 @@ pub fn print_args(args: fmt::Arguments<'_>, newline: bool) {
 /// Prints text. What cannot be written (a closed pipe, a full disk) is the
 /// host's business to report.
 pub fn print(text: &str) {
-    if let Err(error) = output::print(text) {
-        log::write(log::Level::Debug, &format!("not printed: {error:?}"));
+    let mut rest = text;
+    while !rest.is_empty() {
+        let (piece, after) = rest.split_at(rest.floor_char_boundary(PIECE));
+        if let Err(error) = output::print(piece) {
+            log::write(log::Level::Warn, &format!("not printed: {error:?}"));
+        }
+        rest = after;
     }
 }
 

@@ -268,6 +268,120 @@ fn signals_sent_to_pai_host_reach_the_target() {
     }
 }
 
+/// As often as they come: a daemon reads its settings again at each SIGHUP.
+#[test]
+fn signals_are_passed_on_again_and_again() {
+    let script = "trap 'echo again' HUP; trap 'exit 4' TERM; echo ready; \
+                  while :; do read x; done";
+    let mut host = pai_host(&["run", "minimal", "--", "bash", "-c", script])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("pai-host");
+    let _watchdog = Watchdog::over(&host);
+    let mut out = BufReader::new(host.stdout.take().expect("a pipe"));
+    let send = |signal| kill(Pid::from_raw(host.id().cast_signed()), signal).expect("alive");
+    assert_eq!(line(&mut out), "ready\n");
+    for _ in 0..3 {
+        send(Signal::SIGHUP);
+        assert_eq!(line(&mut out), "again\n");
+    }
+    send(Signal::SIGTERM);
+    assert_eq!(host.wait().expect("a child").code(), Some(4));
+}
+
+/// When the target has ended, and what it left behind goes on, a signal ends the
+/// trace; the status is still the target's.
+#[test]
+fn signals_after_the_end_of_the_target_end_the_trace() {
+    let script = "sleep 1000 >/dev/null 2>&1 </dev/null & echo $!; exit 3";
+    let mut host = pai_host(&["run", "-o", "/dev/null", "exits", "--", "sh", "-c", script])
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("pai-host");
+    let _watchdog = Watchdog::over(&host);
+    let mut out = BufReader::new(host.stdout.take().expect("a pipe"));
+    let left: i32 = line(&mut out).trim().parse().expect("a pid");
+    // The shell is its child; what the shell left behind is not.
+    while std::fs::read_to_string(format!("/proc/{}/task/{}/children", host.id(), host.id()))
+        .is_ok_and(|children| !children.trim().is_empty())
+    {
+        std::thread::yield_now();
+    }
+    kill(Pid::from_raw(host.id().cast_signed()), Signal::SIGTERM).expect("alive");
+    assert_eq!(host.wait().expect("a child").code(), Some(3));
+    kill(Pid::from_raw(left), Signal::SIGKILL).expect("it runs on");
+}
+
+/// Somebody who starts us with every signal blocked gets what he wants: a target
+/// with every signal blocked.
+#[test]
+fn blocked_signals_are_the_target_s_business() {
+    let script = "import signal, subprocess, sys\n\
+                  def block(): signal.pthread_sigmask(signal.SIG_BLOCK, range(1, 65))\n\
+                  sys.exit(subprocess.run(sys.argv[1:], preexec_fn=block).returncode)\n";
+    let target = ["grep", "SigBlk", "/proc/self/status"];
+    for host in [
+        &[][..],
+        &[
+            crate::common::PAI_HOST,
+            "run",
+            "-o",
+            "/dev/null",
+            "strace",
+            "--",
+        ],
+    ] {
+        let mut python = std::process::Command::new("python3");
+        python.args(["-c", script]).args(host).args(target);
+        crate::common::plain(&mut python);
+        let output = finish(&mut python);
+        assert_eq!(status_of(&output), 0, "{}", stderr(&output));
+        assert_eq!(stdout(&output), "SigBlk:\tfffffffe7ffbfeff\n");
+    }
+}
+
+/// Nobody takes the output: a signal still ends the trace.
+#[test]
+fn output_that_nobody_takes_holds_up_nobody_for_ever() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let pipe = dir.path().join("pipe");
+    nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).expect("a pipe");
+    // Open for reading, so that it can be opened for writing.
+    let reader = std::fs::File::options()
+        .read(true)
+        .write(true)
+        .open(&pipe)
+        .expect("a pipe");
+    for plugin in ["strace", guests::EVENTS_LOG] {
+        let target = Target::start(fixtures::ATTACH_TARGET, &[]);
+        let pid = target.pid().to_string();
+        let path = pipe.to_str().expect("a plain path");
+        let mut host = Host::attached(&["-o", path, "-p", &pid, plugin]);
+        // Until it waits for room: it uses no more CPU time.
+        let used = |id: u32| {
+            let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).expect("alive");
+            let (_, fields) = stat.rsplit_once(')').expect("a name");
+            let fields: Vec<u64> = fields.split(' ').filter_map(|f| f.parse().ok()).collect();
+            // utime and stime, 11 fields after the parent's id.
+            fields[10] + fields[11]
+        };
+        let mut before = u64::MAX;
+        while used(host.child.id()) != before {
+            before = used(host.child.id());
+            std::thread::sleep(std::time::Duration::from_millis(500));
+        }
+        host.signal(Signal::SIGTERM);
+        host.signal(Signal::SIGTERM);
+        target.expect_ok();
+        while host.child.try_wait().expect("a child").is_none() {
+            host.signal(Signal::SIGTERM);
+            std::thread::yield_now();
+        }
+    }
+    drop(reader);
+}
+
 #[test]
 fn processes_that_are_not_followed_run_free() {
     let command = ["sh", "-c", "ls / >/dev/null; exit 4"];

@@ -222,10 +222,14 @@ fn job_control_of_a_shell() {
 /// it, and ^C ends both.
 #[test]
 fn job_control_of_pai_host() {
-    for plugin in ["minimal", "count", guests::NOOP] {
+    // Its own standard input need not be the terminal.
+    let quiet = "true | $PAI run -o /dev/null minimal -- sh 3</dev/tty -c 'exec <&3; \"$@\"' sh";
+    let usual = ["minimal", "count", guests::NOOP];
+    let usual = usual.map(|plugin| format!("$PAI run -o /dev/null {plugin} --"));
+    for tracer in usual.iter().map(String::as_str).chain([quiet]) {
         let mut terminal = Terminal::shell(&[]);
         terminal.type_line(&format!("PAI={PAI_HOST}"));
-        terminal.start_job(&format!("$PAI run -o /dev/null {plugin} --"));
+        terminal.start_job(tracer);
         for _ in 0..3 {
             terminal.stop_job();
             terminal.continue_job();

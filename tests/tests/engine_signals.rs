@@ -314,7 +314,11 @@ fn c14_a_stop_of_the_target_itself_is_told_to_the_user() {
         traced.expect(0, "ready\nok\n");
         assert_eq!(*log.borrow(), [true, false]);
         let pid = traced.pid;
-        assert_eq!(traced.diagnostics, [Diagnostic::TargetStopped { pid }]);
+        let signal = Signal::STOP;
+        assert_eq!(
+            traced.diagnostics,
+            [Diagnostic::TargetStopped { pid, signal }]
+        );
     }
 }
 
@@ -447,8 +451,9 @@ fn signal_sleepers(target: &Target, who: Who, topics: &[Topic], signal: Signal, 
 #[test]
 fn c16_an_ignored_signal_interrupts_nothing() {
     // Without a tracer it never reaches the target; a tracer is told of it,
-    // and for that the kernel interrupts the call.
-    let target = Target::start(fixtures::EINTR_BLOCKERS, &[]);
+    // and for that the kernel interrupts the call. One with a time limit is not
+    // started over: signals that come often would put it off for ever.
+    let target = Target::start(fixtures::EINTR_BLOCKERS, &["endless"]);
     for topics in [vec![], vec![signals()], vec![all_syscalls()], everything()] {
         for signal in [libc::SIGURG, libc::SIGWINCH, libc::SIGCHLD, libc::SIGCONT] {
             for who in [Who::Client, Who::Observer] {
@@ -586,4 +591,15 @@ fn c17_the_first_to_choose_a_signal_wins() {
         traced.diagnostics[..],
         [Diagnostic::Clash { tid, .. }] if tid == traced.pid.leader()
     ));
+}
+
+/// What ignored signals do to a call with a time limit, and a stop to any.
+#[test]
+fn c16_time_limits_hold_and_stops_show() {
+    for topics in [vec![], vec![signals()], everything()] {
+        let traced = Trace::of(fixtures::TIMED_WAIT)
+            .log(topics, &RefCell::new(Vec::new()))
+            .run();
+        traced.expect(0, "in time\nstopped: EINTR\n");
+    }
 }

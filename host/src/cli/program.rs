@@ -53,15 +53,20 @@ pub(crate) fn find(command: &[OsString]) -> Result<Program, Halt> {
         }
     };
     let argv = command.iter().map(|word| word.clone().into_vec());
-    let environment = env::vars_os().map(|(name, value)| {
-        let mut entry = name.into_vec();
-        entry.push(b'=');
-        entry.extend(value.into_vec());
-        entry
-    });
     // Neither arguments nor variables of a process can hold a NUL.
-    pai_engine::program(&path, argv, environment)
+    pai_engine::program(&path, argv, environment())
         .map_err(|_| Halt::failed("the command holds a NUL byte"))
+}
+
+/// The environment as it was given to us, entries without a "=" among them.
+fn environment() -> Vec<Vec<u8>> {
+    let mut block = std::fs::read("/proc/self/environ").unwrap_or_default();
+    if block.pop().is_some() {
+        return block.split(|byte| *byte == 0).map(<[u8]>::to_vec).collect();
+    }
+    let entry =
+        |(name, value): (OsString, OsString)| [name.as_bytes(), b"=", value.as_bytes()].concat();
+    env::vars_os().map(entry).collect()
 }
 
 fn look_up(name: &OsStr, path: Option<&OsStr>) -> Result<PathBuf, Missing> {

@@ -5,6 +5,8 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+use pai_ptrace::SignalTrap;
+
 use super::OutputTarget;
 
 /// Bytes that wait to be written; whoever prints more waits.
@@ -38,6 +40,12 @@ struct Buffer {
 }
 
 impl Buffer {
+    /// Text is dropped because nobody takes it.
+    fn lose(&mut self) {
+        let problem = || "the output was not taken; it is incomplete".to_owned();
+        self.problem.get_or_insert_with(problem);
+    }
+
     fn makes_wait(&self) -> bool {
         self.bytes.len() >= ROOM && !self.broken && !self.abandoned
     }
@@ -54,10 +62,20 @@ impl Shared {
         while buffer.makes_wait() {
             buffer = self
                 .emptied
-                .wait(buffer)
-                .unwrap_or_else(PoisonError::into_inner);
+                .wait_timeout(buffer, PATIENCE)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
+            // The tracer itself may be waiting here, and is who looks at
+            // signals. The user does not want to wait.
+            if SignalTrap::is_pending() {
+                break;
+            }
         }
-        if buffer.broken || buffer.bytes.len() >= ROOM {
+        if buffer.broken {
+            return;
+        }
+        if buffer.bytes.len() >= ROOM {
+            buffer.lose();
             return;
         }
         buffer.bytes.extend_from_slice(bytes);

@@ -134,6 +134,7 @@ pub(crate) fn topic(topic: events::Topic) -> Result<engine::Topic, Error> {
     Ok(match topic {
         events::Topic::Syscalls(filter) => engine::Topic::Syscalls(syscall_filter(filter)?),
         events::Topic::Signals(signals) => {
+            bounded(signals.len())?;
             let signals: Result<_, _> = signals.into_iter().map(signal).collect();
             engine::Topic::Signals(signals?)
         }
@@ -148,6 +149,16 @@ pub(crate) fn topic(topic: events::Topic) -> Result<engine::Topic, Error> {
     })
 }
 
+/// Lists are looked through at every stop, and kept by the host.
+const MOST_ITEMS: usize = 4096;
+
+fn bounded(items: usize) -> Result<(), Error> {
+    if items > MOST_ITEMS {
+        return Err(Error::Limit("list-size".to_owned()));
+    }
+    Ok(())
+}
+
 fn syscall_filter(filter: events::SyscallFilter) -> Result<engine::SyscallFilter, Error> {
     use engine::SyscallSet;
     use events::SyscallSet as Wanted;
@@ -155,6 +166,12 @@ fn syscall_filter(filter: events::SyscallFilter) -> Result<engine::SyscallFilter
     if let Some((name, _)) = filter.extra.first() {
         return Err(Error::Unsupported(format!("the filter option {name:?}")));
     }
+    bounded(filter.tasks.len())?;
+    bounded(match &filter.which {
+        Wanted::Names(names) | Wanted::Except(names) => names.len(),
+        Wanted::Only(ids) => ids.len(),
+        Wanted::All | Wanted::Other(_) => 0,
+    })?;
     let which = match filter.which {
         Wanted::All => SyscallSet::All,
         Wanted::Names(names) => SyscallSet::Only(SyscallSet::ids(&names)?),

@@ -10,7 +10,7 @@ use std::task::{Context, Poll, Waker};
 use wasmtime::Store;
 
 use super::bindings::Component;
-use super::drive::{Drive, Pause};
+use super::drive::{Drive, GivenUp, Pause};
 use super::failure::{self, Cause};
 use super::seat::Seat;
 use super::state::{Local, State};
@@ -83,6 +83,11 @@ impl Guest {
                 Step::Ended
             }
             Ok(Poll::Ready(Ok(Err(text)))) => self.fail(Cause::Returned(text)),
+            // The user wanted the end, which is no failure of the plugin.
+            Ok(Poll::Ready(Err(error))) if error.is::<GivenUp>() => {
+                self.end();
+                Step::Ended
+            }
             Ok(Poll::Ready(Err(error))) => match failure::exit_code(&error) {
                 Some(0) => {
                     self.end();

@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 use pai_engine::observe::{Overflow, buffer};
 use pai_engine::{Client, ClientId, ClientStats, End, Engine, ExitStatus, Fatal, Stats, procfs};
 
+use pai_ptrace::SignalTrap;
+
 use super::supervisor::Supervisor;
 use super::{
     Config, Outcome, PluginRun, PluginStats, SessionError, SessionStats, Target, Verbosity,
@@ -126,7 +128,7 @@ impl Stage {
                 // Somebody who has stopped the output wants to go on reading
                 // where it stopped.
                 let sink = self.output.sink();
-                producer.excuse_while(move || sink.is_full());
+                producer.excuse_while(move || sink.is_full() && !SignalTrap::is_pending());
                 let mut engine = self.engine.borrow_mut();
                 let id = engine.add_observer(&seat.name, Box::new(producer))?;
                 let observer = Observer::start(Parts {

@@ -1,11 +1,12 @@
 //! What the user wants, as far as signals say it.
 
 use std::cell::RefCell;
-use std::io::{self, IsTerminal};
+use std::collections::HashSet;
+use std::fs::File;
 use std::sync::Arc;
 
 use nix::unistd::{getpgid, getpgrp};
-use pai_engine::{Diagnostic, End, Engine};
+use pai_engine::{ClientId, Diagnostic, End, Engine};
 use pai_ptrace::{Caught, Pid, Signal, SignalTrap, Waker};
 
 use crate::output::{Notes, Sink};
@@ -27,6 +28,8 @@ pub(super) struct Supervisor {
     flags: Arc<Flags>,
     notes: Notes,
     sink: Sink,
+    /// Who has clashed with whom.
+    clashes: HashSet<(ClientId, ClientId)>,
     /// The user has asked for the end once.
     asked: bool,
     pub(super) interrupted: bool,
@@ -53,6 +56,7 @@ impl Supervisor {
             flags,
             notes,
             sink,
+            clashes: HashSet::new(),
             asked: false,
             interrupted: false,
         })
@@ -69,37 +73,27 @@ impl Supervisor {
 
     fn caught(&mut self, engine: &RefCell<Engine>, caught: Caught) {
         tracing::debug!(target: "pai::host", ?caught, "signal");
-        let root = engine.borrow().root();
-        if self.spawned {
-            if !self.wants_end(caught, root) {
-                return;
+        let target = {
+            let engine = engine.borrow();
+            engine.root().filter(|_| engine.root_status().is_none())
+        };
+        match target {
+            // It is the target's to deal with. Who wants the end of a target
+            // that does not: SIGKILL of this process ends both.
+            Some(root) if self.spawned => pass_on(caught, root),
+            _ => {
+                if std::mem::replace(&mut self.asked, true) {
+                    self.give_up();
+                }
+                // Nobody takes the output: the targets do not wait for that.
+                if self.sink.is_full() {
+                    self.sink.abandon();
+                }
+                self.interrupted = true;
+                engine.borrow_mut().end_all(&End::Interrupted);
+                self.flags.set_over();
             }
-            kill(root, Signal::KILL);
-        } else if !self.asked {
-            self.asked = true;
-            self.interrupted = true;
-            engine.borrow_mut().end_all(&End::Interrupted);
-            self.flags.set_over();
-            return;
         }
-        self.interrupted = true;
-        engine.borrow_mut().end_all(&End::Interrupted);
-        self.give_up();
-    }
-
-    /// Passes on what is meant for a spawned target; whether the user has lost
-    /// patience with it.
-    fn wants_end(&mut self, caught: Caught, root: Option<Pid>) -> bool {
-        // From the terminal, where the target got it too.
-        if caught.from_kernel {
-            return false;
-        }
-        let polite = matches!(caught.signal, Signal::INT | Signal::QUIT);
-        if !polite && std::mem::replace(&mut self.asked, true) {
-            return true;
-        }
-        kill(root, caught.signal);
-        false
     }
 
     fn give_up(&self) {
@@ -111,10 +105,7 @@ impl Supervisor {
     /// The target is traced no more, and is waited for.
     pub(super) fn while_waiting(&mut self, root: Pid) {
         while let Some(caught) = self.trap.take() {
-            if self.wants_end(caught, Some(root)) {
-                self.interrupted = true;
-                kill(Some(root), Signal::KILL);
-            }
+            pass_on(caught, root);
         }
     }
 
@@ -127,12 +118,16 @@ impl Supervisor {
         self.flags.given_up()
     }
 
-    /// The target was stopped, and who started us should see us stop, too.
-    fn target_stopped(&self, pid: Pid) {
+    /// The target was stopped by the terminal, and who started us should see us
+    /// stop, too. Whoever sends it a SIGSTOP sends it a SIGCONT, and not us.
+    fn target_stopped(&self, pid: Pid, signal: Signal) {
         let same_job = getpgid(Some(nix::unistd::Pid::from_raw(pid.get())))
             .is_ok_and(|group| group == getpgrp());
-        if same_job
-            && io::stdin().is_terminal()
+        // That standard input is something else makes no difference.
+        let at_terminal = || File::open("/dev/tty").is_ok();
+        if STOPPING.contains(&signal)
+            && same_job
+            && at_terminal()
             && let Err(error) = pai_ptrace::stop_self()
         {
             tracing::debug!(target: "pai::host", %error, "not stopped");
@@ -140,10 +135,10 @@ impl Supervisor {
     }
 }
 
-/// The target may have ended already.
-fn kill(root: Option<Pid>, signal: Signal) {
-    if let Some(root) = root
-        && let Err(error) = pai_ptrace::kill(root, signal)
+/// A signal that is meant for the target; from the terminal it got it too.
+fn pass_on(caught: Caught, root: Pid) {
+    if !caught.from_kernel
+        && let Err(error) = pai_ptrace::kill(root, caught.signal)
     {
         tracing::debug!(target: "pai::host", %error, "a signal is not passed on");
     }
@@ -159,6 +154,8 @@ impl pai_engine::Supervisor for Supervisor {
     fn diagnostic(&mut self, engine: &RefCell<Engine>, diagnostic: &Diagnostic) {
         let name = |client| engine.borrow().client_name(client).to_owned();
         match diagnostic {
+            // Once for each two: the rest is counted.
+            Diagnostic::Clash { first, second, .. } if !self.clashes.insert((*first, *second)) => {}
             Diagnostic::Clash { first, second, tid } => {
                 let (first, second) = (name(*first), name(*second));
                 let text = format!(
@@ -175,7 +172,7 @@ impl pai_engine::Supervisor for Supervisor {
                 );
                 self.notes.tell(Some(&name), &text);
             }
-            Diagnostic::TargetStopped { pid } => self.target_stopped(*pid),
+            Diagnostic::TargetStopped { pid, signal } => self.target_stopped(*pid, *signal),
             _ => {}
         }
     }

@@ -108,6 +108,7 @@ impl Engine {
         }
         let pid = task.pid;
         task.chosen = None;
+        task.stopped_at = None;
         task.rewritten = None;
         let restarting = task.restarting.take();
         let continues = restarting.filter(|_| is_restart_syscall(call));
@@ -301,12 +302,13 @@ impl Engine {
             return self.on_first_stop(stopped, After::Listen(signal));
         }
         let known = matches!(task.state, State::Listening(..));
+        task.stopped_at = unless_gone(stopped.regs())?.map(|regs| regs.ip());
         if known || !self.started {
             return self.go_on(stopped, After::Listen(signal));
         }
         if self.root == Some(pid) && tid == pid.leader() && self.gate.is_some() {
             self.diagnostics
-                .push_back(Diagnostic::TargetStopped { pid });
+                .push_back(Diagnostic::TargetStopped { pid, signal });
         }
         self.tell_group_stop(stopped, signal)
     }

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use pai_ptrace::wait::{self, Block, Report, Waited};
-use pai_ptrace::{Alarm, Gate, Options, Pid, Tid};
+use pai_ptrace::{Alarm, Gate, Options, Pid, Signal, Tid};
 use rustc_hash::FxHashMap;
 
 use crate::attach::Follow;
@@ -92,10 +92,12 @@ pub enum Diagnostic {
     /// A client held every task and waited for something else to happen; its
     /// stops were released.
     Stuck(ClientId),
-    /// The spawned target was stopped by the terminal (^Z).
+    /// The spawned target was stopped.
     TargetStopped {
         /// Its process.
         pid: Pid,
+        /// By this signal.
+        signal: Signal,
     },
 }
 

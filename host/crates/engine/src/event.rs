@@ -160,7 +160,8 @@ pub enum Event {
         creator: Option<Tid>,
         at: u64,
     },
-    /// A task ended.
+    /// A task ended; perhaps one that was killed before its first stop, so that
+    /// its start was not told.
     TaskExited {
         pid: Pid,
         tid: Tid,

@@ -80,7 +80,7 @@ pub struct Batch {
 pub enum Overflow {
     /// Drops what is new, and counts it.
     Drop,
-    /// Waits this long at most, then drops.
+    /// Waits this long, then drops from then on.
     Block(Duration),
 }
 
@@ -204,7 +204,8 @@ impl Producer {
                 .unwrap_or_else(PoisonError::into_inner);
             buffer = after;
             if pause.timed_out() && !self.excuse.as_ref().is_some_and(|excuse| excuse()) {
-                break;
+                // Once is enough: the tracer is not slowed down for ever.
+                buffer.overflow = Overflow::Drop;
             }
         }
         buffer

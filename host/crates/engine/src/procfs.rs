@@ -1,7 +1,8 @@
 //! The few files of /proc that tracing needs (proc(5)). A task may vanish at
 //! any time, so every reader answers `None` or an empty list then.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -140,13 +141,22 @@ pub fn exe(tid: Tid) -> Vec<u8> {
         .unwrap_or_default()
 }
 
-/// The arguments; empty for kernel threads and zombies. At most 2 MiB, which
-/// is what execve takes by default.
+/// Bytes of arguments that are told of: a process may have megabytes of them.
+const MAX_ARGV: u64 = 64 << 10;
+
+/// The arguments; empty for kernel threads and zombies. At most 64 KiB: where
+/// they are cut off, the last ends in "…".
 pub fn argv(tid: Tid) -> Vec<Vec<u8>> {
-    let Ok(mut bytes) = fs::read(format!("/proc/{tid}/cmdline")) else {
+    let mut bytes = Vec::new();
+    let read = File::open(format!("/proc/{tid}/cmdline"))
+        .and_then(|file| file.take(MAX_ARGV + 1).read_to_end(&mut bytes));
+    if read.is_err() {
         return Vec::new();
-    };
-    bytes.truncate(2 << 20);
+    }
+    if bytes.len() as u64 > MAX_ARGV {
+        bytes.truncate(bytes.len() - 1);
+        bytes.extend("…".bytes());
+    }
     if bytes.last() == Some(&0) {
         bytes.pop();
     } else if bytes.is_empty() {

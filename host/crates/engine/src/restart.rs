@@ -1,6 +1,6 @@
 //! Calls that are cut short: what our own doing must not show.
 
-use pai_ptrace::{Signal, Stopped};
+use pai_ptrace::{Regs, Signal, Stopped};
 
 use crate::engine::Engine;
 use crate::error::{Fatal, unless_gone};
@@ -40,6 +40,22 @@ pub(crate) fn first_call(call: SyscallId, continues: Option<u32>) -> Option<u32>
     }
 }
 
+/// Of the calls that fail with EINTR: whether this one has no time limit.
+fn waits_for_ever(abi: u32, regs: &Regs) -> bool {
+    let compat = abi == pai_syscalls::abi::I386;
+    let args = regs.syscall_args(compat);
+    let negative = |arg: u64| (arg as u32).cast_signed() < 0;
+    let name = u32::try_from(regs.syscall_nr()).ok();
+    match name.and_then(|nr| pai_syscalls::name(abi, nr)) {
+        Some("semop") => true,
+        Some("epoll_wait" | "epoll_pwait") => negative(args[3]),
+        Some("epoll_pwait2" | "semtimedop") => args[3] == 0,
+        Some("rt_sigtimedwait") => args[2] == 0,
+        Some("io_getevents") => args[4] == 0,
+        _ => false,
+    }
+}
+
 impl Engine {
     /// At an entry that took the place of our interrupt: the call now finds
     /// the task as if a signal were about, and may fail with EINTR at once.
@@ -60,11 +76,11 @@ impl Engine {
         interrupted: bool,
     ) -> Result<bool, Fatal> {
         let signals = procfs::signals(stopped.tid());
-        let ours = interrupted || signals.deliverable() != 0;
-        if !ours || signals.deliverable() & !signals.ignored() != 0 {
+        let about = signals.deliverable();
+        if !interrupted && about == 0 || about & !signals.ignored() != 0 {
             return Ok(false);
         }
-        self.start_over(stopped)
+        self.start_over(stopped, about)
     }
 
     /// At a stop that may lie between the exit of a call and the return to user
@@ -92,7 +108,7 @@ impl Engine {
         let Some(task) = self.tasks.get_mut(&tid) else {
             return Ok(false);
         };
-        if regs.syscall_nr() < 0 || task.chosen == Some(regs.ip()) {
+        if regs.syscall_nr() < 0 || [task.chosen, task.stopped_at].contains(&Some(regs.ip())) {
             return Ok(false);
         }
         if regs.result() == ERESTART_RESTARTBLOCK
@@ -112,16 +128,27 @@ impl Engine {
         if about & !signals.ignored() != 0 {
             return Ok(false);
         }
-        self.start_over(stopped)
+        self.start_over(stopped, about)
     }
 
-    fn start_over(&mut self, stopped: &Stopped) -> Result<bool, Fatal> {
+    /// `ignored` are signals that the target ignores, and that interrupted the
+    /// call. They may come again and again, so that a call with a time limit
+    /// would never reach it: such a call fails, as under any other tracer.
+    fn start_over(&mut self, stopped: &Stopped, ignored: u64) -> Result<bool, Fatal> {
         let Some(mut regs) = unless_gone(stopped.regs())? else {
             return Ok(false);
         };
         // Of a call that was skipped there is nothing to start over.
         if regs.syscall_nr() < 0 {
             return Ok(false);
+        }
+        if ignored != 0 {
+            let Some(info) = unless_gone(stopped.syscall_info())? else {
+                return Ok(false);
+            };
+            if !waits_for_ever(info.arch, &regs) {
+                return Ok(false);
+            }
         }
         regs.restart_syscall();
         let done = unless_gone(stopped.set_regs(&regs))?.is_some();

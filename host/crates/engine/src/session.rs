@@ -91,7 +91,9 @@ pub fn run(
                 return Ok(end);
             }
         }
-        if engine.borrow().clients_gone() {
+        // What becomes of the plugins is not what becomes of the target.
+        let started = engine.borrow().started || engine.borrow().gate.is_none();
+        if started && engine.borrow().clients_gone() {
             return Ok(End::Detached);
         }
     }

@@ -60,6 +60,10 @@ pub(crate) struct Task {
     /// Where the call returns to whose result a client has chosen: an EINTR
     /// there is meant.
     pub(crate) chosen: Option<u64>,
+    /// Where it returns to from the call in which the last group-stop found it:
+    /// an EINTR there is the stop's (signal(7), "Interruption of system calls
+    /// and library functions by stop signals").
+    pub(crate) stopped_at: Option<u64>,
     /// The call that it is in, if a client has rewritten it.
     pub(crate) rewritten: Option<Box<Rewritten>>,
     /// Not to be followed: detach at the first stop.
@@ -80,6 +84,7 @@ impl Task {
             interrupting: false,
             before_exec: false,
             chosen: None,
+            stopped_at: None,
             rewritten: None,
             unfollowed: false,
             end_told: false,

@@ -25,6 +25,35 @@ extern "C" fn remember_sigpipe() {
     }
 }
 
+/// Signals that were blocked when the process started, and are not any more.
+static UNBLOCKED_BY_US: AtomicU64 = AtomicU64::new(0);
+
+/// Lets the calling thread get this signal, whatever mask it was started with.
+pub(crate) fn unblock(signal: Signal) {
+    // SAFETY: a plain structure; all-zero is the empty set.
+    let (mut set, mut before): (libc::sigset_t, libc::sigset_t) = unsafe { std::mem::zeroed() };
+    // SAFETY: the set is a live local.
+    unsafe { libc::sigaddset(&raw mut set, signal.get()) };
+    // SAFETY: both sets are live locals.
+    unsafe { libc::pthread_sigmask(libc::SIG_UNBLOCK, &raw const set, &raw mut before) };
+    // SAFETY: the set was filled in above.
+    if unsafe { libc::sigismember(&raw const before, signal.get()) } == 1 {
+        UNBLOCKED_BY_US.fetch_or(signal.bit(), Ordering::Relaxed);
+    }
+}
+
+/// Adds to a mask what we have unblocked: a target gets the mask that we were
+/// given.
+pub(crate) fn block_again(set: &mut libc::sigset_t) {
+    let mut bits = UNBLOCKED_BY_US.load(Ordering::Relaxed);
+    while bits != 0 {
+        let number = bits.trailing_zeros().cast_signed() + 1;
+        // SAFETY: the set is live.
+        unsafe { libc::sigaddset(set, number) };
+        bits &= bits - 1;
+    }
+}
+
 fn action_of(signal: Signal) -> libc::sigaction {
     // SAFETY: a plain structure; all-zero is a value of it.
     let mut action: libc::sigaction = unsafe { std::mem::zeroed() };

@@ -194,6 +194,7 @@ fn fork(child: &Child<'_>) -> Result<Tid, Error> {
     // async-signal-safe calls and never returns.
     let pid = unsafe { libc::fork() };
     if pid == 0 {
+        disposition::block_again(&mut before);
         // SAFETY: we are the child of a fork, before exec.
         unsafe { child.run(&before) }
     }

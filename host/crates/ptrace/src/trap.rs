@@ -42,6 +42,7 @@ impl SignalTrap {
             // sh) means it.
             if !disposition::is_ignored(*signal) {
                 disposition::catch_with_info(*signal, catch)?;
+                disposition::unblock(*signal);
             }
         }
         Ok(Self(()))
@@ -68,6 +69,13 @@ impl SignalTrap {
             disposition::restore(*signal)?;
         }
         Ok(())
+    }
+
+    /// Whether a signal was caught and not yet taken.
+    pub fn is_pending() -> bool {
+        [&CAUGHT_FROM_KERNEL, &CAUGHT_FROM_PROCESS]
+            .iter()
+            .any(|set| set.load(Ordering::Relaxed) != 0)
     }
 
     /// The next caught signal, lowest number first. Several of one kind count

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::disposition::{catch_with, no_op};
+use crate::disposition::{catch_with, no_op, unblock};
 use crate::{Error, Op, Signal};
 
 /// How often a wake is repeated until it is noticed: the longest that one can
@@ -48,6 +48,7 @@ impl Alarm {
     /// EAGAIN when the user has too many timers.
     pub fn new() -> Result<Self, Error> {
         catch_with(Signal::from_kernel(wake_signal()), no_op)?;
+        unblock(Signal::from_kernel(wake_signal()));
         // SAFETY: a plain structure; all-zero is a value of it.
         let mut event: libc::sigevent = unsafe { std::mem::zeroed() };
         event.sigev_notify = libc::SIGEV_THREAD_ID;

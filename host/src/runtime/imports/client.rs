@@ -17,7 +17,7 @@ use crate::runtime::drive::{Drive, Pause, SessionFailed};
 use crate::runtime::state::{Local, Place, State};
 
 /// Wishes of one plugin: each change costs the engine a look at all of them.
-const MOST_SUBSCRIPTIONS: usize = 256;
+pub(super) const MOST_SUBSCRIPTIONS: usize = 256;
 
 /// A wish of the plugin; gone with its handle.
 #[derive(Debug)]

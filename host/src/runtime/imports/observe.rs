@@ -10,6 +10,7 @@ use crate::runtime::bindings::observe::{self, Batch, Host};
 use crate::runtime::bindings::types::Error;
 use crate::runtime::capability::Capability;
 use crate::runtime::convert;
+use crate::runtime::imports::client::MOST_SUBSCRIPTIONS;
 use crate::runtime::state::{Observing, Place, Stage, State};
 
 /// How long the targets wait for a slow observer that may block them.
@@ -41,6 +42,9 @@ impl Host for State {
                 CAPACITIES.start(),
                 CAPACITIES.end()
             )));
+        }
+        if topics.len() > MOST_SUBSCRIPTIONS {
+            return Err(Error::Limit("subscriptions".to_owned()));
         }
         let topics: Result<Vec<_>, Error> = topics.into_iter().map(convert::topic).collect();
         let topics = topics?;
