@@ -11,8 +11,8 @@ use pai_tests::target::Target;
 use pai_tests::{fixtures, guests};
 
 use crate::common::{
-    Calls, Watchdog, calls_of_json, calls_of_strace, copy_program, counts, finish, pai_host,
-    status as status_of, stderr, stdout, strace_to,
+    Calls, Watchdog, calls_of_json, calls_of_strace, company, copy_program, counts, finish,
+    pai_host, status as status_of, stderr, stdout, strace_to,
 };
 
 /// pai-host in the background, with its standard error read line by line.
@@ -133,18 +133,23 @@ fn attach_counts_what_strace_counts() {
     assert!(strace.wait().expect("a child").success());
     let theirs = calls_of_strace(&std::fs::read_to_string(log.path()).expect("a log"));
 
-    for others in [&[][..], &["count", guests::NOOP]] {
+    for (others, said) in company() {
         let target = work();
         let log = tempfile::NamedTempFile::new().expect("a temporary file");
         let (pid, path) = (target.pid().to_string(), log.path().to_string_lossy());
-        let mut args = vec!["-p", &pid, "--json", "-o", &path];
-        for other in others {
+        let mut args = vec!["-p", &pid, "--limit", "time=100ms", "--json", "-o", &path];
+        for other in &others {
             args.extend(["-t", other]);
         }
         args.extend(["-t", "strace"]);
         let host = Host::attached(&args);
         target.expect_ok();
-        assert_eq!(host.finish(), (Some(0), String::new()));
+        let (status, text) = host.finish();
+        assert_eq!(status, Some(0), "{text}");
+        assert!(
+            text.starts_with(said) && text.is_empty() == said.is_empty(),
+            "{text}"
+        );
         let ours = calls_of_json(&std::fs::read_to_string(log.path()).expect("a log"));
         assert_eq!(ours.len(), 5);
         assert_eq!(count(&ours), count(&theirs));

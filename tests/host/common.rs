@@ -10,6 +10,8 @@ use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use pai_tests::guests;
+
 /// The program under test.
 pub(crate) const PAI_HOST: &str = env!("CARGO_BIN_EXE_pai-host");
 
@@ -367,4 +369,19 @@ pub(crate) fn assert_same_calls(ours: &Calls, theirs: &Calls) {
         }
         assert_eq!(ours.len(), theirs.len(), "calls of task {task}");
     }
+}
+
+/// What stands before the plugin strace, and what the host says of it: nothing;
+/// two others; one that is ended by its limits while it holds a stop that the
+/// one behind it waits for. Every program ends with that call.
+pub(crate) fn company() -> [(Vec<String>, &'static str); 3] {
+    let stuck = format!("{} --call exit_group", guests::LOOPS_IN_CALLBACK);
+    [
+        (vec![], ""),
+        (vec!["count".into(), guests::NOOP.into()], ""),
+        (
+            vec![stuck, guests::NOOP.into()],
+            "pai-host: plugin loops-in-callback failed: it computed for more than 100ms",
+        ),
+    ]
 }

@@ -4,25 +4,10 @@
 use std::process::Output;
 
 use crate::common::{
-    Calls, assert_same_calls, counts, finish, fixed, pai_host, status, stderr, stdout, strace,
-    traced, untraced,
+    Calls, assert_same_calls, company, counts, finish, fixed, pai_host, status, stderr, stdout,
+    strace, traced, untraced,
 };
-use pai_tests::{fixtures, guests};
-
-/// What stands before the plugin strace, and what the host says of it: nothing;
-/// two others; one that is ended by its limits while it holds a stop that the
-/// one behind it waits for. Every program ends with that call.
-fn company() -> [(Vec<String>, &'static str); 3] {
-    let stuck = format!("{} --call exit_group", guests::LOOPS_IN_CALLBACK);
-    [
-        (vec![], ""),
-        (vec!["count".into(), guests::NOOP.into()], ""),
-        (
-            vec![stuck, guests::NOOP.into()],
-            "pai-host: plugin loops-in-callback failed: it computed for more than 100ms",
-        ),
-    ]
-}
+use pai_tests::fixtures;
 
 /// Runs a command alone, under strace and under pai-host, alone and beside
 /// other plugins; compares exit status, output and every call of every task.

@@ -12,7 +12,7 @@ use nix::pty::{grantpt, posix_openpt, ptsname_r, unlockpt};
 use pai_tests::guests;
 use pai_tests::target::PATIENCE;
 
-use crate::common::{PAI_HOST, calls_of_json, calls_of_strace, counts, plain, strace_to};
+use crate::common::{PAI_HOST, calls_of_json, calls_of_strace, company, counts, plain, strace_to};
 
 /// One end of a terminal, with a program on the other.
 struct Terminal {
@@ -198,11 +198,28 @@ fn job_control_of_a_shell() {
     assert_eq!(use_a_shell(&strace), alone);
     let theirs = calls_of_strace(&std::fs::read_to_string(log.path()).expect("a log"));
 
-    for others in [&[][..], &["-t", "count", "-t", guests::NOOP]] {
-        let mut traced = vec![PAI_HOST, "run", "--json", "-o", path];
-        traced.extend(others);
+    for (others, said) in company() {
+        let mut traced = vec![
+            PAI_HOST,
+            "run",
+            "--limit",
+            "time=100ms",
+            "--json",
+            "-o",
+            path,
+        ];
+        for other in &others {
+            traced.extend(["-t", other]);
+        }
         traced.extend(["-t", "strace", "--"]);
-        assert_eq!(use_a_shell(&traced), alone);
+        let (status, transcript) = use_a_shell(&traced);
+        if said.is_empty() {
+            assert_eq!((status, transcript), alone);
+        } else {
+            // What the host says of a plugin stands in between.
+            assert_eq!(status, alone.0);
+            assert!(transcript.contains(said), "{transcript}");
+        }
         let ours = calls_of_json(&std::fs::read_to_string(log.path()).expect("a log"));
         // Whether cat is in its next read already when it is stopped is up to
         // the scheduler; and whether the shell or its child is the first to give
