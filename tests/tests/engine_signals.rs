@@ -556,8 +556,7 @@ fn c17_another_signal_instead() {
                 Some(Action::Proceed)
             })
             .run();
-        assert_eq!(traced.status, Some(status));
-        assert_eq!(traced.stdout, stdout);
+        assert_eq!((traced.status, &*traced.stdout), (Some(status), stdout));
         // What is delivered instead is not offered once more.
         assert_eq!(seen, [Signal::TERM]);
     }
