@@ -91,10 +91,7 @@ pub(crate) fn spawn(path: &str, error: &pai_ptrace::Error) -> Halt {
 /// Why not even a child of our own can be traced.
 pub(crate) fn no_tracing(host: &Host) -> Cause {
     // Whoever traces us and follows is the tracer of our children before we are.
-    let ours = Pid::new(std::process::id().cast_signed()).leader();
-    let tracer = procfs::status_id(ours, "TracerPid").filter(|tracer| tracer.get() != 0);
-    if let Some(tracer) = tracer {
-        let name = procfs::comm(tracer.leader()).unwrap_or_default();
+    if let Some((tracer, name)) = &host.tracer {
         return Cause::new(
             format!("process {tracer} ({name}) traces this pai-host, and its children too"),
             "a process can have one tracer: let the outer one not follow (--no-follow)",
@@ -291,6 +288,7 @@ mod tests {
 
     fn host() -> Host {
         Host {
+            tracer: None,
             euid: 1000,
             egid: 1000,
             sys_ptrace: false,

@@ -140,35 +140,18 @@ fn processes_that_nobody_can_want() {
 /// Who is traced by somebody that follows cannot trace its own children.
 #[test]
 fn a_tracer_under_another() {
-    let output = finish(&mut pai_host(&[
-        "run",
-        "minimal",
-        "--",
-        crate::common::PAI_HOST,
-        "run",
-        "minimal",
-        "--",
-        "true",
-    ]));
+    let inner = ["--", crate::common::PAI_HOST, "run", "minimal", "--"];
+    let run = |outer: &[&str], command: &[&str]| {
+        finish(&mut pai_host(&[outer, &inner, command].concat()))
+    };
+    let output = run(&["run", "minimal"], &["true"]);
     let message = stderr(&output);
     assert_eq!(status(&output), 125, "{message}");
     assert!(
         message.contains("traces this pai-host, and its children too"),
         "{message}"
     );
-    let output = finish(&mut pai_host(&[
-        "run",
-        "--no-follow",
-        "minimal",
-        "--",
-        crate::common::PAI_HOST,
-        "run",
-        "minimal",
-        "--",
-        "sh",
-        "-c",
-        "exit 3",
-    ]));
+    let output = run(&["run", "--no-follow", "minimal"], &["sh", "-c", "exit 3"]);
     assert_eq!(status(&output), 3, "{}", stderr(&output));
 }
 

@@ -18,6 +18,7 @@ use pai_tests::target::{Target, helper, role, tell};
 use pai_tests::{fixtures, guests};
 
 use crate::common::{Ran, finish, pai_host, status, stderr, stdout};
+use crate::plugins::memory_probe;
 
 /// The counter of that name in what `--stats` printed.
 fn counter(text: &str, name: &str) -> usize {
@@ -29,15 +30,7 @@ fn counter(text: &str, name: &str) -> usize {
 /// Nobody else is told, and nothing but an address that was none is counted.
 #[test]
 fn a_call_on_the_target_that_fails() {
-    let output = finish(&mut pai_host(&[
-        "run",
-        "--stats",
-        guests::MEMORY_PROBE,
-        "--",
-        "true",
-    ]));
-    let text = stderr(&output);
-    assert_eq!(status(&output), 0, "{text}");
+    let text = memory_probe();
     for line in [
         "null: Err(\"address 0x0 of process ",
         "string at null: Err(\"address 0x0 of process ",

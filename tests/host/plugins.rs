@@ -269,8 +269,8 @@ fn the_sandbox_is_closed() {
     assert!(text.contains("to standard output"), "{text}");
 }
 
-#[test]
-fn memory_is_read_or_typed_errors_returned() {
+/// What the plugin memory-probe says of `true`, and the counters.
+pub(crate) fn memory_probe() -> String {
     let output = finish(&mut pai_host(&[
         "run",
         "--stats",
@@ -280,6 +280,12 @@ fn memory_is_read_or_typed_errors_returned() {
     ]));
     let text = stderr(&output);
     assert_eq!(status(&output), 0, "{text}");
+    text
+}
+
+#[test]
+fn memory_is_read_or_typed_errors_returned() {
+    let text = memory_probe();
     assert!(
         text.contains("null: Err(\"address 0x0 of process"),
         "{text}"

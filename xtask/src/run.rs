@@ -15,7 +15,10 @@ pub(crate) fn main(args: &[String]) -> Result<()> {
         "build",
         "--release",
         "--locked",
-        "-ppai-host",
+        // With the features of dependencies that the tests are built with, or
+        // the larger half of them would be compiled twice.
+        "--workspace",
+        "--bin=pai-host",
     ]))?;
     // As cargo reads it, which runs in the workspace's folder.
     let target = std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());

@@ -125,7 +125,7 @@ fn find(name: &str) -> Result<Pid, Halt> {
 /// By its own name or that of its executable. Zombies have neither.
 fn is_named(pid: Pid, name: &str) -> bool {
     let task = pid.leader();
-    if procfs::status_field(task, "State").is_none_or(|state| state.starts_with(['Z', 'X'])) {
+    if procfs::has_ended(task) {
         return false;
     }
     if procfs::comm(task).as_deref() == Some(name) {

@@ -72,8 +72,10 @@ fn is_kernel_thread(pid: Pid) -> bool {
 }
 
 /// What this process may do, and where it runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Host {
+    /// The process that traces this one, and its name.
+    pub(crate) tracer: Option<(Pid, String)>,
     /// Effective user.
     pub(crate) euid: u32,
     /// Effective group.
@@ -99,6 +101,7 @@ impl Host {
         let field = |name| procfs::status_field(ours, name);
         let effective = field("CapEff").and_then(|hex| u64::from_str_radix(&hex, 16).ok());
         Self {
+            tracer: tracer(ours),
             euid: geteuid().as_raw(),
             egid: getegid().as_raw(),
             sys_ptrace: effective.is_some_and(|set| set & 1 << SYS_PTRACE != 0),

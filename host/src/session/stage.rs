@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 
 use pai_engine::observe::{Overflow, buffer};
 use pai_engine::{Client, ClientId, ClientStats, End, Engine, ExitStatus, Fatal, Stats, procfs};
-
 use pai_ptrace::SignalTrap;
 
 use super::supervisor::Supervisor;

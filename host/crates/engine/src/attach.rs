@@ -154,9 +154,7 @@ impl Engine {
                     return Ok(false);
                 }
                 // A zombie cannot be seized, and needs not be.
-                let zombie = procfs::status_field(tid, "State")
-                    .is_none_or(|state| state.starts_with(['Z', 'X']));
-                if zombie {
+                if procfs::has_ended(tid) {
                     return Ok(false);
                 }
                 return Err(Fatal::Attach { pid, tid, source });

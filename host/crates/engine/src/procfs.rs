@@ -50,6 +50,11 @@ pub fn status_id(tid: Tid, name: &str) -> Option<Pid> {
     status_field(tid, name)?.parse().ok().map(Pid::new)
 }
 
+/// Whether the task has ended, reaped or not.
+pub fn has_ended(tid: Tid) -> bool {
+    status_field(tid, "State").is_none_or(|state| state.starts_with(['Z', 'X']))
+}
+
 /// Whether the task has ended and waits to be reaped.
 pub(crate) fn is_zombie(tid: Tid) -> bool {
     status_field(tid, "State").is_some_and(|state| state.starts_with('Z'))

@@ -121,18 +121,15 @@ impl Engine {
                 task.pid == pid && !task.end_told && !matches!(task.state, State::Dying)
             })
         };
-        let zombie = |tid: Tid| {
-            procfs::status_field(tid, "State").is_none_or(|state| state.starts_with('Z'))
-        };
         let single = || self.tasks.values().filter(|task| task.pid == pid).count() == 1;
-        if alive(&leader) && (single() || !zombie(leader)) {
+        if alive(&leader) && (single() || !procfs::has_ended(leader)) {
             return Some(leader);
         }
         self.tasks
             .keys()
             .filter(|tid| alive(tid))
             .copied()
-            .find(|tid| !zombie(*tid))
+            .find(|tid| !procfs::has_ended(*tid))
     }
 
     /// Registers of a task that this client holds; read once per stop.

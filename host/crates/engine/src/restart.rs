@@ -80,7 +80,10 @@ impl Engine {
         if !interrupted && about == 0 || about & !signals.ignored() != 0 {
             return Ok(false);
         }
-        self.start_over(stopped, about)
+        let Some(regs) = unless_gone(stopped.regs())? else {
+            return Ok(false);
+        };
+        self.start_over(stopped, regs, about)
     }
 
     /// At a stop that may lie between the exit of a call and the return to user
@@ -128,16 +131,18 @@ impl Engine {
         if about & !signals.ignored() != 0 {
             return Ok(false);
         }
-        self.start_over(stopped, about)
+        self.start_over(stopped, regs, about)
     }
 
     /// `ignored` are signals that the target ignores, and that interrupted the
     /// call. They may come again and again, so that a call with a time limit
     /// would never reach it: such a call fails, as under any other tracer.
-    fn start_over(&mut self, stopped: &Stopped, ignored: u64) -> Result<bool, Fatal> {
-        let Some(mut regs) = unless_gone(stopped.regs())? else {
-            return Ok(false);
-        };
+    fn start_over(
+        &mut self,
+        stopped: &Stopped,
+        mut regs: Regs,
+        ignored: u64,
+    ) -> Result<bool, Fatal> {
         // Of a call that was skipped there is nothing to start over.
         if regs.syscall_nr() < 0 {
             return Ok(false);

@@ -55,11 +55,13 @@ pub fn run(
     for index in 0..clients.len() {
         serve(engine, clients, index, &mut busy)?;
     }
-    // A spawned target has to be started even when nobody is interested.
-    if engine.borrow().clients_gone() && engine.borrow().gate.is_none() {
-        return Ok(End::Detached);
-    }
     loop {
+        // A spawned target has to be started even when nobody is interested, or
+        // nobody is left.
+        let started = engine.borrow().started || engine.borrow().gate.is_none();
+        if started && engine.borrow().clients_gone() {
+            return Ok(End::Detached);
+        }
         let block = if busy.is_empty() {
             Block::Yes
         } else {
@@ -90,11 +92,6 @@ pub fn run(
                 tell(engine, supervisor);
                 return Ok(end);
             }
-        }
-        // What becomes of the plugins is not what becomes of the target.
-        let started = engine.borrow().started || engine.borrow().gate.is_none();
-        if started && engine.borrow().clients_gone() {
-            return Ok(End::Detached);
         }
     }
 }
