@@ -7,6 +7,13 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Regs(pub(crate) libc::user_regs_struct);
 
+/// All zero.
+impl Default for Regs {
+    fn default() -> Self {
+        Self::zeroed()
+    }
+}
+
 macro_rules! fields {
     ($($name:ident),* $(,)?) => {
         /// Register names in the order of [`Regs::values`]: that of
@@ -75,6 +82,66 @@ impl Regs {
     /// Stack pointer.
     pub fn sp(&self) -> u64 {
         self.0.rsp
+    }
+
+    /// Sets the instruction pointer.
+    pub fn set_ip(&mut self, value: u64) {
+        self.0.rip = value;
+    }
+
+    /// Sets the stack pointer.
+    pub fn set_sp(&mut self, value: u64) {
+        self.0.rsp = value;
+    }
+
+    /// Flags.
+    pub fn flags(&self) -> u64 {
+        self.0.eflags
+    }
+
+    /// Base of the segment fs.
+    pub fn fs_base(&self) -> u64 {
+        self.0.fs_base
+    }
+
+    /// Base of the segment gs.
+    pub fn gs_base(&self) -> u64 {
+        self.0.gs_base
+    }
+
+    /// A general register by the number that it has in instructions: 0 for rax
+    /// to 15 for r15 (Intel SDM vol. 2, 3.1.1.1). The upper bits of a number
+    /// are ignored.
+    pub fn general(&self, number: u8) -> u64 {
+        let mut copy = *self;
+        *copy.general_mut(number)
+    }
+
+    /// Sets a general register; see [`Regs::general`].
+    pub fn set_general(&mut self, number: u8, value: u64) {
+        *self.general_mut(number) = value;
+    }
+
+    fn general_mut(&mut self, number: u8) -> &mut u64 {
+        let r = &mut self.0;
+        match number & 15 {
+            0 => &mut r.rax,
+            1 => &mut r.rcx,
+            2 => &mut r.rdx,
+            3 => &mut r.rbx,
+            4 => &mut r.rsp,
+            5 => &mut r.rbp,
+            6 => &mut r.rsi,
+            7 => &mut r.rdi,
+            8 => &mut r.r8,
+            9 => &mut r.r9,
+            10 => &mut r.r10,
+            11 => &mut r.r11,
+            12 => &mut r.r12,
+            13 => &mut r.r13,
+            14 => &mut r.r14,
+            _ => &mut r.r15,
+        }
     }
 
     /// Result register.
@@ -159,6 +226,20 @@ mod tests {
         assert_eq!(regs.get("ip"), regs.get("rip"));
         assert_eq!(regs.get("xyz"), None);
         assert!(!regs.set("xyz", 1));
+    }
+
+    #[test]
+    fn general_registers_have_their_numbers() {
+        let mut regs = Regs::zeroed();
+        let names = [
+            "rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi", "r8", "r9", "r10", "r11",
+            "r12", "r13", "r14", "r15",
+        ];
+        for (number, name) in (0..).zip(names) {
+            regs.set_general(number, u64::from(number) + 100);
+            assert_eq!(regs.get(name), Some(u64::from(number) + 100));
+            assert_eq!(regs.general(number), u64::from(number) + 100);
+        }
     }
 
     #[test]
