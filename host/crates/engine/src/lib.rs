@@ -20,7 +20,10 @@
 mod attach;
 mod clients;
 mod detach;
+// Public for the tests, which run its plans on a processor.
 mod dispatch;
+#[doc(hidden)]
+pub mod displaced;
 mod engine;
 mod error;
 mod event;
