@@ -3,5 +3,6 @@
 pub mod fixtures;
 pub mod flow;
 pub mod guests;
+pub mod probe;
 pub mod target;
 pub mod trace;

@@ -58,7 +58,8 @@ impl Engine {
         self.gate = Some(gate);
         let mut task = Task::new(pid, State::Parked(stopped, After::Resume), self.options);
         task.before_exec = true;
-        self.add_process(pid, None, pai_syscalls::abi::X86_64, false);
+        let space = self.new_space();
+        self.add_process(pid, None, pai_syscalls::abi::X86_64, false, space);
         self.add_task(tid, task);
         Ok(pid)
     }
@@ -113,7 +114,9 @@ impl Engine {
             return Err(Fatal::Attach { pid, tid, source });
         }
         let abi = pai_syscalls::abi::X86_64;
-        self.add_process(pid, procfs::status_id(pid.leader(), "PPid"), abi, true);
+        let parent = procfs::status_id(pid.leader(), "PPid");
+        let space = self.space_of_attached(pid);
+        self.add_process(pid, parent, abi, true, space);
         self.seize_tasks(pid)?;
         if self.tasks.values().any(|task| task.pid == pid) {
             Ok(())

@@ -338,6 +338,8 @@ impl Engine {
     fn remove_wishes(&mut self, client: ClientId) {
         self.clients[client.index()].wishes.clear();
         self.wishes_changed();
+        self.remove_subjects_of(client);
+        self.abandon_allocations_of(client);
         self.release_stops(client);
     }
 

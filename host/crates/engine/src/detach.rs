@@ -3,13 +3,15 @@
 use std::time::{Duration, Instant};
 
 use pai_ptrace::wait::{self, Block, Report, Waited, What};
-use pai_ptrace::{Pid, Resume, Signal, Stop, Stopped, SyscallOp, Tid, kill, own_tid};
+use pai_ptrace::{NewTask, Pid, Resume, Signal, Stop, Stopped, SyscallOp, Tid, kill, own_tid};
 
 use crate::engine::Engine;
 use crate::error::{Fatal, unless_gone};
 use crate::event::{Event, ExitStatus};
+use crate::inject::{Here, Place, SI_KERNEL};
+use crate::operation::{Doing, Operation};
 use crate::procfs;
-use crate::task::{After, State, Task};
+use crate::task::{After, Held, Offer, State, Task};
 
 /// How long a task may take to stop for its detach. The kernel lets go of the
 /// rest when the tracer thread ends.
@@ -31,13 +33,24 @@ impl Engine {
             self.kill_before_exec();
         }
         self.started = true;
+        self.lift_everything();
         if let Err(error) = self.detach_stopped().and_then(|()| self.detach_running()) {
             tracing::warn!(target: "pai::engine", %error, "detach is incomplete");
         }
         self.tasks.clear();
         self.processes.clear();
+        self.spaces.clear();
+        self.breakpoints.clear();
         self.orphans.clear();
         self.running = 0;
+    }
+
+    /// From here on nobody comes to a breakpoint any more.
+    fn lift_everything(&mut self) {
+        let pids: Vec<Pid> = self.processes.keys().copied().collect();
+        for pid in pids {
+            self.lift_all(pid);
+        }
     }
 
     /// A spawned child whose gate was not opened has nothing to go on with.
@@ -62,26 +75,28 @@ impl Engine {
             };
             match std::mem::replace(&mut task.state, State::Dying) {
                 State::Held(held) => {
-                    let held = *held;
-                    match held.event {
-                        Event::SyscallEnter(_) => self.pass_entry(held.stopped)?,
-                        _ => self.let_go(held.stopped, held.after)?,
-                    }
+                    let Held { stopped, offer } = *held;
+                    task.state = State::Engaged;
+                    let inside = task.in_call;
+                    self.let_go_of_offer(stopped, offer, inside)?;
                 }
-                State::Parked(stopped, after) => self.let_go(stopped, after)?,
+                State::Parked(stopped, after) => {
+                    task.state = State::Engaged;
+                    self.let_go(stopped, after, Place::Interrupt)?;
+                }
                 State::Running(running) | State::Listening(running, _) => {
                     // A task that is gone reports its exit.
                     task.interrupting = running.interrupt().is_ok();
                     task.state = State::Running(running);
                 }
                 State::Starting => task.state = State::Starting,
-                State::Dying => {}
+                State::Engaged | State::Dying => {}
             }
         }
         let orphans: Vec<Tid> = self.orphans.keys().copied().collect();
         for tid in orphans {
             if let Some(orphan) = self.orphans.remove(&tid) {
-                self.let_go(orphan.stopped, After::Resume)?;
+                self.let_go(orphan.stopped, After::Resume, Place::Interrupt)?;
             }
         }
         Ok(())
@@ -164,8 +179,34 @@ impl Engine {
             }
             What::Stopped(stopped, stop) => (stopped, stop),
         };
+        if let Some(task) = self.tasks.get_mut(&tid) {
+            task.state = State::Engaged;
+            task.in_call = stop.is_inside_call();
+            if task.trap.copy.is_some() {
+                self.leave_copy(&stopped, stop)?;
+            }
+        }
+        if let Some(operation) = self
+            .tasks
+            .get_mut(&tid)
+            .and_then(|task| task.operation.take())
+        {
+            let inside = self.tasks.get(&tid).is_some_and(|task| task.in_call);
+            return self.let_go_of_operation(stopped, *operation, inside);
+        }
+        let mut place = Place::Interrupt;
         let after = match stop {
-            Stop::SignalDelivery(signal) => After::Deliver(signal),
+            Stop::SignalDelivery(Signal::TRAP) if self.is_our_trap(&stopped)? => After::Resume,
+            Stop::SignalDelivery(signal) => {
+                if let Some(info) = unless_gone(stopped.siginfo())? {
+                    place = Place::Signal(signal, Box::new(info));
+                }
+                After::Deliver(signal)
+            }
+            Stop::GroupStop(signal) => {
+                place = Place::GroupStop;
+                After::Listen(signal)
+            }
             Stop::Interrupt => {
                 self.repair_eintr(&stopped, None)?;
                 After::Resume
@@ -201,7 +242,94 @@ impl Engine {
             }
             _ => After::Resume,
         };
-        self.let_go(stopped, after)
+        if stop.is_inside_call() {
+            place = match stop {
+                Stop::NewTask(NewTask::Vfork) | Stop::Exit => Place::Nowhere("it is on its way"),
+                _ => Place::InCall,
+            };
+        }
+        self.let_go(stopped, after, place)
+    }
+
+    /// Lets go of a task that clients were asked about.
+    fn let_go_of_offer(
+        &mut self,
+        stopped: Stopped,
+        offer: Offer,
+        inside: bool,
+    ) -> Result<(), Fatal> {
+        let operation = self
+            .tasks
+            .get_mut(&stopped.tid())
+            .and_then(|task| task.operation.take());
+        if let Some(operation) = operation {
+            return self.let_go_of_operation(stopped, *operation, inside);
+        }
+        if matches!(offer.event, Event::SyscallEnter(_)) && !offer.moved {
+            return self.pass_entry(stopped);
+        }
+        if let Some(addr) = offer.at_site
+            && unless_gone(stopped.set_ip(addr))?.is_none()
+        {
+            return Ok(());
+        }
+        let place = offer.place();
+        self.let_go(stopped, offer.after, place)
+    }
+
+    /// Lets go of a task that does something for a client: it is put back to
+    /// where it was.
+    fn let_go_of_operation(
+        &mut self,
+        stopped: Stopped,
+        operation: Operation,
+        inside: bool,
+    ) -> Result<(), Fatal> {
+        if matches!(operation.doing, Doing::Step(_)) {
+            if inside {
+                return self.let_go(stopped, After::Resume, Place::InCall);
+            }
+            let offer = operation.offer;
+            return self.let_go_of_offer(stopped, offer, inside);
+        }
+        let stopped = if inside {
+            match self.run_to_exit_of_call(stopped)? {
+                Some(stopped) => stopped,
+                None => return Ok(()),
+            }
+        } else {
+            stopped
+        };
+        match self.put_back_foreign(stopped, After::Resume, operation, true)? {
+            Some((stopped, offer)) => self.let_go_of_offer(stopped, offer, false),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether a SIGTRAP comes from a breakpoint that was there until now, or
+    /// from a step. The task goes on as if it had not come.
+    fn is_our_trap(&mut self, stopped: &Stopped) -> Result<bool, Fatal> {
+        let tid = stopped.tid();
+        let Some(task) = self.tasks.get_mut(&tid) else {
+            return Ok(false);
+        };
+        let pid = task.pid;
+        let stepping = std::mem::take(&mut task.trap.stepping);
+        let (Some(info), Some(regs)) = (
+            unless_gone(stopped.siginfo())?,
+            unless_gone(stopped.regs())?,
+        ) else {
+            return Ok(false);
+        };
+        if info.code() != SI_KERNEL {
+            return Ok(stepping && info.code() > 0);
+        }
+        let addr = regs.ip().wrapping_sub(1);
+        let ours = self.was_site(pid, addr);
+        if ours {
+            unless_gone(stopped.set_ip(addr))?;
+        }
+        Ok(ours)
     }
 
     /// The entry of a call is no place to leave: PTRACE_DETACH marks the task
@@ -218,9 +346,19 @@ impl Engine {
         Ok(())
     }
 
-    fn let_go(&mut self, stopped: Stopped, after: After) -> Result<(), Fatal> {
+    fn let_go(&mut self, stopped: Stopped, after: After, place: Place) -> Result<(), Fatal> {
         let tid = stopped.tid();
         self.put_back(&stopped)?;
+        if let Some(pass) = self
+            .tasks
+            .get_mut(&tid)
+            .and_then(|task| task.trap.pass.take())
+        {
+            unless_gone(stopped.set_ip(pass.addr))?;
+        }
+        let Some(stopped) = self.clear_space(stopped, place)? else {
+            return Ok(());
+        };
         let signal = match after {
             After::Deliver(signal) => Some(signal),
             After::Resume | After::Listen(_) => None,
@@ -233,6 +371,24 @@ impl Engine {
             self.tasks.remove(&tid);
         }
         Ok(())
+    }
+
+    /// The last task of an address space takes with it what is ours there.
+    fn clear_space(&mut self, stopped: Stopped, place: Place) -> Here<Stopped> {
+        let Some(id) = self
+            .tasks
+            .get(&stopped.tid())
+            .and_then(|task| self.space_id(task.pid).ok())
+        else {
+            return Ok(Some(stopped));
+        };
+        if self.tasks_in(id).len() > 1 {
+            return Ok(Some(stopped));
+        }
+        if let Some(space) = self.spaces.get_mut(&id) {
+            space.discard_all();
+        }
+        self.take_out_garbage(stopped, place)
     }
 
     fn forget(&mut self, tid: Tid, status: ExitStatus) {

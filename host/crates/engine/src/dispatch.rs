@@ -5,12 +5,16 @@ use pai_ptrace::{
     Options, Pid, Resume, Signal, Stop, Stopped, SyscallInfo, SyscallOp, Tid, monotonic_nanos,
 };
 
+use crate::breakpoint::Mark;
 use crate::engine::{Diagnostic, Engine};
 use crate::error::{Fatal, unless_gone};
 use crate::event::{Event, ExitStatus, OtherStop, SignalStop, SyscallId, SyscallStop};
+use crate::operation::Doing;
+use crate::procfs;
 use crate::restart::{self, first_call, is_restart_syscall, restarts};
 use crate::subscription::{ClientMask, Edge, wants_syscall};
-use crate::task::{After, InSyscall, State};
+use crate::task::{After, InSyscall, State, Task};
+use crate::trap::Past;
 
 /// Its "result" is a register that the interrupted code had, which may look
 /// like anything, also like a restart code.
@@ -52,6 +56,10 @@ impl Engine {
                     return self.on_unknown(stopped, stop);
                 };
                 let interrupted = std::mem::take(&mut task.interrupting);
+                task.in_call = stop.is_inside_call();
+                if task.trap.copy.is_some() {
+                    self.leave_copy(&stopped, stop)?;
+                }
                 match stop {
                     Stop::Syscall => self.on_syscall(stopped, interrupted),
                     Stop::SignalDelivery(signal) => self.on_signal(stopped, signal),
@@ -70,11 +78,22 @@ impl Engine {
         }
     }
 
-    fn on_syscall(&mut self, stopped: Stopped, interrupted: bool) -> Result<(), Fatal> {
+    pub(crate) fn on_syscall(&mut self, stopped: Stopped, interrupted: bool) -> Result<(), Fatal> {
         self.stats.syscall_stops += 1;
+        let tid = stopped.tid();
         let Some(info) = unless_gone(stopped.syscall_info())? else {
-            return self.dying(stopped.tid());
+            return self.dying(tid);
         };
+        let entered = matches!(info.op, SyscallOp::Entry { .. });
+        if let Some(task) = self.tasks.get_mut(&tid)
+            && task.operation.is_some()
+        {
+            task.in_call = entered;
+            if task.runs_foreign_code() {
+                return self.on_foreign_syscall(stopped);
+            }
+            self.step_in_call(tid, entered);
+        }
         match info.op {
             SyscallOp::Entry { nr, args } => {
                 if interrupted {
@@ -196,6 +215,16 @@ impl Engine {
             }
         };
         let restarts = restarts(ret) && !is_sigreturn(entry.call);
+        if let Some(task) = self.tasks.get_mut(&tid) {
+            if let Some(addr) = task.trap.call_at.take().filter(|_| restarts) {
+                task.trap.mark = Some(Box::new(Mark::of_call(addr, info.sp)));
+            }
+            if is_sigreturn(entry.call)
+                && let Some(mark) = &mut task.trap.mark
+            {
+                mark.returned |= mark.addr == info.ip;
+            }
+        }
         if restarts
             && ret == restart::ERESTART_RESTARTBLOCK
             && let Some(task) = self.tasks.get_mut(&tid)
@@ -265,12 +294,29 @@ impl Engine {
 
     fn on_signal(&mut self, stopped: Stopped, signal: Signal) -> Result<(), Fatal> {
         let tid = stopped.tid();
-        let Some(task) = self.tasks.get(&tid) else {
+        if !self.started {
+            return self.go_on(stopped, After::Deliver(signal));
+        }
+        let stopped = if signal == Signal::TRAP {
+            match self.on_trap(stopped)? {
+                Some(stopped) => stopped,
+                None => return Ok(()),
+            }
+        } else {
+            stopped
+        };
+        let Some(task) = self.tasks.get_mut(&tid) else {
             return Ok(());
         };
         let pid = task.pid;
-        if !self.started {
-            return self.go_on(stopped, After::Deliver(signal));
+        if task.runs_foreign_code() {
+            return match self.on_foreign_signal(stopped, signal)? {
+                Some(stopped) => self.go_on(stopped, After::Deliver(signal)),
+                None => Ok(()),
+            };
+        }
+        if !task.displaced_signals.is_empty() {
+            self.bring_back_info(&stopped, signal)?;
         }
         self.stats.signals += 1;
         let mask = self.mask_for(self.table.signal(signal), pid);
@@ -340,7 +386,7 @@ impl Engine {
             return Ok(());
         };
         let pid = task.pid;
-        match std::mem::replace(&mut task.state, State::Dying) {
+        match std::mem::replace(&mut task.state, State::Engaged) {
             State::Starting => {
                 task.state = State::Starting;
                 self.on_first_stop(stopped, After::Resume)
@@ -358,6 +404,10 @@ impl Engine {
             }
             _ => {
                 self.repair_eintr(&stopped, None)?;
+                let foreign = self.tasks.get(&tid).is_some_and(Task::runs_foreign_code);
+                if foreign {
+                    return self.go_on(stopped, After::Resume);
+                }
                 self.on_other(stopped, status, OtherStop::Interrupt)
             }
         }
@@ -391,21 +441,78 @@ impl Engine {
         if let (true, After::Deliver(signal)) = (self.started, after) {
             self.repair_eintr(&stopped, Some(signal))?;
         }
-        let options = self.wanted_options();
         let Some(task) = self.tasks.get_mut(&tid) else {
             return Ok(());
-        };
-        let how = if self.table.any_syscall || task.rewritten.is_some() {
-            Resume::Syscall
-        } else {
-            // Another call may be made unseen.
-            task.chosen = None;
-            Resume::Cont
         };
         if !self.started {
             task.state = State::Parked(stopped, after);
             return Ok(());
         }
+        if task.operation.is_some() {
+            return self.operation_goes_on(stopped, after);
+        }
+        self.run_past(stopped, after)
+    }
+
+    /// Resumes a task, past the breakpoint that it stands at.
+    pub(crate) fn run_past(&mut self, stopped: Stopped, after: After) -> Result<(), Fatal> {
+        let Some(task) = self.tasks.get_mut(&stopped.tid()) else {
+            return Ok(());
+        };
+        let Some(pass) = task.trap.pass.take() else {
+            return self.resume(stopped, after);
+        };
+        match self.go_past(stopped, *pass)? {
+            Some(Past::Go(stopped, after)) => self.resume(stopped, after),
+            Some(Past::Done(stopped)) => self.resume(stopped, after),
+            None => Ok(()),
+        }
+    }
+
+    /// Resumes a task as far as the wishes of all clients need.
+    pub(crate) fn resume(&mut self, stopped: Stopped, after: After) -> Result<(), Fatal> {
+        let Some(task) = self.tasks.get_mut(&stopped.tid()) else {
+            return Ok(());
+        };
+        let how = match task.operation.as_ref().map(|operation| &operation.doing) {
+            // To where it can be cut off.
+            Some(Doing::Call(_)) if task.in_call => Resume::Syscall,
+            Some(Doing::Call(_)) => Resume::Cont,
+            Some(Doing::Syscall { .. }) => Resume::Syscall,
+            _ if self.table.any_syscall || task.rewritten.is_some() => Resume::Syscall,
+            _ => {
+                // Another call may be made unseen.
+                task.chosen = None;
+                Resume::Cont
+            }
+        };
+        self.resume_as(stopped, after, how)
+    }
+
+    /// Resumes a task like this.
+    pub(crate) fn resume_as(
+        &mut self,
+        stopped: Stopped,
+        after: After,
+        how: Resume,
+    ) -> Result<(), Fatal> {
+        let tid = stopped.tid();
+        let options = self.wanted_options();
+        let Some(task) = self.tasks.get_mut(&tid) else {
+            return Ok(());
+        };
+        // Its entry is where it leaves the copy.
+        let calls = task.trap.copy.is_some_and(|copy| copy.is_call);
+        if let (Some(mark), After::Deliver(signal)) = (&mut task.trap.mark, after) {
+            mark.handler |= procfs::signals(tid).has_handler(signal);
+        }
+        let waits = task.trap.mark.as_ref().is_some_and(|mark| mark.waits());
+        let how = match how {
+            _ if calls => Resume::Syscall,
+            Resume::Cont if waits || task.trap.call_at.is_some() => Resume::Syscall,
+            how => how,
+        };
+        task.trap.stepping = how == Resume::Step;
         if task.options != options {
             if unless_gone(stopped.set_options(options))?.is_none() {
                 return self.dying(tid);
@@ -440,7 +547,7 @@ impl Engine {
         let Some(task) = self.tasks.get_mut(&tid) else {
             return Ok(());
         };
-        match std::mem::replace(&mut task.state, State::Dying) {
+        match std::mem::replace(&mut task.state, State::Engaged) {
             // What came before the clients were ready.
             State::Parked(stopped, After::Deliver(signal)) => self.on_signal(stopped, signal),
             State::Parked(stopped, After::Listen(signal)) => self.on_group_stop(stopped, signal),

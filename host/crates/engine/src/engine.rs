@@ -1,16 +1,19 @@
 //! The engine and its loop.
 
 use std::collections::VecDeque;
+use std::time::Instant;
 
 use pai_ptrace::wait::{self, Block, Report, Waited};
 use pai_ptrace::{Alarm, Gate, Options, Pid, Signal, Tid};
 use rustc_hash::FxHashMap;
 
 use crate::attach::Follow;
+use crate::breakpoint::Breakpoint;
 use crate::clients::{ClientState, Commands};
 use crate::error::{Error, Fatal};
-use crate::event::{Delivery, End, Event, ExitStatus};
+use crate::event::{BreakpointId, Delivery, End, Event, ExitStatus, OperationId};
 use crate::lifecycle::Orphan;
+use crate::space::{Space, SpaceId};
 use crate::stats::Stats;
 use crate::subscription::{ClientId, ClientMask, Table};
 use crate::task::{Process, State, Task};
@@ -40,6 +43,13 @@ pub struct Engine {
     pub(crate) next_subscription: u64,
     pub(crate) next_stop: u32,
     pub(crate) next_process: u64,
+    pub(crate) spaces: FxHashMap<SpaceId, Space>,
+    pub(crate) next_space: u32,
+    pub(crate) breakpoints: FxHashMap<BreakpointId, Breakpoint>,
+    /// When operations have to end, and of which tasks.
+    pub(crate) deadlines: Vec<(Instant, Tid, OperationId)>,
+    /// The last number of a breakpoint, hook or operation.
+    pub(crate) last_number: u64,
 
     pub(crate) options: Options,
     pub(crate) follow: Follow,
@@ -132,6 +142,11 @@ impl Engine {
             next_subscription: 1,
             next_stop: 1,
             next_process: 0,
+            spaces: FxHashMap::default(),
+            next_space: 0,
+            breakpoints: FxHashMap::default(),
+            deadlines: Vec::new(),
+            last_number: 0,
             options: Options::SYSGOOD
                 | Options::EXEC
                 | Options::CLONE
@@ -311,6 +326,12 @@ impl Engine {
     /// How the root ended, once it has.
     pub fn root_status(&self) -> Option<ExitStatus> {
         self.root_status
+    }
+
+    /// A number for something that a client makes.
+    pub(crate) fn next_number(&mut self) -> u64 {
+        self.last_number += 1;
+        self.last_number
     }
 
     pub(crate) fn over_error(&self) -> Error {

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use pai_ptrace::{Pid, Tid};
+use pai_ptrace::{Pid, Signal, Tid};
 
 use crate::event::{ExitStatus, StopId};
 
@@ -44,6 +44,19 @@ pub enum Error {
     /// Not available here.
     #[error("{0}")]
     Unsupported(String),
+    /// The task already runs for a client.
+    #[error("task {0} runs an operation")]
+    Busy(Tid),
+    /// Cut off by an exec, an end, a detach or a cancel.
+    #[error("interrupted")]
+    Interrupted,
+    /// The time given is over.
+    #[error("timed out")]
+    Timeout,
+    /// The code that ran for the client was about to end the target. It was
+    /// given up, and everything put back.
+    #[error("what was called was about to die of signal {0}")]
+    Signalled(Signal),
     /// A limit of the client was reached.
     #[error("limit reached: {0}")]
     Limit(&'static str),
@@ -119,6 +132,16 @@ pub enum Fatal {
     Stolen {
         /// The task.
         tid: Tid,
+    },
+    /// A breakpoint could not be taken out of the target's memory.
+    #[error("the breakpoint at {addr:#x} of process {pid} cannot be taken out: {error}")]
+    Breakpoint {
+        /// Whose memory.
+        pid: Pid,
+        /// Where.
+        addr: u64,
+        /// Why.
+        error: Error,
     },
     /// A request failed in a way that the engine has no answer for.
     #[error("the kernel refused what tracing needs: {0}")]

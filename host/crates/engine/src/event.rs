@@ -4,6 +4,8 @@ use std::fmt;
 
 use pai_ptrace::{NewTask, Pid, SigInfo, Signal, Tid};
 
+use crate::error::Error;
+
 /// One stop of one task as offered to one client. Never reused; the low half is
 /// the task's id.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -35,6 +37,40 @@ impl fmt::Display for StopId {
         write!(f, "{}.{}", self.0 >> 32, self.tid())
     }
 }
+
+/// A number that a client gets for something of its own; never reused.
+macro_rules! number {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+        pub struct $name(pub(crate) u64);
+
+        impl $name {
+            /// The one with this number.
+            pub fn from_raw(raw: u64) -> Self {
+                Self(raw)
+            }
+
+            /// Its number.
+            pub fn raw(self) -> u64 {
+                self.0
+            }
+        }
+    };
+}
+
+number!(
+    /// A breakpoint or watchpoint.
+    BreakpointId
+);
+number!(
+    /// A hook of a function.
+    HookId
+);
+number!(
+    /// Something that a client makes a task do.
+    OperationId
+);
 
 /// A system call as the kernel knows it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -201,6 +237,15 @@ pub enum Event {
         kind: OtherStop,
         at: u64,
     },
+    /// A task is about to execute the instruction at a breakpoint, or has touched
+    /// watched memory.
+    Breakpoint(Hit),
+    /// A task has entered a hooked function.
+    FunctionEnter(Box<FunctionCall>),
+    /// A task has left a hooked function.
+    FunctionReturn(Box<FunctionCall>),
+    /// An operation that the client started has ended.
+    OperationDone(Box<OperationDone>),
     /// The client's timeout passed.
     Timeout,
     /// So many notices were dropped.
@@ -226,6 +271,76 @@ pub struct Execed {
     pub at: u64,
 }
 
+/// A breakpoint that was hit.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Hit {
+    /// Process.
+    pub pid: Pid,
+    /// Task.
+    pub tid: Tid,
+    /// Which breakpoint of the client's.
+    pub breakpoint: BreakpointId,
+    /// The instruction that is about to be executed; behind the one that has
+    /// touched watched memory.
+    pub addr: u64,
+    /// What was touched, of a watchpoint.
+    pub data: Option<u64>,
+    /// CLOCK_MONOTONIC nanoseconds.
+    pub at: u64,
+}
+
+/// A call of a hooked function.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct FunctionCall {
+    /// Process.
+    pub pid: Pid,
+    /// Task.
+    pub tid: Tid,
+    /// Which hook of the client's.
+    pub hook: HookId,
+    /// The function.
+    pub function: u64,
+    /// The same number at entry and return.
+    pub call: u64,
+    /// Where it returns to.
+    pub caller: u64,
+    /// How many hooked calls of this client are around it in this task.
+    pub depth: u32,
+    /// Return only: the result register, unless the frame was left otherwise.
+    pub ret: Option<u64>,
+    /// CLOCK_MONOTONIC nanoseconds.
+    pub at: u64,
+}
+
+/// How an operation ended.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct OperationDone {
+    /// Which.
+    pub operation: OperationId,
+    /// Process.
+    pub pid: Pid,
+    /// Task.
+    pub tid: Tid,
+    /// With what.
+    pub outcome: Result<Outcome, Error>,
+}
+
+/// What an operation came to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Outcome {
+    /// New instruction pointer.
+    Stepped(u64),
+    /// The function returned.
+    Called {
+        /// First and second integer result register.
+        int: [u64; 2],
+        /// First vector result register, low half.
+        float: u64,
+    },
+    /// Raw result of the system call.
+    Syscalled(i64),
+}
+
 /// What to do with a stopped task.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Action {
@@ -240,7 +355,7 @@ pub enum Action {
     },
     /// At entry: do not execute it, return this.
     Skip(i64),
-    /// At exit: replace the result.
+    /// At exit, or at a hooked function's return: replace the result.
     SetReturn(i64),
     /// At a signal: deliver this one, or none.
     Deliver(Option<Signal>),
@@ -248,6 +363,10 @@ pub enum Action {
     Detach,
     /// Kill the process.
     Kill,
+    /// At a breakpoint or a hooked function: take it away, then go on.
+    Remove,
+    /// At the entry of a hooked function: return this at once.
+    ReturnEarly(i64),
 }
 
 /// One event for one client.
@@ -270,9 +389,32 @@ impl Event {
             | Event::Forked { tid, .. }
             | Event::JobControl { tid, .. }
             | Event::Stop { tid, .. } => Some(*tid),
+            Event::Breakpoint(hit) => Some(hit.tid),
+            Event::FunctionEnter(call) | Event::FunctionReturn(call) => Some(call.tid),
+            Event::OperationDone(done) => Some(done.tid),
             Event::Execed(exec) => Some(exec.pid.leader()),
             Event::ProcessExited { pid, .. } => Some(pid.leader()),
             Event::Timeout | Event::Lost(_) | Event::Ended(_) => None,
         }
     }
+
+    /// What of the client's own has reported.
+    pub(crate) fn subject(&self) -> Option<Subject> {
+        match self {
+            Event::Breakpoint(hit) => Some(Subject::Breakpoint(hit.breakpoint)),
+            Event::FunctionEnter(call) | Event::FunctionReturn(call) => {
+                Some(Subject::Hook(call.hook))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// What a client has put into a target.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Subject {
+    Breakpoint(BreakpointId),
+    Hook(HookId),
+    /// A step over a call, which returns here.
+    Operation(OperationId),
 }

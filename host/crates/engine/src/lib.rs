@@ -17,7 +17,9 @@
 //! (`waitpid(-1)`): it would take reports that are meant for the engine, which
 //! notices and ends the session with [`Fatal::Stolen`].
 
+mod allocation;
 mod attach;
+mod breakpoint;
 mod clients;
 mod detach;
 // Public for the tests, which run its plans on a processor.
@@ -27,30 +29,39 @@ pub mod displaced;
 mod engine;
 mod error;
 mod event;
+mod inject;
 mod lifecycle;
 mod memory;
 pub mod observe;
 mod offer;
+mod operation;
 pub mod procfs;
 mod query;
 mod restart;
 mod session;
+mod space;
 mod stats;
+mod step;
 mod subscription;
 mod task;
+mod trap;
 mod watch;
 
+pub use allocation::MAX_ALLOCATION;
 pub use attach::{Follow, program};
+pub use breakpoint::{BreakpointOptions, MAX_BREAKPOINTS};
 pub use clients::{Command, Remote, Sink};
 pub use engine::{Diagnostic, Engine, Turn};
 pub use error::{Error, Fatal};
 pub use event::{
-    Action, Delivery, End, Event, Execed, ExitStatus, OtherStop, SignalStop, StopId, SyscallId,
-    SyscallStop,
+    Action, BreakpointId, Delivery, End, Event, Execed, ExitStatus, FunctionCall, Hit, HookId,
+    OperationDone, OperationId, OtherStop, Outcome, SignalStop, StopId, SyscallId, SyscallStop,
 };
 pub use memory::{MAX_PATTERN, MAX_READ, MAX_SEARCH, MAX_WRITE, Mapping, Protection};
+pub use operation::{Argument, MAX_ARGUMENTS, MAX_PLACED};
 pub use pai_ptrace::wait::Block;
 pub use query::{TargetInfo, TaskInfo, TaskState};
 pub use session::{Client, Served, Supervisor, finish, run};
 pub use stats::{ClientStats, Stats};
+pub use step::Step;
 pub use subscription::{ClientId, MAX_CLIENTS, SyscallFilter, SyscallSet, Topic};

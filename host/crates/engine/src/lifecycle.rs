@@ -4,9 +4,10 @@ use pai_ptrace::{NewTask, Pid, Signal, Stop, Stopped, Tid, monotonic_nanos, own_
 
 use crate::attach::Follow;
 use crate::engine::Engine;
-use crate::error::{Fatal, unless_gone};
+use crate::error::{Error, Fatal, unless_gone};
 use crate::event::{Event, Execed, ExitStatus, OtherStop, SyscallStop};
 use crate::procfs;
+use crate::space::{Space, SpaceId};
 use crate::subscription::Edge;
 use crate::task::{After, InSyscall, Process, State, Task};
 
@@ -22,7 +23,14 @@ pub(crate) struct Orphan {
 }
 
 impl Engine {
-    pub(crate) fn add_process(&mut self, pid: Pid, parent: Option<Pid>, abi: u32, attached: bool) {
+    pub(crate) fn add_process(
+        &mut self,
+        pid: Pid,
+        parent: Option<Pid>,
+        abi: u32,
+        attached: bool,
+        space: SpaceId,
+    ) {
         let sequence = self.next_process;
         self.next_process += 1;
         self.stats.processes += 1;
@@ -34,6 +42,7 @@ impl Engine {
                 attached,
                 abi,
                 mem: None,
+                space,
                 sequence,
             },
         );
@@ -81,7 +90,8 @@ impl Engine {
             self.running += usize::from(!reported);
             if !thread {
                 let abi = self.processes.get(&pid).map_or(0, |process| process.abi);
-                self.add_process(child_pid, Some(pid), abi, false);
+                let space = self.space_of_child(pid, child_pid, kind);
+                self.add_process(child_pid, Some(pid), abi, false, space);
             }
         }
         if thread {
@@ -118,7 +128,9 @@ impl Engine {
         // Clients hear of the fork before they hear of the child.
         let being_told = creator
             .and_then(|creator| self.tasks.get(&creator)?.held())
-            .is_some_and(|held| matches!(held.event, Event::Forked { child, .. } if child == pid));
+            .is_some_and(
+                |held| matches!(held.offer.event, Event::Forked { child, .. } if child == pid),
+            );
         if being_told {
             let orphan = Orphan {
                 stopped,
@@ -130,11 +142,11 @@ impl Engine {
         }
         let unfollowed = task.unfollowed;
         self.put_back(&stopped)?;
+        if tid == pid.leader() {
+            self.settle_copy(pid);
+        }
         if unfollowed {
-            unless_gone(stopped.detach(None))?;
-            self.tasks.remove(&tid);
-            self.processes.remove(&pid);
-            return Ok(());
+            return self.let_child_leave(stopped, after);
         }
         let event = Event::TaskStarted {
             pid,
@@ -144,6 +156,35 @@ impl Engine {
         };
         let mask = self.mask_for(self.table.plain.tasks, pid);
         self.offer(stopped, event, mask, after)
+    }
+
+    /// A child that is not to be followed is let go at its first stop, without
+    /// our breakpoints. One that shares its creator's memory has to be there as
+    /// long as they are; nobody is told of it.
+    fn let_child_leave(&mut self, stopped: Stopped, after: After) -> Result<(), Fatal> {
+        let tid = stopped.tid();
+        let pid = tid.as_pid();
+        let space = self.processes.get(&pid).map(|process| process.space);
+        let shared = self.processes.values().filter(|p| Some(p.space) == space);
+        if shared.count() > 1 && self.space(pid).is_some_and(Space::is_touched) {
+            for client in self.all_clients().iter() {
+                if let Err(error) = self.leave_process(client, pid) {
+                    tracing::debug!(target: "pai::engine", %pid, %error, "nothing to leave");
+                }
+            }
+            return self.go_on(stopped, after);
+        }
+        self.lift_all(pid);
+        unless_gone(stopped.detach(None))?;
+        self.tasks.remove(&tid);
+        self.forget_process(pid);
+        Ok(())
+    }
+
+    fn forget_process(&mut self, pid: Pid) {
+        if let Some(process) = self.processes.remove(&pid) {
+            self.drop_space(process.space);
+        }
     }
 
     /// A stop of a task that we do not know: the first one of a child whose
@@ -194,7 +235,8 @@ impl Engine {
             task.unfollowed = self.follow == Follow::No && pid == tid.as_pid();
             self.add_task(tid, task);
             if !self.processes.contains_key(&pid) {
-                self.add_process(pid, parent, 0, false);
+                let space = self.new_space();
+                self.add_process(pid, parent, 0, false, space);
             }
             self.release_orphan(tid)?;
         }
@@ -227,31 +269,45 @@ impl Engine {
         }
         for tid in vanished {
             self.orphans.remove(&tid);
-            if let Some(task) = self.tasks.remove(&tid) {
+            if let Some(mut task) = self.tasks.remove(&tid) {
+                self.fail_operation(tid, &mut task, Error::NoSuchTask(tid));
                 // No report will come of it.
                 self.running -= usize::from(task.is_out()).min(self.running);
                 self.end_task(tid, &task, ExitStatus::Superseded, at);
                 self.let_child_go_on(&task)?;
             }
         }
-        if former != leader
-            && let Some(task) = self.tasks.remove(&leader)
-        {
-            // Its call never returns; its id lives on.
-            self.end_call(leader, &task);
-            self.let_child_go_on(&task)?;
+        let mut unfollowed = false;
+        if let Some(mut task) = self.tasks.remove(&leader) {
+            unfollowed = task.unfollowed;
+            self.fail_operation(leader, &mut task, Error::Interrupted);
+            if former != leader {
+                // Its call never returns; its id lives on.
+                self.end_call(leader, &task);
+                self.let_child_go_on(&task)?;
+            }
         }
         let mut task = Task::new(pid, State::Dying, options);
         task.syscall = syscall;
         self.tasks.insert(leader, task);
 
         let abi = stopped.syscall_info().map_or(0, |info| info.arch);
+        let space = self.new_space();
         match self.processes.get_mut(&pid) {
             Some(process) => {
                 process.mem = None;
                 process.abi = abi;
+                let old = std::mem::replace(&mut process.space, space);
+                self.drop_space(old);
             }
-            None => self.add_process(pid, None, abi, false),
+            None => self.add_process(pid, None, abi, false, space),
+        }
+        if unfollowed {
+            // It shared its creator's memory until now.
+            unless_gone(stopped.detach(None))?;
+            self.tasks.remove(&leader);
+            self.forget_process(pid);
+            return Ok(());
         }
         let mask = self.mask_for(self.table.plain.execs, pid);
         if mask.is_empty() {
@@ -282,6 +338,7 @@ impl Engine {
         };
         // It may have been killed while clients had it.
         self.let_child_go_on(&task)?;
+        self.fail_operation(tid, &mut task, Error::NoSuchTask(tid));
         self.end_task(tid, &task, end, monotonic_nanos());
         task.end_told = true;
         task.syscall = None;
@@ -294,17 +351,18 @@ impl Engine {
     /// is the end of the last thread.
     pub(crate) fn task_ended(&mut self, tid: Tid, status: ExitStatus) -> Result<(), Fatal> {
         self.orphans.remove(&tid);
-        let Some(task) = self.tasks.remove(&tid) else {
+        let Some(mut task) = self.tasks.remove(&tid) else {
             return Ok(());
         };
         self.let_child_go_on(&task)?;
+        self.fail_operation(tid, &mut task, Error::NoSuchTask(tid));
         let pid = task.pid;
         let at = monotonic_nanos();
         if !task.end_told {
             self.end_task(tid, &task, status, at);
         }
         if tid == pid.leader() || !self.tasks.values().any(|task| task.pid == pid) {
-            self.processes.remove(&pid);
+            self.forget_process(pid);
             if self.root == Some(pid) {
                 self.root_status = Some(status);
                 if task.before_exec {
@@ -326,7 +384,7 @@ impl Engine {
     /// The task died while clients were told of its fork: its child waits no
     /// longer.
     fn let_child_go_on(&mut self, task: &Task) -> Result<(), Fatal> {
-        match task.held().map(|held| &held.event) {
+        match task.held().map(|held| &held.offer.event) {
             Some(Event::Forked { child, .. }) => self.release_orphan(child.leader()),
             _ => Ok(()),
         }

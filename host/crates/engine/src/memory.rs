@@ -1,5 +1,7 @@
 //! Tracee memory, by process.
 
+use std::borrow::Cow;
+
 use memchr::memmem::Finder;
 use pai_ptrace::{MAX_PIECES, Mem, Pid, Piece, Tid, read_pieces};
 
@@ -20,7 +22,7 @@ pub const MAX_PATTERN: usize = 4096;
 /// Bytes per step of a C string, so that a short one costs one small read. A
 /// step ends at a page border: what lies behind may be unreadable.
 const STRING_STEP: u64 = 256;
-const PAGE: u64 = 4096;
+pub(crate) const PAGE: u64 = 4096;
 
 bitflags::bitflags! {
     /// What a mapping allows.
@@ -56,6 +58,13 @@ pub struct Mapping {
     pub name: String,
 }
 
+impl Mapping {
+    /// Whether the target executes what is there.
+    pub(crate) fn is_code(&self) -> bool {
+        self.protection.contains(Protection::EXECUTE)
+    }
+}
+
 impl Engine {
     /// Exactly `len` bytes.
     ///
@@ -86,6 +95,7 @@ impl Engine {
             return Err(self.bad_address(pid, addr, 0));
         }
         bytes.truncate(done);
+        self.hide_breakpoints(pid, addr, &mut bytes);
         Ok(bytes)
     }
 
@@ -119,6 +129,7 @@ impl Engine {
                 // The kernel stops at the first piece that fails; the ones
                 // behind it, and pages without PROT_READ, are read singly.
                 results.push(if end <= done {
+                    self.hide_breakpoints(pid, piece.addr, &mut buf[at..end]);
                     Ok(buf[at..end].to_vec())
                 } else {
                     self.read(pid, piece.addr, piece.len)
@@ -137,10 +148,10 @@ impl Engine {
         if max > MAX_READ {
             return Err(Error::Limit("read-size"));
         }
-        let (mem, tid) = self.mem(pid)?;
         let mut bytes = Vec::new();
         let mut at = addr;
         while bytes.len() < max {
+            let (mem, tid) = self.mem(pid)?;
             let to_page_end = PAGE - at % PAGE;
             let step = STRING_STEP.min(to_page_end).min((max - bytes.len()) as u64);
             let old = bytes.len();
@@ -149,6 +160,7 @@ impl Engine {
                 .read(at, &mut bytes[old..])
                 .map_err(|e| Error::from_ptrace(e, tid))?;
             bytes.truncate(old + done);
+            self.hide_breakpoints(pid, at, &mut bytes[old..]);
             if let Some(nul) = bytes[old..].iter().position(|b| *b == 0) {
                 bytes.truncate(old + nul);
                 return Ok(bytes);
@@ -170,10 +182,13 @@ impl Engine {
         if bytes.len() > MAX_WRITE {
             return Err(Error::Limit("write-size"));
         }
+        let mut bytes = Cow::Borrowed(bytes);
+        let hidden = self.keep_breakpoints(pid, addr, &mut bytes);
         let (mem, tid) = self.mem(pid)?;
         let done = mem
-            .write(addr, bytes)
+            .write(addr, &bytes)
             .map_err(|e| Error::from_ptrace(e, tid))?;
+        self.write_under_breakpoints(pid, addr, done, hidden);
         if done < bytes.len() {
             return Err(self.bad_address(pid, addr, done));
         }
@@ -205,14 +220,13 @@ impl Engine {
             return Err(Error::Invalid("the pattern is empty".to_owned()));
         }
         let finder = Finder::new(pattern);
-        let (mem, tid) = self.mem(pid)?;
         let mut bytes = vec![0; len];
         let mut found = Vec::new();
         let mut start = 0;
         while start < len {
-            let done = mem
-                .read(addr.saturating_add(start as u64), &mut bytes[start..])
-                .map_err(|e| Error::from_ptrace(e, tid))?;
+            let from = addr.saturating_add(start as u64);
+            let done = self.read_raw(pid, from, &mut bytes[start..])?;
+            self.hide_breakpoints(pid, from, &mut bytes[start..start + done]);
             let mut from = start;
             while found.len() < most
                 && let Some(at) = finder.find(&bytes[from..start + done])
@@ -228,6 +242,30 @@ impl Engine {
         Ok(found)
     }
 
+    /// What is there, breakpoints included; as much as can be read.
+    pub(crate) fn read_raw(
+        &mut self,
+        pid: Pid,
+        addr: u64,
+        bytes: &mut [u8],
+    ) -> Result<usize, Error> {
+        let (mem, tid) = self.mem(pid)?;
+        mem.read(addr, bytes)
+            .map_err(|e| Error::from_ptrace(e, tid))
+    }
+
+    /// Writes all bytes, breakpoints or not.
+    pub(crate) fn write_raw(&mut self, pid: Pid, addr: u64, bytes: &[u8]) -> Result<(), Error> {
+        let (mem, tid) = self.mem(pid)?;
+        let done = mem
+            .write(addr, bytes)
+            .map_err(|e| Error::from_ptrace(e, tid))?;
+        if done < bytes.len() {
+            return Err(self.bad_address(pid, addr, done));
+        }
+        Ok(())
+    }
+
     /// The mappings, ascending.
     ///
     /// # Errors
@@ -239,7 +277,7 @@ impl Engine {
 
     /// What looked like a pointer was none: told to the caller, logged,
     /// counted.
-    fn bad_address(&mut self, pid: Pid, addr: u64, done: usize) -> Error {
+    pub(crate) fn bad_address(&mut self, pid: Pid, addr: u64, done: usize) -> Error {
         self.stats.unexpected += 1;
         let first = addr.saturating_add(done as u64);
         tracing::debug!(target: "pai::unexpected", %pid, addr = format_args!("{first:#x}"), "unreadable address");

@@ -3,12 +3,13 @@
 
 use pai_ptrace::{Signal, Stopped, Tid, kill, monotonic_nanos};
 
+use crate::breakpoint::Pass;
 use crate::engine::{Diagnostic, Engine};
 use crate::error::{Error, Fatal, unless_gone};
 use crate::event::{Action, Delivery, Event, StopId};
 use crate::procfs;
 use crate::subscription::{ClientId, ClientMask};
-use crate::task::{After, Change, Held, InSyscall, Rewritten, State};
+use crate::task::{After, Held, InSyscall, Offer, Rewritten, State};
 
 impl Engine {
     /// Holds a task and offers its stop to the clients of the mask, observers
@@ -32,39 +33,36 @@ impl Engine {
         let Some(task) = self.tasks.get_mut(&tid) else {
             return Ok(());
         };
-        task.state = State::Held(Box::new(Held {
-            stopped,
-            event,
-            after,
-            left,
-            offered: None,
-            since: 0,
-            observers,
-            change: Change::default(),
-            regs: None,
-            regs_dirty: false,
-        }));
+        let mut offer = Offer::new(event, after, left);
+        offer.observers = observers;
+        task.state = State::Held(Box::new(Held { stopped, offer }));
         self.offer_next(tid)
     }
 
-    fn offer_next(&mut self, tid: Tid) -> Result<(), Fatal> {
+    pub(crate) fn offer_next(&mut self, tid: Tid) -> Result<(), Fatal> {
         loop {
             let Some(held) = self.tasks.get_mut(&tid).and_then(|task| task.held_mut()) else {
                 return Ok(());
             };
-            held.offered = None;
-            let Some(client) = held.left.first() else {
+            let offer = &mut held.offer;
+            offer.offered = None;
+            let client = if let Some((client, event)) = offer.next.pop_front() {
+                offer.event = event;
+                client
+            } else if let Some(client) = offer.left.first() {
+                offer.left.remove(client);
+                client
+            } else {
                 return self.finish(tid);
             };
-            held.left.remove(client);
             if self.absent.has(client) || self.clients[client.index()].ended {
                 continue;
             }
             let stop = StopId::new(self.next_stop, tid);
             self.next_stop = self.next_stop.wrapping_add(1).max(1);
-            held.offered = Some((client, stop));
-            held.since = monotonic_nanos();
-            let event = held.event.clone();
+            offer.offered = Some((client, stop));
+            offer.since = monotonic_nanos();
+            let event = offer.event.clone();
             self.post(
                 client,
                 Delivery {
@@ -80,7 +78,8 @@ impl Engine {
     /// fit leaves it held.
     ///
     /// # Errors
-    /// Inner: `StaleStop`, `Invalid`. Outer: what ends the session.
+    /// Inner: `StaleStop`, `Invalid`, `Busy` while the task runs for a client.
+    /// Outer: what ends the session.
     pub fn answer(
         &mut self,
         client: ClientId,
@@ -92,18 +91,24 @@ impl Engine {
             return Ok(Err(Error::StaleStop(stop)));
         };
         let pid = task.pid;
+        let suspended = task.operation.as_ref().map(|operation| &operation.offer);
+        if suspended.is_some_and(|offer| offer.offered == Some((client, stop))) {
+            return Ok(Err(Error::Busy(tid)));
+        }
         let Some(held) = task.held_mut() else {
             return Ok(Err(Error::StaleStop(stop)));
         };
-        if held.offered != Some((client, stop)) {
+        let offer = &mut held.offer;
+        if offer.offered != Some((client, stop)) {
             return Ok(Err(Error::StaleStop(stop)));
         }
-        let clash = match held.change(client, action) {
+        let clash = match offer.change(client, action) {
             Ok(clash) => clash,
             Err(error) => return Ok(Err(error)),
         };
+        let subject = offer.event.subject();
         let stats = &mut self.clients[client.index()].stats;
-        let time = monotonic_nanos().saturating_sub(held.since);
+        let time = monotonic_nanos().saturating_sub(offer.since);
         stats.held_total += time;
         stats.held_longest = stats.held_longest.max(time);
         if let Some(first) = clash {
@@ -114,11 +119,19 @@ impl Engine {
                 tid,
             });
         }
-        if action == Action::Detach {
-            // The process exists: one of its tasks is held.
-            if let Err(error) = self.leave_process(client, pid) {
-                tracing::debug!(target: "pai::engine", %pid, %error, "nothing to leave");
+        match action {
+            Action::Detach => {
+                // The process exists: one of its tasks is held.
+                if let Err(error) = self.leave_process(client, pid) {
+                    tracing::debug!(target: "pai::engine", %pid, %error, "nothing to leave");
+                }
             }
+            Action::Remove => {
+                if let Some(subject) = subject {
+                    self.remove_subject(subject);
+                }
+            }
+            _ => {}
         }
         self.offer_next(tid)?;
         Ok(Ok(()))
@@ -130,10 +143,10 @@ impl Engine {
             return Ok(());
         };
         let pid = task.pid;
-        let State::Held(mut held) = std::mem::replace(&mut task.state, State::Dying) else {
+        let State::Held(mut held) = std::mem::replace(&mut task.state, State::Engaged) else {
             return Ok(());
         };
-        if held.change.kill {
+        if held.offer.change.kill {
             unless_gone(kill(pid, Signal::KILL))?;
         }
         let Some(entered) = unless_gone(held.apply())? else {
@@ -148,34 +161,62 @@ impl Engine {
                 };
             }
         }
-        let Held {
-            stopped,
+        let Held { stopped, offer } = *held;
+        let Offer {
             event,
             mut after,
             observers,
             change,
+            regs,
             regs_dirty,
+            at_site,
+            at_exit,
+            moved,
             ..
-        } = *held;
+        } = offer;
+        if let (Some(addr), Some(regs)) = (at_site, regs) {
+            task.trap.pass = Some(Box::new(Pass {
+                addr,
+                regs,
+                dirty: regs_dirty,
+                early: change.early.map(|(_, value)| value),
+            }));
+        }
         let chosen = match &event {
-            Event::SyscallExit(stop) if regs_dirty || change.result.is_some() => Some(stop.ip),
+            Event::SyscallExit(stop) if !moved && (regs_dirty || change.result.is_some()) => {
+                Some(stop.ip)
+            }
             _ => None,
         };
         if let (After::Deliver(_), Some((_, signal))) = (after, change.signal) {
             after = signal.map_or(After::Resume, After::Deliver);
         }
-        if let (Event::Signal(_), After::Resume) = (&event, after) {
+        if let (Event::Signal(_), After::Resume, false) = (&event, after, moved) {
             // The kernel restarts most calls when a signal is suppressed.
             self.repair_eintr(&stopped, None)?;
         }
         self.tell_observers(observers, &event);
-        self.told(stopped, &event, after)?;
+        if at_exit {
+            self.told_at_exit(stopped, &event)?;
+        } else {
+            self.told(stopped, &event, after)?;
+        }
         if chosen.is_some()
             && let Some(task) = self.tasks.get_mut(&tid)
         {
             task.chosen = chosen;
         }
         Ok(())
+    }
+
+    /// As [`Engine::told`], of a stop inside a system call whose exit the task
+    /// has reached already.
+    fn told_at_exit(&mut self, stopped: Stopped, event: &Event) -> Result<(), Fatal> {
+        self.on_syscall(stopped, false)?;
+        match event {
+            Event::Forked { child, .. } => self.release_orphan(child.leader()),
+            _ => Ok(()),
+        }
     }
 
     /// Everybody has heard of a stop: the task goes on, and the child whose
@@ -219,12 +260,16 @@ impl Engine {
         let mut released = Vec::new();
         for (tid, task) in &mut self.tasks {
             if let Some(held) = task.held_mut() {
-                held.left.remove(client);
-                if held.offered.is_some_and(|(holder, _)| holder == client) {
+                held.offer.leave_out(client);
+                if held.offer.is_with(client) {
                     released.push(*tid);
                 }
             }
+            if let Some(operation) = &mut task.operation {
+                operation.offer.leave_out(client);
+            }
         }
+        self.cancel_operations_of(client);
         for tid in released {
             if let Err(error) = self.offer_next(tid) {
                 self.failure.get_or_insert(error);
@@ -244,7 +289,7 @@ impl Engine {
         }
         let mut holders = ClientMask::NONE;
         for (tid, task) in &self.tasks {
-            match task.held().and_then(|held| held.offered) {
+            match task.held().and_then(|held| held.offer.offered) {
                 Some((client, _)) => holders.insert(client),
                 // Waits for its creator's fork to be told.
                 None if self.orphans.contains_key(tid) => {}
@@ -267,9 +312,32 @@ struct Entered {
     rewritten: Option<Box<Rewritten>>,
 }
 
-impl Held {
+impl Offer {
+    /// Whether this client has it now.
+    pub(crate) fn is_with(&self, client: ClientId) -> bool {
+        self.offered.is_some_and(|(holder, _)| holder == client)
+    }
+
+    /// Does not offer it to this client any more.
+    fn leave_out(&mut self, client: ClientId) {
+        self.left.remove(client);
+        self.next.retain(|(next, _)| *next != client);
+    }
+
     /// Notes an answer; returns whom it clashes with.
     fn change(&mut self, client: ClientId, action: Action) -> Result<Option<ClientId>, Error> {
+        let always = [
+            Action::Proceed,
+            Action::Detach,
+            Action::Kill,
+            Action::Remove,
+        ];
+        if self.moved && !always.contains(&action) {
+            return Err(Error::Invalid(format!(
+                "{} comes too late: the task has gone on",
+                action.name()
+            )));
+        }
         let change = &mut self.change;
         let mut set_result = |value| match change.result {
             Some((first, _)) => Some(first),
@@ -308,6 +376,24 @@ impl Held {
                     Ok(None)
                 }
             },
+            (
+                Action::Remove,
+                Event::Breakpoint(_) | Event::FunctionEnter(_) | Event::FunctionReturn(_),
+            ) => Ok(None),
+            (Action::ReturnEarly(value), Event::FunctionEnter(_)) => match change.early {
+                Some((first, _)) => Ok(Some(first)),
+                None => {
+                    change.early = Some((client, value));
+                    Ok(None)
+                }
+            },
+            (Action::SetReturn(value), Event::FunctionReturn(_)) => {
+                let clash = set_result(value);
+                if clash.is_none() {
+                    self.show_return(value);
+                }
+                Ok(clash)
+            }
             (action, event) => Err(Error::Invalid(format!(
                 "{} does not fit {}",
                 action.name(),
@@ -316,24 +402,50 @@ impl Held {
         }
     }
 
+    /// At a hooked function's return: those to come see this result.
+    fn show_return(&mut self, value: i64) {
+        if let Some(regs) = &mut self.regs {
+            regs.set_result(value);
+            self.regs_dirty = true;
+        }
+        for (_, event) in &mut self.next {
+            if let Event::FunctionReturn(call) = event
+                && call.ret.is_some()
+            {
+                call.ret = Some(value.cast_unsigned());
+            }
+        }
+    }
+}
+
+impl Held {
     /// Writes what was decided into the task, once. At an entry returns the
     /// call as it is now, if anything was changed.
     fn apply(&mut self) -> Result<Option<Entered>, pai_ptrace::Error> {
+        let offer = &mut self.offer;
+        if offer.at_site.is_some() {
+            // Written when the breakpoint is passed.
+            return Ok(None);
+        }
         let changed =
-            self.regs_dirty || self.change.rewritten.is_some() || self.change.result.is_some();
+            offer.regs_dirty || offer.change.rewritten.is_some() || offer.change.result.is_some();
         if !changed {
             return Ok(None);
         }
-        let mut regs = match self.regs {
+        let mut regs = match offer.regs {
             Some(regs) => regs,
             None => self.stopped.regs()?,
         };
         let mut entered = None;
-        match &mut self.event {
+        if offer.moved {
+            self.stopped.set_regs(&regs)?;
+            return Ok(None);
+        }
+        match &mut offer.event {
             Event::SyscallEnter(stop) => {
                 let compat = stop.call.abi == pai_syscalls::abi::I386;
                 let mut rewritten = None;
-                if self.change.rewritten.is_some() {
+                if offer.change.rewritten.is_some() {
                     rewritten = Some(Box::new(Rewritten {
                         before: regs,
                         args: stop.args,
@@ -341,7 +453,7 @@ impl Held {
                     }));
                     regs.set_syscall_nr(i64::from(stop.call.nr.cast_signed()));
                     regs.set_syscall_args(compat, &stop.args);
-                } else if self.regs_dirty {
+                } else if offer.regs_dirty {
                     stop.call.nr = regs.syscall_nr() as u32;
                     stop.args = regs.syscall_args(compat);
                 }
@@ -355,7 +467,7 @@ impl Held {
                     tampered: true,
                 };
                 entered = Some(Entered { now, rewritten });
-                if let Some((_, value)) = self.change.result {
+                if let Some((_, value)) = offer.change.result {
                     // Number -1 executes nothing and leaves the result
                     // register alone (arch/x86/entry/syscall_64.c).
                     regs.set_syscall_nr(-1);
@@ -363,7 +475,7 @@ impl Held {
                 }
             }
             Event::SyscallExit(stop) => {
-                if let Some((_, value)) = self.change.result {
+                if let Some((_, value)) = offer.change.result {
                     regs.set_result(value);
                 } else {
                     stop.ret = Some(regs.result());
@@ -387,6 +499,8 @@ impl Action {
             Action::Deliver(_) => "deliver",
             Action::Detach => "detach",
             Action::Kill => "kill",
+            Action::Remove => "remove",
+            Action::ReturnEarly(_) => "return-early",
         }
     }
 }
@@ -405,6 +519,10 @@ impl Event {
             Event::Execed(_) => "execed",
             Event::JobControl { .. } => "job-control",
             Event::Stop { .. } => "stop",
+            Event::Breakpoint(_) => "breakpoint",
+            Event::FunctionEnter(_) => "function-enter",
+            Event::FunctionReturn(_) => "function-return",
+            Event::OperationDone(_) => "op-done",
             Event::Timeout => "timeout",
             Event::Lost(_) => "lost",
             Event::Ended(_) => "ended",

@@ -6,7 +6,7 @@ use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use pai_ptrace::{Pid, Tid};
+use pai_ptrace::{Pid, Signal, Tid};
 
 use crate::memory::{Mapping, Protection};
 
@@ -58,6 +58,16 @@ pub fn has_ended(tid: Tid) -> bool {
 /// Whether the task has ended and waits to be reaped.
 pub(crate) fn is_zombie(tid: Tid) -> bool {
     status_field(tid, "State").is_some_and(|state| state.starts_with('Z'))
+}
+
+/// Whether the task's system calls go through a filter (seccomp(2)).
+pub(crate) fn has_filter(tid: Tid) -> bool {
+    status_field(tid, "Seccomp").is_some_and(|mode| mode != "0")
+}
+
+/// Whether the task runs or waits for a CPU.
+pub(crate) fn is_on_cpu(tid: Tid) -> bool {
+    status_field(tid, "State").is_some_and(|state| state.starts_with('R'))
 }
 
 /// Whether `tracer`, a thread, traces `tid`.
@@ -115,6 +125,16 @@ impl Signals {
     /// Pending and not blocked.
     pub(crate) fn deliverable(self) -> u64 {
         self.pending & !self.blocked
+    }
+
+    /// Whether it has a handler.
+    pub(crate) fn has_handler(self, signal: Signal) -> bool {
+        self.caught & signal.bit() != 0
+    }
+
+    /// Whether its action is neither a handler nor to ignore it.
+    pub(crate) fn is_default(self, signal: Signal) -> bool {
+        (self.caught | self.ignored) & signal.bit() == 0
     }
 
     /// Without any effect when they are delivered.

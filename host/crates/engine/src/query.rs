@@ -101,7 +101,9 @@ impl Engine {
         let state = match task.state {
             _ if task.end_told => TaskState::Exited,
             State::Starting | State::Running(_) => TaskState::Running,
-            State::Listening(..) | State::Parked(..) | State::Held(_) => TaskState::Stopped,
+            State::Listening(..) | State::Parked(..) | State::Held(_) | State::Engaged => {
+                TaskState::Stopped
+            }
             State::Dying => TaskState::Exited,
         };
         Ok(TaskInfo {
@@ -140,16 +142,16 @@ impl Engine {
         let task = self.tasks.get_mut(&tid).ok_or(Error::NoSuchTask(tid))?;
         let held = task
             .held_mut()
-            .filter(|held| held.offered.is_some_and(|(holder, _)| holder == client))
+            .filter(|held| held.offer.is_with(client))
             .ok_or(Error::NotStopped(tid))?;
-        match held.regs {
+        match held.offer.regs {
             Some(regs) => Ok(regs),
             None => {
                 let regs = held
                     .stopped
                     .regs()
                     .map_err(|e| Error::from_ptrace(e, tid))?;
-                held.regs = Some(regs);
+                held.offer.regs = Some(regs);
                 Ok(regs)
             }
         }
@@ -163,8 +165,8 @@ impl Engine {
     pub fn set_registers(&mut self, client: ClientId, tid: Tid, regs: Regs) -> Result<(), Error> {
         self.registers(client, tid)?;
         if let Some(held) = self.tasks.get_mut(&tid).and_then(|task| task.held_mut()) {
-            held.regs = Some(regs);
-            held.regs_dirty = true;
+            held.offer.regs = Some(regs);
+            held.offer.regs_dirty = true;
         }
         Ok(())
     }
@@ -193,7 +195,7 @@ impl Engine {
     pub fn holds_stops(&self, client: ClientId) -> bool {
         self.tasks
             .values()
-            .filter_map(|task| task.held()?.offered)
+            .filter_map(|task| task.held()?.offer.offered)
             .any(|(holder, _)| holder == client)
     }
 }

@@ -7,6 +7,11 @@ pub struct Stats {
     pub stops: u64,
     /// Of these, syscall stops.
     pub syscall_stops: u64,
+    /// Stops at breakpoints.
+    pub breakpoints: u64,
+    /// Instructions under breakpoints that were stepped where they are, with all
+    /// other tasks stopped.
+    pub steps_in_place: u64,
     /// Signals passed on.
     pub signals: u64,
     /// Tasks seen.

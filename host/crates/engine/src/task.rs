@@ -1,8 +1,13 @@
 //! Tasks and processes of a session.
 
-use pai_ptrace::{Mem, Options, Pid, Regs, Running, Signal, Stopped, Tid};
+use std::collections::VecDeque;
 
+use pai_ptrace::{Mem, Options, Pid, Regs, Running, SigInfo, Signal, Stopped, Tid};
+
+use crate::breakpoint::TrapState;
 use crate::event::{Event, StopId, SyscallId};
+use crate::operation::Operation;
+use crate::space::SpaceId;
 use crate::subscription::{ClientId, ClientMask};
 
 /// What a task is doing, as far as the tracer may know.
@@ -18,6 +23,8 @@ pub(crate) enum State {
     Parked(Stopped, After),
     /// Stopped and on its way through the clients.
     Held(Box<Held>),
+    /// Stopped, and in the hands of the engine.
+    Engaged,
     /// A request said it is gone; its exit report will come.
     Dying,
 }
@@ -66,6 +73,16 @@ pub(crate) struct Task {
     pub(crate) stopped_at: Option<u64>,
     /// The call that it is in, if a client has rewritten it.
     pub(crate) rewritten: Option<Box<Rewritten>>,
+    /// What a client makes it do.
+    pub(crate) operation: Option<Box<Operation>>,
+    /// It stopped inside a system call, where its registers cannot be replaced.
+    /// Kept while a client makes it run.
+    pub(crate) in_call: bool,
+    /// What came with signals that are about to be delivered with something
+    /// else (see [`crate::inject`]).
+    pub(crate) displaced_signals: Vec<SigInfo>,
+    /// Stops at breakpoints.
+    pub(crate) trap: TrapState,
     /// Not to be followed: detach at the first stop.
     pub(crate) unfollowed: bool,
     /// Its end was reported (PTRACE_EVENT_EXIT).
@@ -86,6 +103,10 @@ impl Task {
             chosen: None,
             stopped_at: None,
             rewritten: None,
+            operation: None,
+            in_call: false,
+            displaced_signals: Vec::new(),
+            trap: TrapState::default(),
             unfollowed: false,
             end_told: false,
             options,
@@ -96,7 +117,7 @@ impl Task {
     pub(crate) fn is_out(&self) -> bool {
         match self.state {
             State::Starting | State::Running(_) | State::Listening(..) | State::Dying => true,
-            State::Parked(..) | State::Held(_) => false,
+            State::Parked(..) | State::Held(_) | State::Engaged => false,
         }
     }
 
@@ -123,14 +144,23 @@ pub(crate) enum After {
     Listen(Signal),
 }
 
-/// A stop on its way through the clients that want it.
+/// A stopped task, and its stop on its way through the clients that want it.
 #[derive(Debug)]
 pub(crate) struct Held {
     pub(crate) stopped: Stopped,
+    pub(crate) offer: Offer,
+}
+
+/// What clients are asked about a stop. While a client makes the task run for it
+/// the offer waits (see [`crate::operation`]).
+#[derive(Debug)]
+pub(crate) struct Offer {
     pub(crate) event: Event,
     pub(crate) after: After,
     /// Clients that have not been offered it yet.
     pub(crate) left: ClientMask,
+    /// Where every offer has an event of its own: those to come.
+    pub(crate) next: VecDeque<(ClientId, Event)>,
     /// Who has it now.
     pub(crate) offered: Option<(ClientId, StopId)>,
     /// Since when, CLOCK_MONOTONIC nanoseconds.
@@ -140,6 +170,43 @@ pub(crate) struct Held {
     pub(crate) change: Change,
     pub(crate) regs: Option<Regs>,
     pub(crate) regs_dirty: bool,
+    /// At this breakpoint, which is passed when the task goes on.
+    pub(crate) at_site: Option<u64>,
+    /// The stop was inside a system call, and the task had to be taken to its
+    /// exit: that is told next.
+    pub(crate) at_exit: bool,
+    /// The task has gone on since, for a client: it is not where the event says.
+    pub(crate) moved: bool,
+}
+
+impl Offer {
+    pub(crate) fn new(event: Event, after: After, left: ClientMask) -> Self {
+        Self {
+            event,
+            after,
+            left,
+            next: VecDeque::new(),
+            offered: None,
+            since: 0,
+            observers: ClientMask::NONE,
+            change: Change::default(),
+            regs: None,
+            regs_dirty: false,
+            at_site: None,
+            at_exit: false,
+            moved: false,
+        }
+    }
+
+    /// The task goes on before everybody has answered.
+    pub(crate) fn set_moved(&mut self) {
+        self.moved = true;
+        self.regs = None;
+        self.regs_dirty = false;
+        self.at_site = None;
+        self.at_exit = false;
+        self.after = After::Resume;
+    }
 }
 
 /// What the clients so far decided.
@@ -148,6 +215,8 @@ pub(crate) struct Change {
     /// A skip or a replaced result, and who said so.
     pub(crate) result: Option<(ClientId, i64)>,
     pub(crate) rewritten: Option<ClientId>,
+    /// What a hooked function is to return instead of being executed.
+    pub(crate) early: Option<(ClientId, i64)>,
     /// Another signal, or none.
     pub(crate) signal: Option<(ClientId, Option<Signal>)>,
     pub(crate) kill: bool,
@@ -162,6 +231,8 @@ pub(crate) struct Process {
     pub(crate) abi: u32,
     /// Memory, opened when first asked for; closed by exec.
     pub(crate) mem: Option<Mem>,
+    /// What is known of that memory, which others may share.
+    pub(crate) space: SpaceId,
     /// Order of appearance.
     pub(crate) sequence: u64,
 }

@@ -59,6 +59,9 @@ impl Engine {
                 next = next.min(deadline);
             }
         }
+        for (deadline, ..) in &self.deadlines {
+            next = next.min(*deadline);
+        }
         self.alarm.set_deadline(Some(next));
     }
 
@@ -69,6 +72,7 @@ impl Engine {
             return Ok(());
         }
         self.expire_clients();
+        self.expire_operations();
         let now = Instant::now();
         if now < self.watch.next {
             return Ok(());

@@ -1,10 +1,10 @@
 //! Memory of a tracee.
 
 use std::fs::File;
-use std::io::{self, IoSliceMut};
+use std::io::{self, IoSlice, IoSliceMut};
 use std::os::unix::fs::FileExt;
 
-use nix::sys::uio::{RemoteIoVec, process_vm_readv};
+use nix::sys::uio::{RemoteIoVec, process_vm_readv, process_vm_writev};
 use nix::unistd::Pid as NixPid;
 
 use crate::{Error, Op, Tid};
@@ -121,5 +121,23 @@ pub fn read_pieces(tid: Tid, pieces: &[Piece], buf: &mut [u8]) -> Result<usize, 
         Ok(n) => Ok(n),
         Err(nix::errno::Errno::EFAULT) => Ok(0),
         Err(errno) => Err(Error::new(Op::ReadMem, tid, errno as i32)),
+    }
+}
+
+/// Writes as the task itself may (process_vm_writev(2)): not where its pages
+/// cannot be written. Returns how many bytes came before the first such page.
+///
+/// # Errors
+/// As [`read_pieces`].
+pub fn write_piece(tid: Tid, addr: u64, bytes: &[u8]) -> Result<usize, Error> {
+    let Ok(base) = usize::try_from(addr) else {
+        return Ok(0);
+    };
+    let len = bytes.len();
+    let remote = [RemoteIoVec { base, len }];
+    match process_vm_writev(NixPid::from_raw(tid.get()), &[IoSlice::new(bytes)], &remote) {
+        Ok(n) => Ok(n),
+        Err(nix::errno::Errno::EFAULT) => Ok(0),
+        Err(errno) => Err(Error::new(Op::WriteMem, tid, errno as i32)),
     }
 }

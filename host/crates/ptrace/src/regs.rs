@@ -14,6 +14,9 @@ impl Default for Regs {
     }
 }
 
+/// TF of eflags (Intel SDM volume 1, 3.4.3.3).
+const TRAP_FLAG: u64 = 1 << 8;
+
 macro_rules! fields {
     ($($name:ident),* $(,)?) => {
         /// Register names in the order of [`Regs::values`]: that of
@@ -144,9 +147,83 @@ impl Regs {
         }
     }
 
+    /// Whether the task runs 64-bit code: its code segment is the kernel's
+    /// __USER_CS (arch/x86/include/asm/segment.h), not the 32-bit one.
+    pub fn is_64_bit(&self) -> bool {
+        const USER_CS: u64 = 0x33;
+        self.0.cs == USER_CS
+    }
+
+    /// Whether two sets differ in nothing that the program itself can change:
+    /// the resume flag and the number of the system call do not count.
+    pub fn same_state(&self, other: &Self) -> bool {
+        const RESUME_FLAG: u64 = 1 << 16;
+        let plain = |regs: &Self| {
+            let mut regs = *regs;
+            regs.0.orig_rax = 0;
+            regs.0.eflags &= !RESUME_FLAG;
+            regs
+        };
+        plain(self) == plain(other)
+    }
+
+    /// Whether the program steps itself: the trap flag, which ptrace(2) shows only
+    /// when it is not the tracer's (get_flags in arch/x86/kernel/ptrace.c).
+    pub fn has_trap_flag(&self) -> bool {
+        self.0.eflags & TRAP_FLAG != 0
+    }
+
+    /// Loads the flags that a program may change (Intel SDM volume 2, POPF, at
+    /// privilege level 3); false, and nothing is done, with the trap flag.
+    #[must_use]
+    pub fn pop_flags(&mut self, popped: u64) -> bool {
+        const CHANGEABLE: u64 = 0x0024_4cd5;
+        if popped & TRAP_FLAG != 0 {
+            return false;
+        }
+        self.0.eflags = self.0.eflags & !CHANGEABLE | popped & CHANGEABLE;
+        true
+    }
+
+    /// Outside of a system call: nothing for the kernel to restart.
+    pub fn leave_syscall(&mut self) {
+        self.0.orig_rax = u64::MAX;
+    }
+
+    /// About to execute a `syscall` instruction for this call.
+    pub fn set_syscall(&mut self, nr: u32, args: &[u64; 6]) {
+        self.0.rax = u64::from(nr);
+        self.set_syscall_args(false, args);
+        self.leave_syscall();
+    }
+
+    /// `syscall` leaves its return address in rcx (Intel SDM volume 2, SYSCALL).
+    pub fn set_syscall_return(&mut self, ip: u64) {
+        self.0.rip = ip;
+        self.0.rcx = ip;
+    }
+
+    /// About to enter a function: the first six integer arguments, and how many
+    /// vector registers hold more of them (System V AMD64 ABI, 3.2.3 and 3.5.7);
+    /// direction and trap flag are clear (3.2.1).
+    pub fn set_call(&mut self, function: u64, ints: &[u64; 6], vectors: u8) {
+        const DIRECTION_FLAG: u64 = 1 << 10;
+        let r = &mut self.0;
+        [r.rdi, r.rsi, r.rdx, r.rcx, r.r8, r.r9] = *ints;
+        r.rax = u64::from(vectors);
+        r.rip = function;
+        r.eflags &= !(TRAP_FLAG | DIRECTION_FLAG);
+        self.leave_syscall();
+    }
+
     /// Result register.
     pub fn result(&self) -> i64 {
         self.0.rax.cast_signed()
+    }
+
+    /// First and second integer result register of a function.
+    pub fn results(&self) -> [u64; 2] {
+        [self.0.rax, self.0.rdx]
     }
 
     /// Sets the result register.

@@ -41,6 +41,15 @@ impl SigInfo {
         self.word(8)
     }
 
+    /// Whether the stop that it is of is a signal-delivery-stop. Of the others
+    /// si_code is the status, shifted (ptrace_do_notify in kernel/signal.c).
+    pub fn is_of_a_signal(&self) -> bool {
+        let (signal, code) = (self.signal(), self.code());
+        let event = code >> 8 > 0 && code & 0xff == signal;
+        let syscall = signal == libc::SIGTRAP && code == libc::SIGTRAP | 0x80;
+        !event && !syscall
+    }
+
     /// si_pid of signals that have a sender: sent by kill, tgkill or sigqueue,
     /// and SIGCHLD.
     pub fn sender(&self) -> Option<i32> {
@@ -63,6 +72,11 @@ impl SigInfo {
         let mut addr = [0; 8];
         addr.copy_from_slice(&self.bytes[16..24]);
         Some(u64::from_ne_bytes(addr))
+    }
+
+    /// Replaces si_addr.
+    pub fn set_address(&mut self, addr: u64) {
+        self.bytes[16..24].copy_from_slice(&addr.to_ne_bytes());
     }
 
     pub(crate) fn as_mut_ptr(&mut self) -> *mut u8 {

@@ -57,6 +57,22 @@ impl Signal {
         1 << (self.0 - 1)
     }
 
+    /// Whether its si_addr is that of an instruction: SIGILL, SIGTRAP, SIGFPE
+    /// (sigaction(2)).
+    pub const fn is_about_an_instruction(self) -> bool {
+        matches!(self.0, libc::SIGILL | libc::SIGTRAP | libc::SIGFPE)
+    }
+
+    /// Whether it ends a process that has no handler for it (signal(7), "Standard
+    /// signals"): neither ignored, nor a stop or SIGCONT.
+    pub const fn ends_by_default(self) -> bool {
+        !self.stops()
+            && !matches!(
+                self.0,
+                libc::SIGCHLD | libc::SIGCONT | libc::SIGURG | libc::SIGWINCH
+            )
+    }
+
     /// SIGSTOP, SIGTSTP, SIGTTIN and SIGTTOU: what a group-stop can carry
     /// (ptrace(2), "Group-stop").
     pub const fn stops(self) -> bool {

@@ -67,6 +67,15 @@ impl Stop {
         }
     }
 
+    /// Whether the task stopped in the middle of a system call: the registers of
+    /// user mode are not loaded from what is set now.
+    pub fn is_inside_call(self) -> bool {
+        matches!(
+            self,
+            Stop::NewTask(_) | Stop::VforkDone | Stop::Exec | Stop::Exit | Stop::Seccomp
+        )
+    }
+
     /// Decodes a wait status that is WIFSTOPPED.
     pub(crate) fn decode(status: i32) -> Self {
         let signal = libc::WSTOPSIG(status);

@@ -141,7 +141,7 @@ impl Stopped {
         self.tid
     }
 
-    fn request(
+    pub(crate) fn request(
         &self,
         op: Op,
         request: libc::c_uint,
@@ -285,52 +285,29 @@ impl Stopped {
         self.request(Op::SetRegs, libc::PTRACE_SETREGS, 0, data)
             .map(drop)
     }
-
-    /// The state of x87, vector and further registers, as XSAVE lays it out in
-    /// its standard form (Intel SDM vol. 1, 13.4).
-    ///
-    /// # Errors
-    /// Gone; ENODEV on a processor without XSAVE.
-    pub fn extended_state(&self) -> Result<Vec<u8>, Error> {
-        let mut state = vec![0; MAX_EXTENDED_STATE];
-        let mut part = libc::iovec {
-            iov_base: state.as_mut_ptr().cast(),
-            iov_len: state.len(),
-        };
-        // The pointer is to a live local, which names a live buffer and its
-        // size; the kernel writes no more and stores how much it wrote.
-        let data = &raw mut part as usize;
-        self.request(Op::GetRegSet, libc::PTRACE_GETREGSET, NT_X86_XSTATE, data)?;
-        state.truncate(part.iov_len);
-        Ok(state)
-    }
-
-    /// Writes what [`Stopped::extended_state`] gave, whole.
-    ///
-    /// # Errors
-    /// Gone; EFAULT when it is shorter, EINVAL for values that the processor
-    /// forbids.
-    pub fn set_extended_state(&self, state: &[u8]) -> Result<(), Error> {
-        let mut part = libc::iovec {
-            iov_base: state.as_ptr().cast_mut().cast(),
-            iov_len: state.len(),
-        };
-        // The pointer is to a live local, which names a live buffer and its
-        // size; the kernel only reads the buffer, and may write the local.
-        let data = &raw mut part as usize;
-        self.request(Op::SetRegSet, libc::PTRACE_SETREGSET, NT_X86_XSTATE, data)
-            .map(drop)
-    }
 }
 
 fn signal_data(signal: Option<Signal>) -> usize {
     signal.map_or(0, |s| usize::try_from(s.get()).unwrap_or(0))
 }
 
-/// NT_X86_XSTATE of linux/elf.h, which the libc crate does not have.
-const NT_X86_XSTATE: usize = 0x202;
-/// More than any processor saves: AMX makes it 11 KiB.
-const MAX_EXTENDED_STATE: usize = 32 << 10;
+/// Whether two processes share their memory (kcmp(2), KCMP_VM); `None` when the
+/// kernel does not say.
+pub fn share_memory(one: Pid, other: Pid) -> Option<bool> {
+    const KCMP_VM: libc::c_int = 1;
+    // SAFETY: takes five numbers.
+    let order = unsafe {
+        libc::syscall(
+            libc::SYS_kcmp,
+            one.get(),
+            other.get(),
+            KCMP_VM,
+            0_usize,
+            0_usize,
+        )
+    };
+    (order >= 0).then_some(order == 0)
+}
 
 /// Whether no task has this id: not even a zombie that waits to be reaped.
 pub(crate) fn is_gone(tid: Tid) -> bool {

@@ -130,10 +130,11 @@ pub fn reclaim(running: Running, pid: Pid) -> Result<Report, Running> {
 /// What wait4 said of a stop. One that is no signal's has that, shifted, for its
 /// si_code (ptrace_do_notify in kernel/signal.c).
 fn status_of(info: &SigInfo) -> i32 {
-    let (signal, code) = (info.signal(), info.code());
-    let event = code >> 8 > 0 && code & 0xff == signal;
-    let syscall = signal == libc::SIGTRAP && code == libc::SIGTRAP | 0x80;
-    let reported = if event || syscall { code } else { signal };
+    let reported = if info.is_of_a_signal() {
+        info.signal()
+    } else {
+        info.code()
+    };
     reported << 8 | 0x7f
 }
 

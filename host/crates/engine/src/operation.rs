@@ -1,0 +1,856 @@
+//! What clients make a held task do: step, call a function, make a system call.
+//!
+//! The offer that the client holds waits meanwhile. Nobody else is told of what
+//! the task does for the client, but breakpoints are hit as always, and what it
+//! executes of its own accord (in steps) makes the events that it always makes.
+
+use std::time::{Duration, Instant};
+
+use pai_ptrace::{Pid, Regs, Signal, Stopped, Tid};
+
+use crate::breakpoint::mapping_of;
+use crate::engine::Engine;
+use crate::error::{Error, Fatal, unless_gone};
+use crate::event::{Delivery, Event, OperationDone, OperationId, Outcome};
+use crate::inject::{Place, Saved};
+use crate::procfs;
+use crate::restart::restarts;
+use crate::step::Stepping;
+use crate::subscription::ClientId;
+use crate::task::{After, Held, Offer, State, Task};
+
+/// Most arguments of a call.
+pub const MAX_ARGUMENTS: usize = 256;
+/// Most bytes that are placed for a call.
+pub const MAX_PLACED: usize = 64 << 10;
+
+/// What is passed to a function, by the System V convention.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Argument {
+    /// An integer or a pointer.
+    Int(u64),
+    /// A double.
+    Float(f64),
+    /// A float.
+    Single(f32),
+    /// Bytes that are on the stack during the call: their address.
+    Bytes(Vec<u8>),
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Operation {
+    pub(crate) id: OperationId,
+    pub(crate) client: ClientId,
+    /// Waits.
+    pub(crate) offer: Offer,
+    /// It is to end with this.
+    pub(crate) cancel: Option<Error>,
+    pub(crate) doing: Doing,
+}
+
+#[derive(Debug)]
+pub(crate) enum Doing {
+    Step(Stepping),
+    Call(Box<Frame>),
+    Syscall {
+        saved: Box<Saved>,
+        nr: u32,
+        args: [u64; 6],
+        entered: bool,
+    },
+}
+
+/// What is to be put back when a called function returns.
+#[derive(Clone, Debug)]
+pub(crate) struct Frame {
+    pub(crate) saved: Saved,
+    pub(crate) vectors: Vec<u8>,
+}
+
+/// Bits 0 and 1 of XSTATE_BV: what is not in its initial state (Intel SDM volume
+/// 1, 13.4.2).
+const X87: u64 = 1 << 0;
+const SSE: u64 = 1 << 1;
+/// Where XSTATE_BV, MXCSR and XMM0 are in an XSAVE area.
+const XSTATE_BV: usize = 512;
+const MXCSR: usize = 24;
+const XMM0: usize = 160;
+/// MXCSR as programs start with it: all exceptions masked, rounding to nearest
+/// (System V AMD64 ABI, 3.4.1).
+const MXCSR_AT_START: u32 = 0x1f80;
+/// NT_PRFPREG (linux/elf.h): an FXSAVE area.
+const NT_PRFPREG: u32 = 2;
+/// The red zone below the stack pointer (System V AMD64 ABI, 3.2.2).
+const RED_ZONE: u64 = 128;
+
+impl Engine {
+    /// Starts an operation of a task that this client holds, and that no
+    /// operation runs in.
+    fn begin(&mut self, client: ClientId, tid: Tid) -> Result<(Pid, Stopped, Offer), Error> {
+        let task = self.tasks.get_mut(&tid).ok_or(Error::NoSuchTask(tid))?;
+        if task.operation.is_some() {
+            return Err(Error::Busy(tid));
+        }
+        match std::mem::replace(&mut task.state, State::Engaged) {
+            State::Held(held) if held.offer.is_with(client) => {
+                let Held { stopped, offer } = *held;
+                Ok((task.pid, stopped, offer))
+            }
+            state => {
+                task.state = state;
+                Err(Error::NotStopped(tid))
+            }
+        }
+    }
+
+    /// The other way round: nothing was started.
+    fn give_back(&mut self, stopped: Stopped, offer: Offer) {
+        if let Some(task) = self.tasks.get_mut(&stopped.tid()) {
+            task.state = State::Held(Box::new(Held { stopped, offer }));
+        }
+    }
+
+    /// What is fatal for the session is told by its next turn.
+    pub(crate) fn keep_fatal<T>(&mut self, result: Result<T, Fatal>, tid: Tid) -> Result<T, Error> {
+        result.map_err(|fatal| {
+            self.failure.get_or_insert(fatal);
+            Error::NoSuchTask(tid)
+        })
+    }
+
+    fn attach_operation(
+        &mut self,
+        client: ClientId,
+        tid: Tid,
+        offer: Offer,
+        doing: Doing,
+        timeout: Option<Duration>,
+    ) -> OperationId {
+        let id = OperationId(self.next_number());
+        let deadline = timeout.map(|timeout| Instant::now() + timeout);
+        if let Some(deadline) = deadline {
+            self.deadlines.push((deadline, tid, id));
+        }
+        if let Some(task) = self.tasks.get_mut(&tid) {
+            task.operation = Some(Box::new(Operation {
+                id,
+                client,
+                offer,
+                cancel: None,
+                doing,
+            }));
+        }
+        id
+    }
+
+    /// Makes a held task execute instructions.
+    ///
+    /// # Errors
+    /// `NotStopped`, `Busy`, `NoSuchTask`; `Invalid` for a stop at which there is
+    /// nothing to step.
+    pub fn start_step(
+        &mut self,
+        client: ClientId,
+        tid: Tid,
+        how: crate::step::Step,
+        timeout: Option<Duration>,
+    ) -> Result<OperationId, Error> {
+        how.check()?;
+        let (_, stopped, mut offer) = self.begin(client, tid)?;
+        let after = offer.after;
+        let at_entry = matches!(offer.event, Event::SyscallEnter(_)) && !offer.moved;
+        if let (Some(addr), Some(regs)) = (offer.at_site.take(), offer.regs)
+            && let Some(task) = self.tasks.get_mut(&tid)
+        {
+            task.trap.pass = Some(Box::new(crate::breakpoint::Pass {
+                addr,
+                regs,
+                dirty: offer.regs_dirty,
+                early: None,
+            }));
+        } else if offer.regs_dirty
+            && let Some(regs) = offer.regs
+        {
+            let written = unless_gone(stopped.set_regs(&regs)).map_err(Fatal::from);
+            self.keep_fatal(written, tid)?;
+        }
+        offer.set_moved();
+        let doing = Doing::Step(Stepping::new(how, at_entry));
+        let id = self.attach_operation(client, tid, offer, doing, timeout);
+        let gone_on = self.go_on(stopped, after);
+        self.keep_fatal(gone_on, tid)?;
+        Ok(id)
+    }
+
+    /// Calls a function in a held task. All its registers are put back when the
+    /// function returns, and what the kernel had in mind for it happens then.
+    ///
+    /// # Errors
+    /// `NotStopped`, `Busy`, `NoSuchTask`; `Invalid` for an address that is no
+    /// code; `Unsupported` at a stop from which nothing can be run; `BadAddress`
+    /// when the stack cannot be written; `Limit`.
+    pub fn start_call(
+        &mut self,
+        client: ClientId,
+        tid: Tid,
+        function: u64,
+        args: &[Argument],
+        timeout: Option<Duration>,
+    ) -> Result<OperationId, Error> {
+        let placed: usize = args.iter().map(Argument::placed).sum();
+        if args.len() > MAX_ARGUMENTS || placed > MAX_PLACED {
+            return Err(Error::Limit("call-arguments"));
+        }
+        let pid = self.tasks.get(&tid).ok_or(Error::NoSuchTask(tid))?.pid;
+        self.check_function(pid, function)?;
+        let (stopped, offer, mut saved) = self.begin_foreign(client, tid)?;
+        let prepared = self.call_frame(stopped, pid, &mut saved, function, args);
+        let prepared = self.keep_fatal(prepared, tid)?;
+        let Some((stopped, frame)) = prepared else {
+            return Err(Error::NoSuchTask(tid));
+        };
+        let frame = match frame {
+            Ok(vectors) => Frame { saved, vectors },
+            Err(error) => {
+                self.back_to_offer(stopped, saved, offer)?;
+                return Err(error);
+            }
+        };
+        let id = self.attach_operation(client, tid, offer, Doing::Call(Box::new(frame)), timeout);
+        let gone_on = self.go_on(stopped, After::Resume);
+        self.keep_fatal(gone_on, tid)?;
+        Ok(id)
+    }
+
+    /// Makes a held task make a system call of the 64-bit ABI.
+    ///
+    /// # Errors
+    /// `NotStopped`, `Busy`, `NoSuchTask`; `Unsupported` at a stop from which
+    /// nothing can be run.
+    pub fn start_syscall(
+        &mut self,
+        client: ClientId,
+        tid: Tid,
+        nr: u32,
+        args: [u64; 6],
+        timeout: Option<Duration>,
+    ) -> Result<OperationId, Error> {
+        let (stopped, offer, saved) = self.begin_foreign(client, tid)?;
+        let saved = Box::new(saved);
+        if let Err(error) = self.set_up_syscall(&stopped, &saved, nr, args) {
+            self.back_to_offer(stopped, *saved, offer)?;
+            return Err(error);
+        }
+        let doing = Doing::Syscall {
+            saved,
+            nr,
+            args,
+            entered: false,
+        };
+        let id = self.attach_operation(client, tid, offer, doing, timeout);
+        let gone_on = self.go_on(stopped, After::Resume);
+        self.keep_fatal(gone_on, tid)?;
+        Ok(id)
+    }
+
+    fn set_up_syscall(
+        &mut self,
+        stopped: &Stopped,
+        saved: &Saved,
+        nr: u32,
+        args: [u64; 6],
+    ) -> Result<(), Error> {
+        let tid = stopped.tid();
+        let mut regs = saved.regs;
+        regs.set_syscall(nr, &args);
+        regs.set_ip(self.syscall_instruction(tid)?);
+        stopped
+            .set_regs(&regs)
+            .map_err(|error| Error::from_ptrace(error, tid))
+    }
+
+    /// Runs system calls in a held task and waits for them: only for those that
+    /// never block.
+    pub(crate) fn calls_of_held(
+        &mut self,
+        client: ClientId,
+        tid: Tid,
+        calls: &[(u32, [u64; 6])],
+    ) -> Result<Vec<i64>, Error> {
+        let (stopped, offer, mut saved) = self.begin_foreign(client, tid)?;
+        let done = self.run_calls(stopped, &mut saved, calls);
+        let Some((stopped, results)) = self.keep_fatal(done, tid)? else {
+            return Err(Error::NoSuchTask(tid));
+        };
+        self.back_to_offer(stopped, saved, offer)?;
+        Ok(results)
+    }
+
+    /// Takes a held task to where foreign code can run.
+    fn begin_foreign(
+        &mut self,
+        client: ClientId,
+        tid: Tid,
+    ) -> Result<(Stopped, Offer, Saved), Error> {
+        let (pid, stopped, mut offer) = self.begin(client, tid)?;
+        if let Err(error) = self.check_filter(pid, tid) {
+            self.give_back(stopped, offer);
+            return Err(error);
+        }
+        let place = offer.place();
+        let in_call = matches!(place, Place::InCall);
+        let changed = (offer.regs_dirty || offer.at_site.is_some())
+            .then_some(offer.regs)
+            .flatten();
+        let prepared = self.prepare(stopped, place, changed);
+        match self.keep_fatal(prepared, tid)? {
+            Some(Ok((stopped, saved))) => {
+                if in_call {
+                    offer.at_exit = true;
+                    offer.regs = None;
+                }
+                Ok((stopped, offer, saved))
+            }
+            Some(Err((stopped, error))) => {
+                self.give_back(stopped, offer);
+                Err(error)
+            }
+            None => Err(Error::NoSuchTask(tid)),
+        }
+    }
+
+    fn back_to_offer(&mut self, stopped: Stopped, saved: Saved, offer: Offer) -> Result<(), Error> {
+        let tid = stopped.tid();
+        let restored = self.restore(stopped, saved);
+        match self.keep_fatal(restored, tid)? {
+            Some(stopped) => {
+                self.give_back(stopped, offer);
+                Ok(())
+            }
+            None => Err(Error::NoSuchTask(tid)),
+        }
+    }
+
+    /// A filter of the target's own may kill it for a call that is not its own.
+    fn check_filter(&self, pid: Pid, tid: Tid) -> Result<(), Error> {
+        if procfs::has_filter(tid) {
+            return Err(Error::Unsupported(format!(
+                "process {pid} filters its system calls (seccomp): one of ours could end it"
+            )));
+        }
+        Ok(())
+    }
+
+    fn check_function(&mut self, pid: Pid, function: u64) -> Result<(), Error> {
+        let maps = self.maps(pid)?;
+        match mapping_of(&maps, function) {
+            Some(mapping) if mapping.is_code() => Ok(()),
+            _ => Err(Error::Invalid(format!(
+                "there is no code at {function:#x} of process {pid}"
+            ))),
+        }
+    }
+
+    /// Sets a prepared task up for a call; returns its vector registers as they
+    /// were.
+    fn call_frame(
+        &mut self,
+        stopped: Stopped,
+        pid: Pid,
+        saved: &mut Saved,
+        function: u64,
+        args: &[Argument],
+    ) -> crate::inject::Here<(Stopped, Result<Vec<u8>, Error>)> {
+        let tid = stopped.tid();
+        let mut stopped = stopped;
+        if self.space(pid).is_some_and(|space| space.pads.is_empty()) {
+            match self.make_pad(stopped, saved, pid, function)? {
+                Some((there, Ok(()))) => stopped = there,
+                Some((there, Err(error))) => return Ok(Some((there, Err(error)))),
+                None => return Ok(None),
+            }
+        }
+        let Some(return_at) = self
+            .space(pid)
+            .and_then(|space| space.pads.first())
+            .map(|pad| pad.return_at())
+        else {
+            let error = Error::Internal("there is no place to return to".to_owned());
+            return Ok(Some((stopped, Err(error))));
+        };
+        let Some(vectors) = unless_gone(stopped.extended_state())? else {
+            self.dying(tid)?;
+            return Ok(None);
+        };
+        let layout = Layout::of(args, saved.regs.sp(), return_at);
+        if let Err(error) = self.write_raw(pid, layout.sp, &layout.stack) {
+            return Ok(Some((stopped, Err(error))));
+        }
+        let mut now = vectors.clone();
+        layout.fill_vectors(&mut now);
+        let mut regs = saved.regs;
+        regs.set_call(function, &layout.ints, layout.vectors.len() as u8);
+        regs.set_sp(layout.sp);
+        let set = stopped
+            .set_extended_state(&now)
+            .and_then(|()| stopped.set_regs(&regs));
+        if unless_gone(set)?.is_none() {
+            self.dying(tid)?;
+            return Ok(None);
+        }
+        Ok(Some((stopped, Ok(vectors))))
+    }
+
+    /// A task has arrived where called functions return to.
+    pub(crate) fn returned(
+        &mut self,
+        stopped: Stopped,
+        regs: Regs,
+    ) -> Result<Option<Stopped>, Fatal> {
+        let tid = stopped.tid();
+        let called = self.tasks.get(&tid).is_some_and(|task| {
+            let operation = task.operation.as_ref();
+            operation.is_some_and(|operation| matches!(operation.doing, Doing::Call(_)))
+        });
+        if !called {
+            return Ok(Some(stopped));
+        }
+        let Some(fpu) = unless_gone(stopped.regset(NT_PRFPREG))? else {
+            self.dying(tid)?;
+            return Ok(None);
+        };
+        let outcome = Outcome::Called {
+            int: regs.results(),
+            float: word_at(&fpu, XMM0),
+        };
+        self.end_foreign(stopped, After::Resume, Ok(outcome))?;
+        Ok(None)
+    }
+
+    /// A syscall stop of a task that runs foreign code: of the call that a client
+    /// makes, or on the way past a breakpoint.
+    pub(crate) fn on_foreign_syscall(&mut self, stopped: Stopped) -> Result<(), Fatal> {
+        let tid = stopped.tid();
+        let Some(operation) = self.tasks.get_mut(&tid).and_then(|t| t.operation.as_mut()) else {
+            return self.go_on(stopped, After::Resume);
+        };
+        let Doing::Syscall {
+            saved,
+            nr,
+            args,
+            entered,
+        } = &mut operation.doing
+        else {
+            return self.go_on(stopped, After::Resume);
+        };
+        if !*entered {
+            *entered = true;
+            return self.resume(stopped, After::Resume);
+        }
+        let Some(regs) = unless_gone(stopped.regs())? else {
+            return self.dying(tid);
+        };
+        // A stop of ours has interrupted it: again.
+        if restarts(regs.result()) && operation.cancel.is_none() {
+            *entered = false;
+            let (saved, nr, args) = (saved.clone(), *nr, *args);
+            if self.set_up_syscall(&stopped, &saved, nr, args).is_ok() {
+                return self.resume(stopped, After::Resume);
+            }
+        }
+        self.end_foreign(
+            stopped,
+            After::Resume,
+            Ok(Outcome::Syscalled(regs.result())),
+        )
+    }
+
+    /// A signal that cannot wait, in code that runs for a client. What would end
+    /// the target ends the operation instead; the rest comes back.
+    pub(crate) fn on_foreign_signal(
+        &mut self,
+        stopped: Stopped,
+        signal: Signal,
+    ) -> Result<Option<Stopped>, Fatal> {
+        let tid = stopped.tid();
+        let foreign = self.tasks.get(&tid).is_some_and(Task::runs_foreign_code);
+        if !foreign || !signal.ends_by_default() || !procfs::signals(tid).is_default(signal) {
+            return Ok(Some(stopped));
+        }
+        self.end_foreign(stopped, After::Resume, Err(Error::Signalled(signal)))?;
+        Ok(None)
+    }
+
+    /// Ends a call, wherever the task is: everything is put back.
+    fn end_foreign(
+        &mut self,
+        stopped: Stopped,
+        after: After,
+        outcome: Result<Outcome, Error>,
+    ) -> Result<(), Fatal> {
+        let tid = stopped.tid();
+        let Some(mut operation) = self.tasks.get_mut(&tid).and_then(|t| t.operation.take()) else {
+            return self.go_on(stopped, After::Resume);
+        };
+        let outcome = match operation.cancel.take() {
+            Some(cancel) => Err(cancel),
+            None => outcome,
+        };
+        let done = (operation.id, operation.client);
+        match self.put_back_foreign(stopped, after, *operation, outcome.is_err())? {
+            Some((stopped, offer)) => self.end_operation(stopped, offer, done, outcome),
+            None => {
+                self.tell_done(tid, done, Err(Error::NoSuchTask(tid)));
+                Ok(())
+            }
+        }
+    }
+
+    /// Takes a task out of foreign code and back to the stop that it came from.
+    pub(crate) fn put_back_foreign(
+        &mut self,
+        stopped: Stopped,
+        after: After,
+        operation: Operation,
+        failed: bool,
+    ) -> crate::inject::Here<(Stopped, Offer)> {
+        let Operation {
+            mut offer, doing, ..
+        } = operation;
+        if let Some(task) = self.tasks.get_mut(&stopped.tid()) {
+            task.state = State::Engaged;
+            task.trap.pass = None;
+        }
+        let mut saved = match doing {
+            Doing::Step(_) => return Ok(Some((stopped, offer))),
+            Doing::Syscall { saved, .. } => *saved,
+            Doing::Call(frame) => {
+                let Frame { saved, vectors } = *frame;
+                if failed && self.has_left(&stopped, &saved)? {
+                    // A jump out of the function: the code that was interrupted
+                    // goes on elsewhere.
+                    unless_gone(stopped.set_signal_mask(saved.mask))?;
+                    offer.set_moved();
+                    offer.after = after;
+                    return Ok(Some((stopped, offer)));
+                }
+                unless_gone(stopped.set_extended_state(&vectors))?;
+                saved
+            }
+        };
+        saved.group_stop |= matches!(after, After::Listen(_));
+        let stopped = self.restore(stopped, saved)?;
+        Ok(stopped.map(|stopped| (stopped, offer)))
+    }
+
+    /// Whether the task has left the frame that it was called from.
+    fn has_left(&mut self, stopped: &Stopped, saved: &Saved) -> Result<bool, Fatal> {
+        let Some(regs) = unless_gone(stopped.regs())? else {
+            return Ok(false);
+        };
+        let before = saved.regs.sp();
+        if regs.sp() <= before {
+            return Ok(false);
+        }
+        let pid = self.tasks.get(&stopped.tid()).map(|task| task.pid);
+        let maps = pid.and_then(|pid| self.maps(pid).ok()).unwrap_or_default();
+        // Another stack may be above this one.
+        Ok(mapping_of(&maps, before).is_some_and(|stack| regs.sp() < stack.end))
+    }
+
+    /// The operation is over, and the offer goes on.
+    pub(crate) fn end_operation(
+        &mut self,
+        stopped: Stopped,
+        offer: Offer,
+        done: (OperationId, ClientId),
+        outcome: Result<Outcome, Error>,
+    ) -> Result<(), Fatal> {
+        let tid = stopped.tid();
+        let (_, client) = done;
+        let waits = offer.is_with(client) && !self.clients[client.index()].ended;
+        self.give_back(stopped, offer);
+        self.tell_done(tid, done, outcome);
+        if waits && !self.absent.has(client) {
+            Ok(())
+        } else {
+            self.offer_next(tid)
+        }
+    }
+
+    fn tell_done(
+        &mut self,
+        tid: Tid,
+        (operation, client): (OperationId, ClientId),
+        outcome: Result<Outcome, Error>,
+    ) {
+        self.deadlines.retain(|(_, _, id)| *id != operation);
+        let pid = self.tasks.get(&tid).map_or(tid.as_pid(), |task| task.pid);
+        let event = Event::OperationDone(Box::new(OperationDone {
+            operation,
+            pid,
+            tid,
+            outcome,
+        }));
+        self.post(client, Delivery { stop: None, event });
+    }
+
+    /// The task is gone, and with it what it was doing.
+    pub(crate) fn fail_operation(&mut self, tid: Tid, task: &mut Task, error: Error) {
+        if let Some(operation) = task.operation.take() {
+            self.tell_done(tid, (operation.id, operation.client), Err(error));
+        }
+    }
+
+    /// Gives an operation up. It ends with `Interrupted`, soon.
+    ///
+    /// # Errors
+    /// `NotFound` when it has ended.
+    pub fn cancel(&mut self, client: ClientId, id: OperationId) -> Result<(), Error> {
+        let found = self.tasks.iter().find(|(_, task)| {
+            let operation = task.operation.as_ref();
+            operation.is_some_and(|operation| operation.id == id && operation.client == client)
+        });
+        let tid = *found
+            .ok_or_else(|| Error::NotFound(format!("no operation {} is going on", id.raw())))?
+            .0;
+        self.cut_off(tid, Error::Interrupted);
+        Ok(())
+    }
+
+    /// All of a client's that is leaving.
+    pub(crate) fn cancel_operations_of(&mut self, client: ClientId) {
+        let own: Vec<Tid> = self
+            .tasks
+            .iter()
+            .filter(|(_, task)| {
+                let operation = task.operation.as_ref();
+                operation.is_some_and(|operation| operation.client == client)
+            })
+            .map(|(tid, _)| *tid)
+            .collect();
+        for tid in own {
+            self.cut_off(tid, Error::Interrupted);
+        }
+    }
+
+    /// Ends an operation at the task's next stop, and sees to it that there is
+    /// one.
+    fn cut_off(&mut self, tid: Tid, error: Error) {
+        let Some(task) = self.tasks.get_mut(&tid) else {
+            return;
+        };
+        if let Some(operation) = &mut task.operation {
+            operation.cancel.get_or_insert(error);
+        }
+        if let State::Running(running) = &task.state
+            && !task.interrupting
+            && running.interrupt().is_ok()
+        {
+            task.interrupting = true;
+        }
+    }
+
+    /// Operations whose time is over.
+    pub(crate) fn expire_operations(&mut self) {
+        let now = Instant::now();
+        let due: Vec<Tid> = self
+            .deadlines
+            .iter()
+            .filter(|(deadline, ..)| *deadline <= now)
+            .map(|(_, tid, _)| *tid)
+            .collect();
+        self.deadlines.retain(|(deadline, ..)| *deadline > now);
+        for tid in due {
+            self.cut_off(tid, Error::Timeout);
+        }
+    }
+
+    /// A task that runs for a client goes on.
+    pub(crate) fn operation_goes_on(
+        &mut self,
+        stopped: Stopped,
+        after: After,
+    ) -> Result<(), Fatal> {
+        let tid = stopped.tid();
+        let Some(task) = self.tasks.get_mut(&tid) else {
+            return Ok(());
+        };
+        let in_call = task.in_call;
+        let Some(operation) = &mut task.operation else {
+            return self.resume(stopped, after);
+        };
+        let steps = matches!(operation.doing, Doing::Step(_));
+        if let Some(cancel) = operation.cancel.clone() {
+            if steps {
+                return self.end_steps(stopped, after, Err(cancel));
+            }
+            // Inside a call of the kernel registers cannot be put back.
+            if !in_call {
+                return self.end_foreign(stopped, after, Err(cancel));
+            }
+        }
+        if steps {
+            self.step_on(stopped, after)
+        } else {
+            self.run_past(stopped, after)
+        }
+    }
+}
+
+/// Where the arguments of a call go.
+struct Layout {
+    ints: [u64; 6],
+    vectors: Vec<u64>,
+    /// The stack pointer at the entry of the function.
+    sp: u64,
+    /// What is on the stack from there on.
+    stack: Vec<u8>,
+}
+
+impl Layout {
+    /// System V AMD64 ABI, 3.2.3: six integers in registers, eight vectors, the
+    /// rest on the stack in order; the stack is aligned to 16 bytes before the
+    /// return address is pushed.
+    fn of(args: &[Argument], sp: u64, return_at: u64) -> Self {
+        let mut below = sp.wrapping_sub(RED_ZONE) & !15;
+        let top = below;
+        let mut placed: Vec<(u64, &[u8])> = Vec::new();
+        let mut ints = Vec::new();
+        let mut vectors = Vec::new();
+        let mut rest = Vec::new();
+        for arg in args {
+            let (word, is_int) = match arg {
+                Argument::Int(value) => (*value, true),
+                Argument::Float(value) => (value.to_bits(), false),
+                Argument::Single(value) => (u64::from(value.to_bits()), false),
+                Argument::Bytes(bytes) => {
+                    below = below.wrapping_sub(bytes.len() as u64) & !15;
+                    placed.push((below, bytes));
+                    (below, true)
+                }
+            };
+            if is_int && ints.len() < 6 {
+                ints.push(word);
+            } else if !is_int && vectors.len() < 8 {
+                vectors.push(word);
+            } else {
+                rest.push(word);
+            }
+        }
+        let args_at = below.wrapping_sub(8 * rest.len() as u64) & !15;
+        let sp = args_at.wrapping_sub(8);
+        let mut stack = vec![0; usize::try_from(top.wrapping_sub(sp)).unwrap_or(0)];
+        let mut put = |at: u64, bytes: &[u8]| {
+            let from = usize::try_from(at.wrapping_sub(sp)).unwrap_or(usize::MAX);
+            if let Some(there) = from
+                .checked_add(bytes.len())
+                .and_then(|to| stack.get_mut(from..to))
+            {
+                there.copy_from_slice(bytes);
+            }
+        };
+        put(sp, &return_at.to_le_bytes());
+        for (index, word) in rest.iter().enumerate() {
+            put(args_at + 8 * index as u64, &word.to_le_bytes());
+        }
+        for (at, bytes) in placed {
+            put(at, bytes);
+        }
+        let mut registers = [0; 6];
+        registers[..ints.len()].copy_from_slice(&ints);
+        Self {
+            ints: registers,
+            vectors,
+            sp,
+            stack,
+        }
+    }
+
+    /// Puts the vector arguments into an XSAVE area. x87 begins afresh, as its
+    /// registers may all be in use, and so does MXCSR, which the interrupted code
+    /// may have set for itself.
+    fn fill_vectors(&self, area: &mut [u8]) {
+        let in_use = word_at(area, XSTATE_BV) & !X87 | SSE;
+        let mut put = |at: usize, bytes: &[u8]| {
+            if let Some(there) = area.get_mut(at..at + bytes.len()) {
+                there.copy_from_slice(bytes);
+            }
+        };
+        put(XSTATE_BV, &in_use.to_le_bytes());
+        put(MXCSR, &MXCSR_AT_START.to_le_bytes());
+        for (index, word) in self.vectors.iter().enumerate() {
+            put(XMM0 + 16 * index, &u128::from(*word).to_le_bytes());
+        }
+    }
+}
+
+impl Argument {
+    fn placed(&self) -> usize {
+        match self {
+            Argument::Bytes(bytes) => bytes.len(),
+            _ => 0,
+        }
+    }
+}
+
+impl Task {
+    /// Whether what it executes is not its own.
+    pub(crate) fn runs_foreign_code(&self) -> bool {
+        let operation = self.operation.as_ref();
+        operation.is_some_and(|operation| !matches!(operation.doing, Doing::Step(_)))
+    }
+}
+
+fn word_at(bytes: &[u8], at: usize) -> u64 {
+    let mut word = [0; 8];
+    if let Some(there) = bytes.get(at..at + 8) {
+        word.copy_from_slice(there);
+    }
+    u64::from_le_bytes(word)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arguments_go_where_the_convention_says() {
+        let args: Vec<Argument> = (1..=8)
+            .map(Argument::Int)
+            .chain([
+                Argument::Float(0.5),
+                Argument::Single(1.5),
+                Argument::Bytes(b"text\0".to_vec()),
+            ])
+            .collect();
+        let layout = Layout::of(&args, 0x7000_0000_1238, 0xabcd);
+        assert_eq!(layout.ints, [1, 2, 3, 4, 5, 6]);
+        let single = u64::from(1.5_f32.to_bits());
+        assert_eq!(layout.vectors, [0.5_f64.to_bits(), single]);
+        // Below the red zone, and aligned before the return address is pushed.
+        assert_eq!((layout.sp + 8) % 16, 0);
+        assert!(layout.sp + layout.stack.len() as u64 <= 0x7000_0000_1238 - 128);
+        assert_eq!(word_at(&layout.stack, 0), 0xabcd);
+        assert_eq!(word_at(&layout.stack, 8), 7);
+        assert_eq!(word_at(&layout.stack, 16), 8);
+        // The third on the stack is the address of the text.
+        let at = word_at(&layout.stack, 24);
+        let from = usize::try_from(at - layout.sp).unwrap();
+        assert_eq!(&layout.stack[from..from + 5], b"text\0");
+    }
+
+    #[test]
+    fn vector_arguments_leave_the_rest_alone() {
+        let args = [Argument::Float(2.0)];
+        let layout = Layout::of(&args, 0x1000, 0);
+        let mut area = vec![0xff; 832];
+        area[XSTATE_BV..XSTATE_BV + 8].copy_from_slice(&7_u64.to_le_bytes());
+        layout.fill_vectors(&mut area);
+        assert_eq!(word_at(&area, XSTATE_BV), 6);
+        assert_eq!(word_at(&area, XMM0), 2.0_f64.to_bits());
+        assert_eq!(word_at(&area, XMM0 + 8), 0);
+        assert_eq!(word_at(&area, XMM0 + 16), u64::MAX);
+    }
+}

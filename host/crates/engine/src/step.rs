@@ -1,0 +1,384 @@
+//! Single steps of a task, for a client.
+//!
+//! The task executes its own code, so everything makes the events that it always
+//! makes: a system call that is stepped has its entry and its exit.
+
+use std::ops::Range;
+
+use pai_ptrace::{Pid, Regs, Resume, Stopped, Tid};
+
+use crate::displaced::{MAX_INSTRUCTION, StepKind, Width, step_kind};
+use crate::engine::Engine;
+use crate::error::{Error, Fatal, unless_gone};
+use crate::event::{OperationId, Outcome, Subject};
+use crate::operation::Doing;
+use crate::task::After;
+use crate::trap::Past;
+
+/// How far a task is stepped. An instruction that repeats itself (`rep movsb`)
+/// is a step each time round; a system call is one; entering a signal handler is
+/// one.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Step {
+    /// At most so many steps.
+    pub most: u64,
+    /// Until its instruction pointer is here.
+    pub until: Option<u64>,
+    /// Until its instruction pointer is not here.
+    pub out_of: Option<Range<u64>>,
+    /// A call is one step: what is called runs at full speed.
+    pub over_calls: bool,
+}
+
+impl Step {
+    /// So many steps.
+    pub fn count(most: u64) -> Self {
+        Self {
+            most,
+            until: None,
+            out_of: None,
+            over_calls: false,
+        }
+    }
+
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        if self.most == 0 {
+            return Err(Error::Invalid("no step is none".to_owned()));
+        }
+        if self.out_of.as_ref().is_some_and(Range::is_empty) {
+            return Err(Error::Invalid("the range is empty".to_owned()));
+        }
+        Ok(())
+    }
+
+    fn is_done(&self, ip: u64) -> bool {
+        self.until == Some(ip)
+            || self
+                .out_of
+                .as_ref()
+                .is_some_and(|range| !range.contains(&ip))
+    }
+}
+
+/// Steps that a task is doing.
+#[derive(Debug)]
+pub(crate) struct Stepping {
+    how: Step,
+    left: u64,
+    now: Now,
+}
+
+/// What the current step is about.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Now {
+    Plain,
+    /// The flags are pushed, with the trap flag of the step in them.
+    Pushf(u8),
+    /// In a system call.
+    Entered,
+    /// Behind it.
+    Exited,
+    /// A called function runs; it returns to this address, with the stack
+    /// pointer above this.
+    Called {
+        back: u64,
+        sp: u64,
+    },
+    /// It has returned.
+    Back,
+}
+
+impl Stepping {
+    pub(crate) fn new(how: Step, at_entry: bool) -> Self {
+        Self {
+            left: how.most,
+            how,
+            now: if at_entry { Now::Entered } else { Now::Plain },
+        }
+    }
+}
+
+impl Engine {
+    fn stepping(&mut self, tid: Tid) -> Option<(OperationId, &mut Stepping)> {
+        let operation = self.tasks.get_mut(&tid)?.operation.as_mut()?;
+        match &mut operation.doing {
+            Doing::Step(stepping) => Some((operation.id, stepping)),
+            _ => None,
+        }
+    }
+
+    /// A stepped task enters a system call or is behind it.
+    pub(crate) fn step_in_call(&mut self, tid: Tid, entered: bool) {
+        if let Some((_, stepping)) = self.stepping(tid) {
+            stepping.now = match (entered, stepping.now) {
+                // A call that a called function makes is no step.
+                (_, Now::Called { .. }) => stepping.now,
+                (true, _) => Now::Entered,
+                (false, Now::Entered) => Now::Exited,
+                (false, other) => other,
+            };
+        }
+    }
+
+    /// A task has come to where the function returns that a step was to go over.
+    pub(crate) fn step_is_back(&mut self, tid: Tid, regs: &Regs) -> bool {
+        match self.stepping(tid) {
+            Some((_, stepping)) => match stepping.now {
+                Now::Called { back, sp } if back == regs.ip() && regs.sp() > sp => {
+                    stepping.now = Now::Back;
+                    true
+                }
+                _ => false,
+            },
+            None => false,
+        }
+    }
+
+    /// The trap behind a single step.
+    pub(crate) fn stepped(&mut self, stopped: Stopped) -> Result<(), Fatal> {
+        let tid = stopped.tid();
+        if self.stepping(tid).is_none() {
+            // The operation was given up in between.
+            return self.go_on(stopped, After::Resume);
+        }
+        self.count_step(stopped, After::Resume)
+    }
+
+    /// One step is done; more, or the end.
+    fn count_step(&mut self, stopped: Stopped, after: After) -> Result<(), Fatal> {
+        let tid = stopped.tid();
+        let Some(regs) = unless_gone(stopped.regs())? else {
+            return self.dying(tid);
+        };
+        let pid = self.tasks.get(&tid).map(|task| task.pid);
+        let Some((_, stepping)) = self.stepping(tid) else {
+            return self.go_on(stopped, after);
+        };
+        let now = std::mem::replace(&mut stepping.now, Now::Plain);
+        stepping.left -= 1;
+        let over = stepping.left == 0 || stepping.how.is_done(regs.ip());
+        if let (Now::Pushf(size), Some(pid)) = (now, pid) {
+            self.hide_trap_flag(pid, regs.sp(), size);
+        }
+        if over {
+            self.end_steps(stopped, after, Ok(Outcome::Stepped(regs.ip())))
+        } else {
+            self.go_on(stopped, after)
+        }
+    }
+
+    /// The flags that a step pushed are those that the program has: the kernel
+    /// sets the trap flag for the step (enable_single_step in
+    /// arch/x86/kernel/step.c).
+    fn hide_trap_flag(&mut self, pid: Pid, sp: u64, size: u8) {
+        // Its second byte has the trap flag as its lowest bit.
+        let mut byte = [0];
+        let at = sp.wrapping_add(1);
+        if size < 2 || self.read_raw(pid, at, &mut byte) != Ok(1) {
+            return;
+        }
+        if let Err(error) = self.write_raw(pid, at, &[byte[0] & !1]) {
+            tracing::debug!(target: "pai::engine", %pid, %error, "a trap flag stays behind");
+        }
+    }
+
+    /// Pops the flags for a task, unless the trap flag is among them. A step of
+    /// that instruction would make the kernel take the step's trap flag for the
+    /// program's own from then on (enable_single_step in
+    /// arch/x86/kernel/step.c).
+    fn pop_flags(&mut self, pid: Pid, regs: Regs) -> Option<Regs> {
+        const POPFQ: u8 = 0x9d;
+        let mut regs = regs;
+        let mut code = [0];
+        let mut word = [0; 8];
+        self.read_raw(pid, regs.ip(), &mut code).ok()?;
+        self.hide_breakpoints(pid, regs.ip(), &mut code);
+        let whole = self.read_raw(pid, regs.sp(), &mut word).ok()? == word.len();
+        let popped = u64::from_le_bytes(word);
+        if code != [POPFQ] || !whole || !regs.is_64_bit() || !regs.pop_flags(popped) {
+            return None;
+        }
+        regs.set_sp(regs.sp().wrapping_add(8));
+        regs.set_ip(regs.ip().wrapping_add(1));
+        Some(regs)
+    }
+
+    /// Ends an operation that steps.
+    pub(crate) fn end_steps(
+        &mut self,
+        stopped: Stopped,
+        after: After,
+        outcome: Result<Outcome, Error>,
+    ) -> Result<(), Fatal> {
+        let tid = stopped.tid();
+        let Some(task) = self.tasks.get_mut(&tid) else {
+            return Ok(());
+        };
+        let Some(mut operation) = task.operation.take() else {
+            return self.go_on(stopped, after);
+        };
+        let subject = Subject::Operation(operation.id);
+        if let Doing::Step(Stepping {
+            now: Now::Called { back, .. },
+            ..
+        }) = operation.doing
+        {
+            self.remove_owner(back, subject);
+        }
+        let outcome = match operation.cancel.take() {
+            Some(cancel) => Err(cancel),
+            None => outcome,
+        };
+        operation.offer.after = after;
+        let done = (operation.id, operation.client);
+        self.end_operation(stopped, operation.offer, done, outcome)
+    }
+
+    /// Starts the next step, or goes on with this one behind a stop in its
+    /// middle.
+    pub(crate) fn step_on(&mut self, stopped: Stopped, after: After) -> Result<(), Fatal> {
+        let tid = stopped.tid();
+        let Some(task) = self.tasks.get_mut(&tid) else {
+            return Ok(());
+        };
+        let pid = task.pid;
+        let pass = task.trap.pass.take();
+        let Some((_, stepping)) = self.stepping(tid) else {
+            return self.resume(stopped, after);
+        };
+        match stepping.now {
+            Now::Entered => return self.resume_as(stopped, after, Resume::Syscall),
+            Now::Exited => return self.count_step(stopped, after),
+            Now::Back => {
+                // At the breakpoint behind the call: not executed yet.
+                if let Some(pass) = pass {
+                    if unless_gone(stopped.set_ip(pass.addr))?.is_none() {
+                        return self.dying(tid);
+                    }
+                    let others = self
+                        .space(pid)
+                        .is_some_and(|s| s.sites.contains_key(&pass.addr));
+                    if others && let Some(task) = self.tasks.get_mut(&tid) {
+                        task.trap.pass = Some(pass);
+                    }
+                }
+                return self.count_step(stopped, after);
+            }
+            Now::Called { .. } => {
+                if let (Some(pass), Some(task)) = (pass, self.tasks.get_mut(&tid)) {
+                    task.trap.pass = Some(pass);
+                }
+                return self.run_past(stopped, after);
+            }
+            Now::Plain | Now::Pushf(_) => {}
+        }
+        if after != After::Resume {
+            // A signal is delivered first: the step ends in its handler.
+            return self.resume_as(stopped, after, Resume::Step);
+        }
+        let regs = match &pass {
+            Some(pass) => pass.regs,
+            None => match unless_gone(stopped.regs())? {
+                Some(regs) => regs,
+                None => return self.dying(tid),
+            },
+        };
+        let kind = self.next_instruction(pid, &regs);
+        if kind == Some(StepKind::Popf)
+            && let Some(regs) = self.pop_flags(pid, regs)
+        {
+            if unless_gone(stopped.set_regs(&regs))?.is_none() {
+                return self.dying(tid);
+            }
+            return self.count_step(stopped, after);
+        }
+        let over = self
+            .stepping(tid)
+            .is_some_and(|(_, stepping)| stepping.how.over_calls);
+        if let (Some(StepKind::Call { next }), true) = (kind, over) {
+            return self.step_over_call(stopped, pid, regs, next, pass);
+        }
+        let now = match kind {
+            Some(StepKind::Pushf { size }) if !regs.has_trap_flag() => Now::Pushf(size),
+            _ => Now::Plain,
+        };
+        if let Some((_, stepping)) = self.stepping(tid) {
+            stepping.now = now;
+        }
+        let Some(pass) = pass else {
+            let how = match kind {
+                // Its exit is the end of the step. With PTRACE_SINGLESTEP the
+                // trap flag would show in r11.
+                Some(StepKind::Syscall) => Resume::Syscall,
+                _ => Resume::Step,
+            };
+            return self.resume_as(stopped, after, how);
+        };
+        match self.go_past(stopped, *pass)? {
+            Some(Past::Go(stopped, after)) => self.resume_as(stopped, after, Resume::Step),
+            Some(Past::Done(stopped)) => self.count_step(stopped, After::Resume),
+            None => Ok(()),
+        }
+    }
+
+    /// What the task executes next.
+    fn next_instruction(&mut self, pid: Pid, regs: &Regs) -> Option<StepKind> {
+        let mut bytes = [0; MAX_INSTRUCTION];
+        let done = self.read_raw(pid, regs.ip(), &mut bytes).ok()?;
+        let bytes = &mut bytes[..done];
+        self.hide_breakpoints(pid, regs.ip(), bytes);
+        let width = if regs.is_64_bit() {
+            Width::Bits64
+        } else {
+            Width::Bits32
+        };
+        step_kind(bytes, regs.ip(), width).ok()
+    }
+
+    /// Lets the task run to where the call returns.
+    fn step_over_call(
+        &mut self,
+        stopped: Stopped,
+        pid: Pid,
+        regs: Regs,
+        next: u64,
+        pass: Option<Box<crate::breakpoint::Pass>>,
+    ) -> Result<(), Fatal> {
+        let tid = stopped.tid();
+        let Some((id, stepping)) = self.stepping(tid) else {
+            return self.resume(stopped, After::Resume);
+        };
+        // The return address will be below this.
+        let sp = regs.sp().wrapping_sub(8);
+        stepping.now = Now::Called { back: next, sp };
+        if let Err(error) = self.add_owner(pid, next, Subject::Operation(id)) {
+            if let Some((_, stepping)) = self.stepping(tid) {
+                stepping.now = Now::Plain;
+            }
+            return self.end_steps(stopped, After::Resume, Err(error));
+        }
+        if let Some(task) = self.tasks.get_mut(&tid) {
+            task.trap.pass = pass;
+        }
+        self.run_past(stopped, After::Resume)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_steps_end() {
+        let mut step = Step::count(3);
+        assert!(step.check().is_ok());
+        assert!(!step.is_done(5));
+        step.until = Some(5);
+        assert!(step.is_done(5) && !step.is_done(6));
+        step.out_of = Some(4..8);
+        assert!(step.is_done(8) && !step.is_done(4) && !step.is_done(7));
+        step.out_of = Some(4..4);
+        assert!(step.check().is_err());
+        assert!(Step::count(0).check().is_err());
+    }
+}

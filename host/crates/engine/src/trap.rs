@@ -1,0 +1,514 @@
+//! Tasks at breakpoints: which trap is whose, and how they go past.
+
+use pai_ptrace::{Pid, Piece, Regs, Resume, Signal, Stop, Stopped, Tid, monotonic_nanos};
+use pai_ptrace::{read_pieces, write_piece};
+
+use crate::breakpoint::{INT3, InCopy, Mark, Pass, Way};
+use crate::displaced::{self, MAX_INSTRUCTION, Memory, Plan, Width, original_ip};
+use crate::engine::Engine;
+use crate::error::{Error, Fatal, unless_gone};
+use crate::event::{Event, Hit, Subject};
+use crate::inject::{Here, Place, SI_KERNEL};
+use crate::subscription::{ClientId, ClientMask};
+use crate::task::{After, Held, Offer, State};
+
+// si_code of SIGTRAP (asm-generic/siginfo.h).
+const TRAP_BRKPT: i32 = 1;
+const TRAP_TRACE: i32 = 2;
+
+/// What became of a task that was to go past a breakpoint.
+pub(crate) enum Past {
+    /// Resume it like this.
+    Go(Stopped, After),
+    /// It has executed the instruction.
+    Done(Stopped),
+}
+
+impl Engine {
+    /// A SIGTRAP that is ours is served; `None` then. A stop of the target's own
+    /// comes back.
+    pub(crate) fn on_trap(&mut self, stopped: Stopped) -> Result<Option<Stopped>, Fatal> {
+        let tid = stopped.tid();
+        let Some(task) = self.tasks.get_mut(&tid) else {
+            return Ok(Some(stopped));
+        };
+        let pid = task.pid;
+        let own = std::mem::take(&mut task.trap.own);
+        let stepping = std::mem::take(&mut task.trap.stepping);
+        let touched = self.space(pid).is_some_and(|space| space.is_touched());
+        if own || !(touched || stepping) {
+            return Ok(Some(stopped));
+        }
+        let Some(info) = unless_gone(stopped.siginfo())? else {
+            self.dying(tid)?;
+            return Ok(None);
+        };
+        match info.code() {
+            SI_KERNEL => self.on_int3(stopped),
+            TRAP_BRKPT | TRAP_TRACE if stepping => self.stepped(stopped).map(|()| None),
+            _ => Ok(Some(stopped)),
+        }
+    }
+
+    /// What the kernel sends of itself: behind an `int3`, as a rule.
+    fn on_int3(&mut self, stopped: Stopped) -> Result<Option<Stopped>, Fatal> {
+        let tid = stopped.tid();
+        let Some(mut regs) = unless_gone(stopped.regs())? else {
+            self.dying(tid)?;
+            return Ok(None);
+        };
+        let Some(pid) = self.tasks.get(&tid).map(|task| task.pid) else {
+            return Ok(Some(stopped));
+        };
+        let addr = regs.ip().wrapping_sub(1);
+        let Some(space) = self.space(pid) else {
+            return Ok(Some(stopped));
+        };
+        if space.sites.contains_key(&addr) {
+            regs.set_ip(addr);
+            return self.hit(stopped, regs, addr).map(|()| None);
+        }
+        if space.pads.iter().any(|pad| pad.return_at() == addr) {
+            return self.returned(stopped, regs);
+        }
+        // It went between the trap and now.
+        if self.was_site(pid, addr) {
+            if unless_gone(stopped.set_ip(addr))?.is_none() {
+                self.dying(tid)?;
+                return Ok(None);
+            }
+            self.go_on(stopped, After::Resume)?;
+            return Ok(None);
+        }
+        Ok(Some(stopped))
+    }
+
+    /// A task has come to a breakpoint: everybody is told who wants to know.
+    fn hit(&mut self, stopped: Stopped, regs: Regs, addr: u64) -> Result<(), Fatal> {
+        let tid = stopped.tid();
+        self.stats.breakpoints += 1;
+        let Some(task) = self.tasks.get_mut(&tid) else {
+            return Ok(());
+        };
+        let pid = task.pid;
+        // Another function of a handler may be hit first.
+        let mark = task.trap.mark.take_if(|mark| mark.addr == addr);
+        let told = mark.is_some_and(|mark| mark.is_about(&regs));
+        let mut events = Vec::new();
+        if self.step_is_back(tid, &regs)
+            && let Some(operation) = self
+                .tasks
+                .get(&tid)
+                .and_then(|task| task.operation.as_ref())
+        {
+            let owner = Subject::Operation(operation.id);
+            self.remove_owner(addr, owner);
+        }
+        if !told {
+            self.events_at(pid, tid, addr, &mut events);
+        }
+        let mut events = std::collections::VecDeque::from(events);
+        let Some((_, first)) = events.front() else {
+            if let Some(task) = self.tasks.get_mut(&tid) {
+                task.trap.pass = Some(Box::new(Pass {
+                    addr,
+                    regs,
+                    dirty: false,
+                    early: None,
+                }));
+            }
+            return self.go_on(stopped, After::Resume);
+        };
+        let mut offer = Offer::new(first.clone(), After::Resume, ClientMask::NONE);
+        std::mem::swap(&mut offer.next, &mut events);
+        offer.regs = Some(regs);
+        offer.at_site = Some(addr);
+        let Some(task) = self.tasks.get_mut(&tid) else {
+            return Ok(());
+        };
+        task.state = State::Held(Box::new(Held { stopped, offer }));
+        self.offer_next(tid)
+    }
+
+    /// What a hit means, to whom, in load order.
+    fn events_at(&mut self, pid: Pid, tid: Tid, addr: u64, events: &mut Vec<(ClientId, Event)>) {
+        let Ok(space) = self.space_id(pid) else {
+            return;
+        };
+        let Some(site) = self
+            .spaces
+            .get(&space)
+            .and_then(|space| space.sites.get(&addr))
+        else {
+            return;
+        };
+        let mut spent = Vec::new();
+        for owner in &site.owners {
+            let Subject::Breakpoint(id) = owner else {
+                continue;
+            };
+            let Some(breakpoint) = self.breakpoints.get_mut(id) else {
+                continue;
+            };
+            let client = &self.clients[breakpoint.client.index()];
+            if !breakpoint.enabled
+                || breakpoint.tid.is_some_and(|only| only != tid)
+                || client.left.contains(&pid)
+            {
+                continue;
+            }
+            breakpoint.hits += 1;
+            if breakpoint.skip > 0 {
+                breakpoint.skip -= 1;
+                continue;
+            }
+            if breakpoint.once {
+                spent.push(*owner);
+            }
+            let hit = Hit {
+                pid,
+                tid,
+                breakpoint: *id,
+                addr,
+                data: None,
+                at: monotonic_nanos(),
+            };
+            events.push((breakpoint.client, Event::Breakpoint(hit)));
+        }
+        events.sort_by_key(|(client, _)| *client);
+        for owner in spent {
+            self.remove_subject(owner);
+        }
+    }
+
+    /// At the first stop of a task that was sent through a copy: its instruction
+    /// pointer is never left in there. Executed means behind the instruction;
+    /// not executed means on it, with a mark so that the next hit is known to be
+    /// the same one.
+    pub(crate) fn leave_copy(&mut self, stopped: &Stopped, stop: Stop) -> Result<(), Fatal> {
+        let Some(task) = self.tasks.get_mut(&stopped.tid()) else {
+            return Ok(());
+        };
+        let Some(copy) = task.trap.copy.take() else {
+            return Ok(());
+        };
+        let Some(mut regs) = unless_gone(stopped.regs())? else {
+            return Ok(());
+        };
+        if copy.is_call && stop == Stop::Syscall {
+            task.trap.call_at = Some(copy.addr);
+            if let Some(next) = copy.next {
+                regs.set_syscall_return(next);
+                unless_gone(stopped.set_regs(&regs))?;
+            }
+            return Ok(());
+        }
+        let Some(ip) = original_ip(regs.ip(), copy.slot, copy.addr, copy.len) else {
+            return Ok(());
+        };
+        regs.set_ip(ip);
+        if ip == copy.addr {
+            task.trap.mark = Some(Box::new(Mark::new(&regs)));
+        }
+        if unless_gone(stopped.set_ip(ip))?.is_none() {
+            return Ok(());
+        }
+        // Of these the address is that of the instruction.
+        if let Stop::SignalDelivery(signal) = stop
+            && signal.is_about_an_instruction()
+            && let Some(mut info) = unless_gone(stopped.siginfo())?
+            && info.address() == Some(copy.slot)
+        {
+            info.set_address(copy.addr);
+            unless_gone(stopped.set_siginfo(&info))?;
+        }
+        Ok(())
+    }
+
+    /// Lets a task go past the breakpoint that it stands at. Its registers are
+    /// written if they have to be.
+    pub(crate) fn go_past(&mut self, stopped: Stopped, pass: Pass) -> Here<Past> {
+        let tid = stopped.tid();
+        let Pass { addr, mut regs, .. } = pass;
+        let Some(pid) = self.tasks.get(&tid).map(|task| task.pid) else {
+            return Ok(None);
+        };
+        if let Some(value) = pass.early {
+            return self.return_early(stopped, pid, regs, value);
+        }
+        let known = self
+            .space(pid)
+            .and_then(|space| space.sites.get(&addr))
+            .filter(|_| regs.ip() == addr)
+            .map(|site| site.way.clone());
+        let way = match known {
+            // It is gone, or a client has sent the task elsewhere.
+            None => return self.write_ip(stopped, &regs, pass.dirty, regs.ip()),
+            Some(Some(way)) => way,
+            Some(None) => {
+                let (there, way) = match self.find_way(stopped, pid, &regs, addr)? {
+                    Some(found) => found,
+                    None => return Ok(None),
+                };
+                // What was in the way made the kernel forget nothing.
+                return match way {
+                    Ok(way) => self.go_this_way(there, pid, pass, way),
+                    Err(error) => {
+                        tracing::debug!(target: "pai::engine", %pid, %error, "no way past a breakpoint but in place");
+                        self.step_in_place(there, pid, &regs, addr)
+                    }
+                };
+            }
+        };
+        regs.set_ip(addr);
+        self.go_this_way(stopped, pid, pass, way)
+    }
+
+    fn go_this_way(&mut self, stopped: Stopped, pid: Pid, pass: Pass, way: Way) -> Here<Past> {
+        let tid = stopped.tid();
+        let Pass {
+            addr,
+            mut regs,
+            dirty,
+            ..
+        } = pass;
+        if !regs.is_64_bit() || regs.has_trap_flag() {
+            return self.step_in_place(stopped, pid, &regs, addr);
+        }
+        let len = way.plan.instruction_len();
+        match (&way.plan, way.slot) {
+            (Plan::Copy { .. }, Some(slot)) => {
+                self.enter_copy(tid, addr, slot, len, None);
+                self.write_ip(stopped, &regs, dirty, slot)
+            }
+            (Plan::SystemCall { next, .. }, Some(slot)) => {
+                self.enter_copy(tid, addr, slot, len, Some(*next));
+                self.write_ip(stopped, &regs, dirty, slot)
+            }
+            (Plan::Emulate(emulation), _) => {
+                let mut memory = TaskMemory(tid);
+                match displaced::emulate(emulation, &mut regs, &mut memory) {
+                    Ok(()) => {
+                        if unless_gone(stopped.set_regs(&regs))?.is_none() {
+                            self.dying(tid)?;
+                            return Ok(None);
+                        }
+                        Ok(Some(Past::Done(stopped)))
+                    }
+                    Err(_) => self.step_in_place(stopped, pid, &regs, addr),
+                }
+            }
+            (Plan::Trap { len }, _) => {
+                let behind = addr.wrapping_add(u64::from(*len));
+                let signal = After::Deliver(Signal::TRAP);
+                if let Some(task) = self.tasks.get_mut(&tid) {
+                    task.trap.own = true;
+                }
+                Ok(match self.write_ip(stopped, &regs, dirty, behind)? {
+                    Some(Past::Go(stopped, _)) => Some(Past::Go(stopped, signal)),
+                    other => other,
+                })
+            }
+            _ => self.step_in_place(stopped, pid, &regs, addr),
+        }
+    }
+
+    fn enter_copy(&mut self, tid: Tid, addr: u64, slot: u64, len: u8, call: Option<Option<u64>>) {
+        if let Some(task) = self.tasks.get_mut(&tid) {
+            task.trap.copy = Some(InCopy {
+                addr,
+                slot,
+                len,
+                is_call: call.is_some(),
+                next: call.flatten(),
+            });
+        }
+    }
+
+    fn write_ip(&mut self, stopped: Stopped, regs: &Regs, dirty: bool, ip: u64) -> Here<Past> {
+        let written = if dirty {
+            let mut regs = *regs;
+            regs.set_ip(ip);
+            stopped.set_regs(&regs)
+        } else {
+            stopped.set_ip(ip)
+        };
+        if unless_gone(written)?.is_none() {
+            self.dying(stopped.tid())?;
+            return Ok(None);
+        }
+        Ok(Some(Past::Go(stopped, After::Resume)))
+    }
+
+    /// The function at the breakpoint is left as it was entered.
+    fn return_early(&mut self, stopped: Stopped, pid: Pid, regs: Regs, value: i64) -> Here<Past> {
+        let mut regs = regs;
+        let mut to = [0; 8];
+        if self.read_raw(pid, regs.sp(), &mut to) == Ok(to.len()) {
+            regs.set_result(value);
+            regs.set_sp(regs.sp().wrapping_add(8));
+            regs.set_ip(u64::from_le_bytes(to));
+        }
+        self.write_ip(stopped, &regs, true, regs.ip())
+    }
+
+    /// Plans how tasks go past a breakpoint, and writes the copy.
+    fn find_way(
+        &mut self,
+        stopped: Stopped,
+        pid: Pid,
+        regs: &Regs,
+        addr: u64,
+    ) -> Here<(Stopped, Result<Way, Error>)> {
+        let mut bytes = [0; MAX_INSTRUCTION];
+        let done = match self.read_raw(pid, addr, &mut bytes) {
+            Ok(done) => done,
+            Err(error) => return Ok(Some((stopped, Err(error)))),
+        };
+        let bytes = &mut bytes[..done];
+        self.hide_breakpoints(pid, addr, bytes);
+        // Branches need no slot, and no pad.
+        let first = displaced::plan(bytes, addr, addr, Width::Bits64);
+        let needs_slot = first.as_ref().is_ok_and(|plan| plan.code().is_some());
+        let (stopped, slot) = if needs_slot {
+            match self.slot_near(stopped, pid, regs, addr)? {
+                Some((stopped, Ok(slot))) => (stopped, Some(slot)),
+                Some((stopped, Err(error))) => return Ok(Some((stopped, Err(error)))),
+                None => return Ok(None),
+            }
+        } else {
+            (stopped, None)
+        };
+        let way = displaced::plan(bytes, addr, slot.unwrap_or(addr), Width::Bits64)
+            .map_err(|error| Error::Invalid(error.to_string()))
+            .and_then(|plan| {
+                if let (Some(code), Some(slot)) = (plan.code(), slot) {
+                    self.write_raw(pid, slot, code)?;
+                }
+                Ok(Way { plan, slot })
+            });
+        if let Ok(way) = &way
+            && let Some(site) = self
+                .space_mut(pid)
+                .and_then(|space| space.sites.get_mut(&addr))
+        {
+            site.way = Some(way.clone());
+        }
+        Ok(Some((stopped, way)))
+    }
+
+    fn slot_near(
+        &mut self,
+        stopped: Stopped,
+        pid: Pid,
+        regs: &Regs,
+        addr: u64,
+    ) -> Here<(Stopped, Result<u64, Error>)> {
+        if let Some(slot) = self.take_slot(pid, addr) {
+            return Ok(Some((stopped, Ok(slot))));
+        }
+        let (stopped, mut saved) = match self.prepare(stopped, Place::User, Some(*regs))? {
+            Some(Ok(prepared)) => prepared,
+            Some(Err((stopped, error))) => return Ok(Some((stopped, Err(error)))),
+            None => return Ok(None),
+        };
+        let Some((stopped, made)) = self.make_pad(stopped, &mut saved, pid, addr)? else {
+            return Ok(None);
+        };
+        let slot = made.and_then(|()| {
+            self.take_slot(pid, addr)
+                .ok_or_else(|| Error::Internal("a new pad has no slot".to_owned()))
+        });
+        let stopped = self.restore(stopped, saved)?;
+        Ok(stopped.map(|stopped| (stopped, slot)))
+    }
+
+    fn take_slot(&mut self, pid: Pid, addr: u64) -> Option<u64> {
+        let id = self.space_id(pid).ok()?;
+        let busy: Vec<u64> = self
+            .tasks
+            .values()
+            .filter_map(|task| Some(task.trap.copy?.slot))
+            .collect();
+        let space = self.spaces.get_mut(&id)?;
+        space.take_slot(addr, |slot| busy.contains(&slot))
+    }
+
+    /// Executes the instruction under a breakpoint where it is, with all other
+    /// tasks of the address space stopped meanwhile. Dear, and rare.
+    fn step_in_place(&mut self, stopped: Stopped, pid: Pid, regs: &Regs, addr: u64) -> Here<Past> {
+        let tid = stopped.tid();
+        self.stats.steps_in_place += 1;
+        let Ok(space) = self.space_id(pid) else {
+            return Ok(None);
+        };
+        for other in self.tasks_in(space) {
+            if other != tid {
+                self.stop_now(other)?;
+            }
+        }
+        let original = self
+            .space(pid)
+            .and_then(|space| Some(space.sites.get(&addr)?.original));
+        let Some(original) = original else {
+            return self.write_ip(stopped, regs, true, regs.ip());
+        };
+        if let Err(error) = self.write_raw(pid, addr, &[original]) {
+            return Err(Fatal::Breakpoint { pid, addr, error });
+        }
+        let mut regs = *regs;
+        regs.set_ip(addr);
+        let running = unless_gone(stopped.set_regs(&regs))?
+            .is_some()
+            .then(|| unless_gone(stopped.resume(Resume::Step, None)))
+            .transpose()?
+            .flatten();
+        let Some(running) = running else {
+            self.dying(tid)?;
+            return Ok(None);
+        };
+        let next = self.next_report(running)?;
+        if self.write_raw(pid, addr, &[INT3]).is_err() {
+            // The instruction has unmapped itself.
+            tracing::debug!(target: "pai::engine", %pid, "a breakpoint is gone with its page");
+        }
+        let Some((stopped, stop, status)) = next else {
+            return Ok(None);
+        };
+        if stop == Stop::SignalDelivery(Signal::TRAP)
+            && let Some(info) = unless_gone(stopped.siginfo())?
+            && matches!(info.code(), TRAP_TRACE | TRAP_BRKPT)
+            && !regs.has_trap_flag()
+        {
+            return Ok(Some(Past::Done(stopped)));
+        }
+        // Anything else is for the loop: a fault of the instruction itself, a
+        // signal that came first.
+        if let Some(now) = unless_gone(stopped.regs())?
+            && now.ip() == addr
+            && let Some(task) = self.tasks.get_mut(&tid)
+        {
+            task.trap.mark = Some(Box::new(Mark::new(&now)));
+        }
+        self.serve_later(stopped, stop, status);
+        Ok(None)
+    }
+}
+
+/// Memory as the task itself may access it.
+struct TaskMemory(Tid);
+
+impl Memory for TaskMemory {
+    fn read(&mut self, addr: u64, bytes: &mut [u8]) -> bool {
+        let piece = Piece {
+            addr,
+            len: bytes.len(),
+        };
+        let len = bytes.len();
+        read_pieces(self.0, &[piece], bytes).is_ok_and(|done| done == len)
+    }
+
+    fn write(&mut self, addr: u64, bytes: &[u8]) -> bool {
+        write_piece(self.0, addr, bytes).is_ok_and(|done| done == bytes.len())
+    }
+}

@@ -1,0 +1,445 @@
+//! Functions and system calls that clients have a target execute.
+
+use std::cell::{Cell, RefCell};
+use std::time::Duration;
+
+use pai_engine::{
+    Action, Argument, BreakpointOptions, ClientId, Delivery, Engine, Error, Event, OperationDone,
+    OperationId, Outcome, Protection, StopId,
+};
+use pai_ptrace::{Pid, Signal, Tid};
+use pai_tests::fixtures;
+use pai_tests::probe::{tells, told};
+use pai_tests::trace::{Trace, Traced, all_syscalls};
+
+const TIMEOUT: Duration = Duration::from_millis(200);
+
+/// What the target told of its functions.
+#[derive(Clone, Copy, Default)]
+struct Targets {
+    groups: [[u64; 5]; 4],
+}
+
+impl Targets {
+    fn function(&self, name: &str) -> u64 {
+        const NAMES: [[&str; 5]; 4] = [
+            ["add10", "mix", "sum_kinds", "clobber", "entry_state"],
+            ["block", "exit3", "forks", "jumps", "aborts"],
+            ["segfaults", "locks", "raises", "calls_hot", "hot_frame"],
+            ["spin_stop", "spin_begin", "spin_end", "text", "pair"],
+        ];
+        for (group, names) in self.groups.iter().zip(NAMES) {
+            if let Some(index) = names.iter().position(|known| *known == name) {
+                return group[index];
+            }
+        }
+        panic!("no function {name}");
+    }
+}
+
+/// One thing to do at a stop of the target.
+#[derive(Clone)]
+enum Job {
+    Call(&'static str, Vec<Argument>, Option<Duration>),
+    Syscall(u32, [u64; 6], Option<Duration>),
+}
+
+/// Does the jobs one after the other, each at a stop of its own, and notes how
+/// they end.
+struct Worker<'a> {
+    targets: Cell<Targets>,
+    jobs: RefCell<std::vec::IntoIter<Job>>,
+    held: Cell<Option<(StopId, OperationId)>>,
+    outcomes: &'a RefCell<Vec<Result<Outcome, Error>>>,
+}
+
+impl<'a> Worker<'a> {
+    fn new(jobs: Vec<Job>, outcomes: &'a RefCell<Vec<Result<Outcome, Error>>>) -> Self {
+        Self {
+            targets: Cell::default(),
+            jobs: RefCell::new(jobs.into_iter()),
+            held: Cell::new(None),
+            outcomes,
+        }
+    }
+
+    fn start(&self, engine: &mut Engine, client: ClientId, tid: Tid) -> Option<OperationId> {
+        let job = self.jobs.borrow_mut().next()?;
+        let started = match job {
+            Job::Call(name, args, timeout) => {
+                let function = self.targets.get().function(name);
+                engine.start_call(client, tid, function, &args, timeout)
+            }
+            Job::Syscall(nr, args, timeout) => engine.start_syscall(client, tid, nr, args, timeout),
+        };
+        match started {
+            Ok(id) => Some(id),
+            Err(error) => {
+                self.outcomes.borrow_mut().push(Err(error));
+                None
+            }
+        }
+    }
+
+    fn serve(&self, engine: &mut Engine, client: ClientId, delivery: &Delivery) -> Option<Action> {
+        if let Some(told) = told(&delivery.event) {
+            if let Some(group) = told.code.checked_sub(0x1234).filter(|group| *group < 4) {
+                let mut targets = self.targets.get();
+                targets.groups[usize::try_from(group).expect("small")] = told.args;
+                self.targets.set(targets);
+            } else if self.held.get().is_none()
+                && let Some(id) = self.start(engine, client, told.tid)
+            {
+                self.held.set(Some((delivery.stop.expect("a stop"), id)));
+                return None;
+            }
+        }
+        if let Event::OperationDone(done) = &delivery.event {
+            let OperationDone {
+                operation, outcome, ..
+            } = &**done;
+            let (stop, id) = self.held.take().expect("one is going on");
+            assert_eq!(*operation, id);
+            self.outcomes.borrow_mut().push(outcome.clone());
+            if self.jobs.borrow().as_slice().is_empty() {
+                let spin_stop = self.targets.get().function("spin_stop");
+                // Unless it is over already.
+                drop(engine.write(done.pid, spin_stop, &[1]));
+            }
+            match engine
+                .answer(client, stop, Action::Proceed)
+                .expect("no end")
+            {
+                Ok(()) | Err(Error::StaleStop(_)) => {}
+                Err(error) => panic!("{error}"),
+            }
+        }
+        Some(Action::Proceed)
+    }
+}
+
+/// Runs the jobs in a target that checks all of its registers.
+#[track_caller]
+fn run(trace: Trace<'_>, jobs: Vec<Job>) -> (Traced, Vec<Result<Outcome, Error>>) {
+    let outcomes = RefCell::new(Vec::new());
+    let worker = Worker::new(jobs, &outcomes);
+    let traced = trace
+        .client(vec![tells()], |engine, client, delivery| {
+            worker.serve(engine, client, delivery)
+        })
+        .run();
+    drop(worker);
+    (traced, outcomes.into_inner())
+}
+
+fn targets(rounds: u64) -> Trace<'static> {
+    Trace::of(fixtures::CALL_TARGETS).arg(rounds)
+}
+
+fn ints(values: &[u64]) -> Vec<Argument> {
+    values.iter().map(|value| Argument::Int(*value)).collect()
+}
+
+fn call(name: &'static str, args: Vec<Argument>) -> Job {
+    Job::Call(name, args, None)
+}
+
+#[track_caller]
+fn int(outcome: &Result<Outcome, Error>) -> u64 {
+    match outcome {
+        Ok(Outcome::Called { int, .. }) => int[0],
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn arguments_and_results_of_every_kind() {
+    let jobs = vec![
+        call("add10", ints(&[1, 2, 3, 4, 5, 6, 7, 8, 9, 10])),
+        call(
+            "mix",
+            vec![
+                Argument::Int(1),
+                Argument::Float(0.5),
+                Argument::Single(0.25),
+                Argument::Int(3),
+                Argument::Float(2.0),
+            ],
+        ),
+        call(
+            "sum_kinds",
+            vec![
+                Argument::Bytes(b"ldldldldldl\0".to_vec()),
+                Argument::Int(1),
+                Argument::Float(0.01),
+                Argument::Int(2),
+                Argument::Float(0.02),
+                Argument::Int(3),
+                Argument::Float(0.03),
+                Argument::Int(4),
+                Argument::Float(0.04),
+                Argument::Int(5),
+                Argument::Float(0.05),
+                Argument::Int(6),
+            ],
+        ),
+        call("clobber", vec![]),
+        call("entry_state", vec![]),
+        call("pair", ints(&[30, 12])),
+        call("calls_hot", ints(&[20, 21])),
+        call("locks", vec![]),
+    ];
+    let (traced, outcomes) = run(targets(100), jobs);
+    traced.expect(0, "kept: 0 jumps, 0 handled, 0 children\n");
+    assert_eq!(int(&outcomes[0]), 385);
+    let Ok(Outcome::Called { float, .. }) = outcomes[1] else {
+        panic!("{:?}", outcomes[1]);
+    };
+    assert_eq!(f64::from_bits(float), 1.0 + 1.0 + 1.0 + 24.0 + 32.0);
+    assert_eq!(int(&outcomes[2]), 21 + 15);
+    assert_eq!(int(&outcomes[3]), 77);
+    assert_eq!(int(&outcomes[4]), 0);
+    let Ok(Outcome::Called { int: pair, .. }) = outcomes[5] else {
+        panic!("{:?}", outcomes[5]);
+    };
+    assert_eq!(pair, [42, 18]);
+    assert_eq!(int(&outcomes[6]), 42);
+    assert_eq!(int(&outcomes[7]), 42);
+}
+
+/// What a function does to the program is the program's own; what it would do to
+/// the session is an error.
+#[test]
+fn functions_that_do_not_just_return() {
+    let jobs = vec![
+        Job::Call("block", vec![], Some(TIMEOUT)),
+        call("segfaults", vec![]),
+        call("aborts", vec![]),
+        call("raises", vec![]),
+        Job::Call("jumps", vec![], Some(TIMEOUT)),
+        call("pair", ints(&[1, 1])),
+    ];
+    let (traced, outcomes) = run(targets(0), jobs);
+    assert_eq!(outcomes[0], Err(Error::Timeout));
+    assert_eq!(
+        outcomes[1],
+        Err(Error::Signalled(Signal::new(11).expect("SIGSEGV")))
+    );
+    assert_eq!(
+        outcomes[2],
+        Err(Error::Signalled(Signal::new(6).expect("SIGABRT")))
+    );
+    int(&outcomes[3]);
+    assert_eq!(outcomes[4], Err(Error::Timeout));
+    assert_eq!(int(&outcomes[5]), 2);
+    traced.expect(0, "kept: 1 jumps, 1 handled, 0 children\n");
+}
+
+#[test]
+fn a_function_that_ends_the_process() {
+    let (traced, outcomes) = run(targets(100), vec![call("exit3", vec![])]);
+    assert_eq!(
+        traced.status,
+        Some(pai_engine::ExitStatus::Exited(3)),
+        "{traced:?}"
+    );
+    assert!(
+        matches!(outcomes[..], [Err(Error::NoSuchTask(_))]),
+        "{outcomes:?}"
+    );
+}
+
+#[test]
+fn a_lock_that_another_thread_holds() {
+    let trace = targets(100).arg("lock");
+    let (traced, outcomes) = run(trace, vec![call("locks", vec![])]);
+    traced.expect(0, "kept: 0 jumps, 0 handled, 0 children\n");
+    assert_eq!(int(&outcomes[0]), 42);
+}
+
+#[test]
+fn system_calls() {
+    let jobs = vec![
+        Job::Syscall(39, [0; 6], None),
+        Job::Syscall(3, [u64::MAX, 0, 0, 0, 0, 0], None),
+        // pause
+        Job::Syscall(34, [0; 6], Some(TIMEOUT)),
+        Job::Syscall(39, [0; 6], None),
+    ];
+    let (traced, outcomes) = run(targets(100), jobs);
+    traced.expect(0, "kept: 0 jumps, 0 handled, 0 children\n");
+    let pid = i64::from(traced.pid.get());
+    assert_eq!(
+        outcomes,
+        [
+            Ok(Outcome::Syscalled(pid)),
+            Ok(Outcome::Syscalled(-9)),
+            Err(Error::Timeout),
+            Ok(Outcome::Syscalled(pid)),
+        ]
+    );
+}
+
+#[test]
+fn what_makes_no_sense_is_refused() {
+    let outcomes = RefCell::new(Vec::new());
+    let worker = Worker::new(vec![], &outcomes);
+    let looked = Cell::new(false);
+    let traced = targets(100)
+        .client(vec![tells()], |engine, client, delivery| {
+            if let Some(told) = told(&delivery.event)
+                && told.code == 0x1240
+                && !looked.replace(true)
+            {
+                let text = worker.targets.get().function("text");
+                for function in [0, 1 << 63, text] {
+                    let error = engine.start_call(client, told.tid, function, &[], None);
+                    assert!(matches!(error, Err(Error::Invalid(_))), "{error:?}");
+                }
+                let much = vec![Argument::Int(0); 1000];
+                let add10 = worker.targets.get().function("add10");
+                let error = engine.start_call(client, told.tid, add10, &much, None);
+                assert_eq!(error, Err(Error::Limit("call-arguments")));
+                let nobody = Tid::new(1);
+                let error = engine.start_call(client, nobody, add10, &[], None);
+                assert_eq!(error, Err(Error::NoSuchTask(nobody)));
+            }
+            worker.serve(engine, client, delivery)
+        })
+        .run();
+    assert!(looked.get());
+    traced.expect(0, "kept: 0 jumps, 0 handled, 0 children\n");
+}
+
+/// Another client's breakpoint is hit inside; nothing else of the call is seen.
+#[test]
+fn others_see_their_breakpoints_and_no_more() {
+    let outcomes = RefCell::new(Vec::new());
+    let worker = Worker::new(vec![call("calls_hot", ints(&[1, 2]))], &outcomes);
+    let hits = Cell::new(0);
+    let calls = Cell::new((0, 0));
+    let traced = targets(100)
+        .client(vec![tells()], |engine, client, delivery| {
+            worker.serve(engine, client, delivery)
+        })
+        .client(vec![all_syscalls()], |engine, client, delivery| {
+            if let Some(told) = told(&delivery.event)
+                && told.code == 0x1236
+            {
+                let options = BreakpointOptions::default();
+                engine
+                    .insert_breakpoint(client, told.pid, told.args[4], options)
+                    .expect("code");
+            }
+            let (enters, exits) = calls.get();
+            match &delivery.event {
+                Event::Breakpoint(_) => hits.set(hits.get() + 1),
+                Event::SyscallEnter(_) => calls.set((enters + 1, exits)),
+                Event::SyscallExit(_) => calls.set((enters, exits + 1)),
+                _ => {}
+            }
+            Some(Action::Proceed)
+        })
+        .run();
+    traced.expect(0, "kept: 0 jumps, 0 handled, 0 children\n");
+    assert_eq!(int(&outcomes.borrow()[0]), 4);
+    assert_eq!(hits.get(), 1);
+    let (enters, exits) = calls.get();
+    // exit_group does not return.
+    assert_eq!(enters, exits + 1, "{traced:?}");
+}
+
+/// In the middle of a storm of signals no register changes and none is lost.
+#[test]
+fn no_signal_and_no_register_is_lost_in_a_storm() {
+    const SIGNALS: u64 = 500;
+    let flag = Cell::new(0);
+    let function = Cell::new(0);
+    let calls = Cell::new(0_u64);
+    let held: Cell<Option<(StopId, OperationId)>> = Cell::new(None);
+    let traced = Trace::of(fixtures::CALL_STORM)
+        .arg(SIGNALS)
+        .client(
+            vec![tells(), pai_engine::Topic::Signals(Vec::new())],
+            |engine, client, delivery| {
+                if let Some(told) = told(&delivery.event) {
+                    flag.set(told.args[0]);
+                    function.set(told.args[1]);
+                }
+                match &delivery.event {
+                    Event::Signal(stop) if stop.signal.get() >= 34 => {
+                        let args = ints(&[40, 2]);
+                        let id = engine
+                            .start_call(client, stop.tid, function.get(), &args, None)
+                            .expect("a signal stop will do");
+                        held.set(Some((delivery.stop.expect("a stop"), id)));
+                        return None;
+                    }
+                    Event::OperationDone(done) => {
+                        assert_eq!(int(&done.outcome), 42);
+                        calls.set(calls.get() + 1);
+                        if calls.get() == SIGNALS {
+                            let pid = done.pid;
+                            engine.write(pid, flag.get(), &[1]).expect("a variable");
+                        }
+                        let (stop, _) = held.take().expect("held");
+                        engine
+                            .answer(client, stop, Action::Proceed)
+                            .expect("no end")
+                            .expect("it is held");
+                    }
+                    _ => {}
+                }
+                Some(Action::Proceed)
+            },
+        )
+        .run();
+    traced.expect(0, &format!("{SIGNALS} signals\n"));
+    assert_eq!(calls.get(), SIGNALS);
+}
+
+/// Memory comes and goes, and nothing is left of it.
+#[test]
+fn memory_is_allocated_and_freed() {
+    let done = Cell::new(false);
+    let traced = targets(100)
+        .client(vec![tells()], |engine, client, delivery| {
+            if let Some(told) = told(&delivery.event)
+                && told.code == 0x1240
+                && !done.replace(true)
+            {
+                allocate(engine, client, told.pid, told.tid);
+            }
+            Some(Action::Proceed)
+        })
+        .run();
+    assert!(done.get());
+    traced.expect(0, "kept: 0 jumps, 0 handled, 0 children\n");
+}
+
+fn allocate(engine: &mut Engine, client: ClientId, pid: Pid, tid: Tid) {
+    let rw = Protection::READ | Protection::WRITE;
+    let mapped = |engine: &mut Engine, addr| {
+        let maps = engine.maps(pid).expect("it lives");
+        maps.into_iter().any(|m| m.start <= addr && addr < m.end)
+    };
+    let before = engine.maps(pid).expect("it lives").len();
+    let addr = engine.allocate(client, tid, 20_000, rw).expect("memory");
+    let big = engine.allocate(client, tid, 64 << 20, rw).expect("memory");
+    assert!(mapped(engine, addr) && mapped(engine, big));
+    assert_eq!(engine.write(pid, addr + 19_999, b"x"), Ok(()));
+    let moved = engine.reallocate(client, tid, addr, 1 << 20).expect("more");
+    assert_eq!(engine.read(pid, moved + 19_999, 2), Ok(b"x\0".to_vec()));
+    assert_eq!(engine.free(client, pid, big), Ok(()));
+    assert!(!mapped(engine, big));
+    let again = engine.free(client, pid, big);
+    assert!(matches!(again, Err(Error::NotFound(_))), "{again:?}");
+    assert_eq!(engine.free(client, pid, moved), Ok(()));
+    assert_eq!(engine.maps(pid).expect("it lives").len(), before);
+    for (len, error) in [
+        (0, Error::Invalid("no bytes are no allocation".to_owned())),
+        (u64::MAX, Error::Limit("allocation-size")),
+    ] {
+        assert_eq!(engine.allocate(client, tid, len, rw), Err(error));
+    }
+}

@@ -1,0 +1,234 @@
+//! Single steps that clients have a task do.
+
+use std::cell::{Cell, RefCell};
+
+use pai_engine::{
+    Action, BreakpointOptions, ClientId, Delivery, Engine, Error, Event, Outcome, Step, StopId,
+};
+use pai_ptrace::Tid;
+use pai_tests::fixtures;
+use pai_tests::probe::{tells, told};
+use pai_tests::trace::{Trace, Traced, all_syscalls, entered};
+
+/// What the stepper found.
+#[derive(Default)]
+struct Steps {
+    /// Where each step ended, from `begin` to `end`, in each round.
+    rounds: RefCell<Vec<Vec<u64>>>,
+    told: Cell<[u64; 5]>,
+    held: Cell<Option<StopId>>,
+}
+
+impl Steps {
+    fn step(engine: &mut Engine, client: ClientId, tid: Tid, how: Step) {
+        engine
+            .start_step(client, tid, how, None)
+            .expect("it is held");
+    }
+
+    /// Steps from one address to another, one instruction at a time.
+    fn serve(
+        &self,
+        engine: &mut Engine,
+        client: ClientId,
+        delivery: &Delivery,
+        how: &Step,
+    ) -> Option<Action> {
+        if let Some(told) = told(&delivery.event)
+            && told.code == 0x1234
+        {
+            self.told.set(told.args);
+            let options = BreakpointOptions::default();
+            engine
+                .insert_breakpoint(client, told.pid, told.args[0], options)
+                .expect("code");
+        }
+        match &delivery.event {
+            Event::Breakpoint(hit) => {
+                self.rounds.borrow_mut().push(vec![hit.addr]);
+                self.held.set(delivery.stop);
+                Self::step(engine, client, hit.tid, how.clone());
+                None
+            }
+            Event::OperationDone(done) => {
+                let Ok(Outcome::Stepped(ip)) = done.outcome else {
+                    panic!("{done:?}");
+                };
+                let [_, end, ..] = self.told.get();
+                let mut rounds = self.rounds.borrow_mut();
+                let round = rounds.last_mut().expect("it has begun");
+                round.push(ip);
+                if ip == end || how.most > 1 {
+                    let stop = self.held.take().expect("held");
+                    engine
+                        .answer(client, stop, Action::Proceed)
+                        .expect("no end")
+                        .expect("it is held");
+                } else {
+                    Self::step(engine, client, done.tid, how.clone());
+                }
+                Some(Action::Proceed)
+            }
+            _ => Some(Action::Proceed),
+        }
+    }
+}
+
+fn target() -> Trace<'static> {
+    Trace::of(fixtures::STEP_CODE).arg(5).arg(16).arg("r11")
+}
+
+#[track_caller]
+fn run(how: &Step) -> (Traced, Steps) {
+    let steps = Steps::default();
+    let traced = target()
+        .client(vec![tells()], |engine, client, delivery| {
+            steps.serve(engine, client, delivery, how)
+        })
+        .run_like_untraced();
+    assert_eq!(steps.rounds.borrow().len(), 5);
+    (traced, steps)
+}
+
+#[test]
+fn one_after_the_other() {
+    let (_, steps) = run(&Step::count(1));
+    let [begin, end, count, ..] = steps.told.get();
+    for round in steps.rounds.borrow().iter() {
+        assert_eq!(round.len() as u64 - 1, count, "{round:x?}");
+        assert_eq!((round[0], *round.last().expect("steps")), (begin, end));
+    }
+}
+
+#[test]
+fn so_many_at_once() {
+    let (_, steps) = run(&Step::count(10));
+    let one_by_one = run(&Step::count(1)).1;
+    // The program is somewhere else each time.
+    let at = |steps: &Steps, step: usize| {
+        let round = &steps.rounds.borrow()[0];
+        round[step] - steps.told.get()[0]
+    };
+    assert_eq!(at(&steps, 1), at(&one_by_one, 10));
+}
+
+#[test]
+fn until_an_address_or_out_of_a_range() {
+    let until_end = |told: [u64; 5]| Step {
+        until: Some(told[1]),
+        ..Step::count(1000)
+    };
+    // The address is only known at run time: the first round tells it.
+    let (_, steps) = run(&Step::count(1));
+    let [begin, end, ..] = steps.told.get();
+    let len = end - begin;
+    for make in [
+        Box::new(until_end) as Box<dyn Fn([u64; 5]) -> Step>,
+        Box::new(move |told: [u64; 5]| Step {
+            out_of: Some(told[0]..told[0] + len),
+            over_calls: true,
+            ..Step::count(1000)
+        }),
+    ] {
+        let ends = RefCell::new(Vec::new());
+        let held: Cell<Option<StopId>> = Cell::new(None);
+        let addresses = Cell::new([0; 5]);
+        target()
+            .client(vec![tells()], |engine, client, delivery| {
+                if let Some(told) = told(&delivery.event)
+                    && told.code == 0x1234
+                {
+                    addresses.set(told.args);
+                    let options = BreakpointOptions::default();
+                    engine
+                        .insert_breakpoint(client, told.pid, told.args[0], options)
+                        .expect("code");
+                }
+                match &delivery.event {
+                    Event::Breakpoint(hit) => {
+                        held.set(delivery.stop);
+                        Steps::step(engine, client, hit.tid, make(addresses.get()));
+                        return None;
+                    }
+                    Event::OperationDone(done) => {
+                        ends.borrow_mut().push(done.outcome.clone());
+                        let stop = held.take().expect("held");
+                        engine
+                            .answer(client, stop, Action::Proceed)
+                            .expect("no end")
+                            .expect("it is held");
+                    }
+                    _ => {}
+                }
+                Some(Action::Proceed)
+            })
+            .run_like_untraced();
+        let end = addresses.get()[1];
+        assert_eq!(*ends.borrow(), vec![Ok(Outcome::Stepped(end)); 5]);
+    }
+}
+
+/// What a stepped program does, others see as always.
+#[test]
+fn others_count_its_calls() {
+    let steps = Steps::default();
+    let events = RefCell::new(Vec::new());
+    let hits = Cell::new(0);
+    target()
+        .client(vec![tells()], |engine, client, delivery| {
+            steps.serve(engine, client, delivery, &Step::count(1))
+        })
+        .client(vec![all_syscalls()], |engine, client, delivery| {
+            if let Some(told) = told(&delivery.event)
+                && told.code == 0x1234
+            {
+                // On the way, and where the steps begin and end.
+                for addr in [told.args[0], told.args[1], told.args[4]] {
+                    let options = BreakpointOptions::default();
+                    engine
+                        .insert_breakpoint(client, told.pid, addr, options)
+                        .expect("code");
+                }
+            }
+            if let Event::Breakpoint(_) = delivery.event {
+                hits.set(hits.get() + 1);
+            }
+            events.borrow_mut().push(delivery.event.clone());
+            Some(Action::Proceed)
+        })
+        .run_like_untraced();
+    let events = events.into_inner();
+    pai_tests::trace::assert_paired(&events);
+    assert_eq!(entered(&events)["getppid"], 5);
+    assert_eq!(hits.get(), 15);
+    let [_, _, count, ..] = steps.told.get();
+    for round in steps.rounds.borrow().iter() {
+        assert_eq!(round.len() as u64 - 1, count);
+    }
+}
+
+#[test]
+fn what_makes_no_sense_is_refused() {
+    let looked = Cell::new(false);
+    target()
+        .client(vec![tells()], |engine, client, delivery| {
+            if let Some(told) = told(&delivery.event) {
+                looked.set(true);
+                let error = engine.start_step(client, told.tid, Step::count(0), None);
+                assert!(matches!(error, Err(Error::Invalid(_))), "{error:?}");
+                let nobody = Tid::new(1);
+                let error = engine.start_step(client, nobody, Step::count(1), None);
+                assert_eq!(error, Err(Error::NoSuchTask(nobody)));
+            }
+            Some(Action::Proceed)
+        })
+        .client(vec![], |engine, client, delivery| {
+            if let Some(tid) = delivery.event.tid() {
+                let error = engine.start_step(client, tid, Step::count(1), None);
+                assert!(error.is_err());
+            }
+            Some(Action::Proceed)
+        })
+        .run_like_untraced();
+    assert!(looked.get());
+}
