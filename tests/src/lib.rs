@@ -1,8 +1,12 @@
 //! What the tests share: fixtures, and targets under the engine.
 
+pub mod displaced;
+pub mod elf;
+pub mod encodings;
 pub mod fixtures;
 pub mod flow;
 pub mod guests;
 pub mod probe;
+pub mod puppet;
 pub mod target;
 pub mod trace;

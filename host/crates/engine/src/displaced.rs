@@ -9,6 +9,7 @@
 //!
 //! # What whoever uses a plan has to do
 //!
+//! * Take the plan for the width that the task's code has: [`Width::of`].
 //! * Before a task goes to a slot: its trap flag must be clear. A target that
 //!   steps itself is stepped in place, or it would see the jump back.
 //! * When a task stops in a slot, for a signal or for anything else, translate
@@ -46,7 +47,16 @@ mod tests;
 pub use decode::{StepKind, boundary, instruction_len, step_kind};
 pub use emulate::{Emulation, Fault, Memory, emulate};
 
+use pai_ptrace::Regs;
+
 use crate::displaced::decode::{Class, classify, decode};
+
+// Code segments of Linux (arch/x86/include/asm/segment.h), and of guests of Xen
+// (include/xen/interface/xen.h, arch/x86/include/asm/xen/interface_64.h).
+const USER_CS: u64 = 0x33;
+const USER32_CS: u64 = 0x23;
+const XEN_USER_CS: u64 = 0xe033;
+const XEN_USER32_CS: u64 = 0xe023;
 
 /// Size of a slot: the longest instruction is 15 bytes (Intel SDM vol. 3,
 /// "Interrupt 13"), the jump back 5. The rest makes slots easy to number.
@@ -66,6 +76,17 @@ pub enum Width {
 }
 
 impl Width {
+    /// That of the code that a task runs; `None` in a segment of the program's
+    /// own (modify_ldt(2)), which is never 64 bits wide and may begin anywhere.
+    /// A plan holds for one width: a page may be run in both.
+    pub fn of(regs: &Regs) -> Option<Self> {
+        match regs.get("cs") {
+            Some(USER_CS | XEN_USER_CS) => Some(Width::Bits64),
+            Some(USER32_CS | XEN_USER32_CS) => Some(Width::Bits32),
+            _ => None,
+        }
+    }
+
     pub(crate) fn bits(self) -> u32 {
         match self {
             Width::Bits64 => 64,

@@ -14,10 +14,12 @@ const SIGN: u64 = 1 << 7;
 const OVERFLOW: u64 = 1 << 11;
 const ALIGNMENT_CHECK: u64 = 1 << 18;
 
-// What Linux gives 32-bit code: flat segments of 4 GiB
-// (arch/x86/include/asm/segment.h).
-const USER32_CS: u64 = 0x23;
+/// The data segment that Linux gives 32-bit code: 4 GiB from zero on
+/// (arch/x86/include/asm/segment.h), also in guests of Xen.
 const USER_DS: u64 = 0x2b;
+/// Of a selector: the rest is its privilege, and which table it is in.
+const SELECTOR_INDEX: u64 = !7;
+const SELECTOR_LOCAL: u64 = 4;
 
 /// Memory of the task, as the task itself could access it: its page protections
 /// hold. process_vm_readv(2) and process_vm_writev(2) are like that, and
@@ -116,8 +118,8 @@ struct Operand {
 enum Segment {
     /// One of these, by the name of its register; their bases are zero.
     Flat(&'static str),
-    Fs,
-    Gs,
+    /// "fs" or "gs".
+    Based(&'static str),
 }
 
 impl Emulation {
@@ -203,8 +205,8 @@ fn general(register: Register) -> Option<u8> {
 
 fn operand(instruction: &Instruction, width: Width) -> Option<Operand> {
     let segment = match instruction.memory_segment() {
-        Register::FS => Segment::Fs,
-        Register::GS => Segment::Gs,
+        Register::FS => Segment::Based("fs"),
+        Register::GS => Segment::Based("gs"),
         Register::CS => Segment::Flat("cs"),
         Register::DS => Segment::Flat("ds"),
         Register::ES => Segment::Flat("es"),
@@ -262,8 +264,11 @@ pub fn emulate(
         memory,
         width,
     };
-    if width == Width::Bits32 {
-        task.flat("cs")?;
+    if Width::of(regs) != Some(width) {
+        return Err(Fault {
+            addr: regs.ip(),
+            why: "code of another width",
+        });
     }
     let next = emulation.next;
     let ip = match emulation.flow {
@@ -339,8 +344,15 @@ impl Access<'_> {
             .wrapping_add(value(operand.index).wrapping_mul(u64::from(operand.scale)))
             & operand.mask;
         let base = match operand.segment {
-            Segment::Fs => self.regs.fs_base(),
-            Segment::Gs => self.regs.gs_base(),
+            Segment::Based(name) => {
+                if self.width == Width::Bits32 {
+                    self.global(name)?;
+                }
+                match name {
+                    "fs" => self.regs.fs_base(),
+                    _ => self.regs.gs_base(),
+                }
+            }
             Segment::Flat(name) => {
                 if self.width == Width::Bits32 {
                     self.flat(name)?;
@@ -355,13 +367,27 @@ impl Access<'_> {
     /// program can have others, by modify_ldt(2).
     fn flat(&self, name: &str) -> Result<(), Fault> {
         let selector = self.regs.get(name).unwrap_or(0);
-        // Code segments can be read through, too.
-        if selector == USER_DS || selector == USER32_CS {
+        // The code segment can be read through, too, and was looked at.
+        if selector == USER_DS || name == "cs" {
             Ok(())
         } else {
             Err(Fault {
                 addr: selector,
                 why: "a segment of the program's own",
+            })
+        }
+    }
+
+    /// Makes sure that a segment is one for thread-local data, whose base is
+    /// known (set_thread_area(2)). Its limit is not looked at.
+    fn global(&self, name: &str) -> Result<(), Fault> {
+        let selector = self.regs.get(name).unwrap_or(0);
+        if selector & SELECTOR_INDEX != 0 && selector & SELECTOR_LOCAL == 0 {
+            Ok(())
+        } else {
+            Err(Fault {
+                addr: selector,
+                why: "no segment, or one of the program's own",
             })
         }
     }

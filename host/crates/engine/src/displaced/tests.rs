@@ -407,6 +407,7 @@ fn branch(hex: &str, regs: &mut Regs, memory: &mut Made) -> Result<(), Fault> {
 
 fn regs(values: &[(&str, u64)]) -> Regs {
     let mut regs = Regs::default();
+    assert!(regs.set("cs", 0x33));
     for (name, value) in values {
         assert!(regs.set(name, *value));
     }
@@ -507,5 +508,50 @@ fn segments_of_a_program_s_own_are_left_to_the_processor() {
             let wanted = regs(&[("cs", cs), ("ss", ss), ("rip", 0x1234_5678)]);
             assert_eq!(after, wanted);
         }
+    }
+}
+
+#[test]
+fn the_segment_of_thread_local_data_has_to_be_one() {
+    // call gs:[0x10]
+    let planned = plan(
+        &bytes("65 ff 15 10 00 00 00"),
+        0x1000,
+        0x2000,
+        Width::Bits32,
+    );
+    let Ok(Plan::Emulate(emulation)) = planned else {
+        panic!("{planned:?}");
+    };
+    for (gs, fine) in [(0x63, true), (0, false), (3, false), (0x0f, false)] {
+        let mut memory = Made::word(0x5010, 0x9999_1234_5678);
+        let some = [
+            ("cs", 0x23),
+            ("ss", 0x2b),
+            ("gs", gs),
+            ("gs_base", 0x5000),
+            ("rsp", 0x7000),
+        ];
+        let mut after = regs(&some);
+        let done = emulate(&emulation, &mut after, &mut memory);
+        assert_eq!(done.is_ok(), fine, "{gs:#x}");
+        if fine {
+            assert_eq!((after.ip(), after.sp()), (0x1234_5678, 0x6ffc));
+        }
+    }
+}
+
+#[test]
+fn a_plan_holds_for_one_width() {
+    let widths = [
+        (0x33, Some(Width::Bits64)),
+        (0x23, Some(Width::Bits32)),
+        (0x0f, None),
+    ];
+    for (cs, width) in widths {
+        let mut after = regs(&[("cs", cs), ("rsp", 0x7000)]);
+        assert_eq!(Width::of(&after), width);
+        let done = branch("c3", &mut after, &mut Made::word(0x7000, 0x1234));
+        assert_eq!(done.is_ok(), width == Some(Width::Bits64));
     }
 }
