@@ -1,8 +1,8 @@
 //! Builds what the tests run: the C fixtures, and with the feature `guests` the
 //! plugins of `guests/`.
 //!
-//! Every `fixtures/NAME.c` becomes a program in `OUT_DIR`, and `fixtures.rs` there gets
-//! one constant with its path. A fixture whose first lines hold a comment
+//! Every `fixtures/NAME.c` and `NAME.cc` becomes a program in `OUT_DIR`, and `fixtures.rs`
+//! there gets one constant with its path. A fixture whose first lines hold a comment
 //! `/* build: FLAGS */` is compiled with these flags as well.
 
 use std::env;
@@ -13,14 +13,33 @@ use std::process::Command;
 
 const FIXTURES: &str = "fixtures";
 
-const FLAGS: &[&str] = &[
-    "-std=gnu11",
-    "-pthread",
-    "-O1",
-    "-g",
-    "-Wall",
-    "-Wextra",
-    "-Werror",
+const FLAGS: &[&str] = &["-pthread", "-O1", "-g", "-Wall", "-Wextra", "-Werror"];
+
+/// What fixtures are written in.
+struct Language {
+    name: &'static str,
+    extension: &'static str,
+    /// The variable that names a compiler, and the usual one.
+    variable: &'static str,
+    compiler: &'static str,
+    standard: &'static str,
+}
+
+const LANGUAGES: &[Language] = &[
+    Language {
+        name: "C",
+        extension: "c",
+        variable: "CC",
+        compiler: "cc",
+        standard: "-std=gnu11",
+    },
+    Language {
+        name: "C++",
+        extension: "cc",
+        variable: "CXX",
+        compiler: "c++",
+        standard: "-std=gnu++17",
+    },
 ];
 
 /// What went wrong, in lines for whoever runs the build.
@@ -37,7 +56,9 @@ fn main() {
 
 /// Compiles the fixtures and writes the module of their paths.
 fn fixtures() -> Result<()> {
-    println!("cargo::rerun-if-env-changed=CC");
+    for language in LANGUAGES {
+        println!("cargo::rerun-if-env-changed={}", language.variable);
+    }
     // The directory itself, for fixtures that come and go.
     println!("cargo::rerun-if-changed={FIXTURES}");
 
@@ -49,15 +70,19 @@ fn fixtures() -> Result<()> {
     let mut module = String::new();
     for source in files_in(Path::new(FIXTURES))? {
         println!("cargo::rerun-if-changed={}", source.display());
-        if source.extension().is_none_or(|extension| extension != "c") {
+        let Some(language) = LANGUAGES.iter().find(|language| {
+            source
+                .extension()
+                .is_some_and(|extension| extension == language.extension)
+        }) else {
             continue;
-        }
+        };
         let name = source
             .file_stem()
             .and_then(|stem| stem.to_str())
             .ok_or_else(|| format!("{} is no plain name", source.display()))?;
-        compile(name, &source, &programs.join(name))?;
-        module += &constant(name);
+        compile(language, name, &source, &programs.join(name))?;
+        module += &constant(name, language);
     }
     let path = out_dir.join("fixtures.rs");
     fs::write(&path, module).map_err(|error| format!("cannot write {}: {error}", path.display()))
@@ -161,9 +186,10 @@ fn files_in(directory: &Path) -> Result<Vec<PathBuf>> {
 }
 
 /// Compiles one fixture; an error holds the compiler's own words.
-fn compile(name: &str, source: &Path, program: &Path) -> Result<()> {
-    let compiler = env::var_os("CC").unwrap_or_else(|| "cc".into());
+fn compile(language: &Language, name: &str, source: &Path, program: &Path) -> Result<()> {
+    let compiler = env::var_os(language.variable).unwrap_or_else(|| language.compiler.into());
     let output = Command::new(&compiler)
+        .arg(language.standard)
         .args(FLAGS)
         .args(own_flags(source)?)
         .arg(source)
@@ -172,8 +198,11 @@ fn compile(name: &str, source: &Path, program: &Path) -> Result<()> {
         .output()
         .map_err(|error| {
             format!(
-                "cannot run the C compiler {compiler:?}, which the test fixtures need: {error}\n\
-                 help: install a C compiler, or name one in the environment variable CC"
+                "cannot run the {name} compiler {compiler:?}, which the test fixtures need: \
+                 {error}\n\
+                 help: install one, or name it in the environment variable {variable}",
+                name = language.name,
+                variable = language.variable,
             )
         })?;
     if output.status.success() {
@@ -201,10 +230,11 @@ fn own_flags(source: &Path) -> Result<Vec<String>> {
 }
 
 /// The constant that holds a fixture's path.
-fn constant(name: &str) -> String {
+fn constant(name: &str, language: &Language) -> String {
     format!(
-        "/// Path of the program `{FIXTURES}/{name}.c`.\n\
+        "/// Path of the program `{FIXTURES}/{name}.{}`.\n\
          pub const {}: &str = concat!(env!(\"OUT_DIR\"), \"/{FIXTURES}/{name}\");\n",
+        language.extension,
         name.to_uppercase(),
     )
 }
