@@ -100,13 +100,8 @@ impl Engine {
         if let Some(space) = self.space_mut(pid) {
             space.allocations.remove(&addr);
         }
-        let holds = self.tasks.iter().find(|(_, task)| {
-            task.pid == pid
-                && task.operation.is_none()
-                && task.held().is_some_and(|held| held.offer.is_with(client))
-        });
         let call = (NR_MUNMAP, [addr, allocation.len, 0, 0, 0, 0]);
-        if let Some(tid) = holds.map(|(tid, _)| *tid)
+        if let Some(tid) = self.held_task_of(client, pid)
             && self.calls_of_held(client, tid, &[call]).is_ok()
         {
             return Ok(());

@@ -12,7 +12,8 @@ use pai_ptrace::{Pid, Regs, Tid};
 use crate::displaced::{self, MAX_INSTRUCTION, Plan, Width};
 use crate::engine::Engine;
 use crate::error::Error;
-use crate::event::{BreakpointId, Subject};
+use crate::event::{BreakpointId, HookId, Subject};
+use crate::hook::Called;
 use crate::memory::{Mapping, Protection};
 use crate::space::SpaceId;
 use crate::subscription::ClientId;
@@ -22,9 +23,25 @@ pub const MAX_BREAKPOINTS: usize = 65_536;
 
 pub(crate) const INT3: u8 = 0xcc;
 
+/// What a breakpoint is made of.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub enum BreakpointKind {
+    /// An `int3` in memory.
+    #[default]
+    Software,
+    /// A debug register, on an instruction.
+    HardwareExecute,
+    /// A debug register, on so many bytes that are written.
+    Write(u8),
+    /// A debug register, on so many bytes that are written or read.
+    Access(u8),
+}
+
 /// What a breakpoint is to do.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct BreakpointOptions {
+    /// What it is made of.
+    pub kind: BreakpointKind,
     /// Only for this task.
     pub tid: Option<Tid>,
     /// Removes itself with the first hit that is reported.
@@ -90,6 +107,10 @@ pub(crate) struct TrapState {
     pub(crate) stepping: bool,
     /// Its next trap by an `int3` of ours is its own.
     pub(crate) own: bool,
+    /// Calls of hooked functions that have not returned.
+    pub(crate) frames: Vec<Called>,
+    /// It has come to where a function returns that was called for a client.
+    pub(crate) arrived: bool,
 }
 
 /// A task at a breakpoint.
@@ -222,10 +243,13 @@ impl Engine {
 
     pub(crate) fn check_limit(&self, client: ClientId) -> Result<(), Error> {
         let own = |breakpoint: &&Breakpoint| breakpoint.client == client;
-        if self.breakpoints.len() >= MAX_BREAKPOINTS
-            && self.breakpoints.values().filter(own).count() >= MAX_BREAKPOINTS
-        {
-            return Err(Error::Limit("breakpoints"));
+        let all = self.breakpoints.len() + self.hooks.len();
+        if all >= MAX_BREAKPOINTS {
+            let hooks = self.hooks.values().filter(|hook| hook.client == client);
+            let own = self.breakpoints.values().filter(own).count() + hooks.count();
+            if own >= MAX_BREAKPOINTS {
+                return Err(Error::Limit("breakpoints"));
+            }
         }
         Ok(())
     }
@@ -361,7 +385,8 @@ impl Engine {
                     self.remove_owner(breakpoint.addr, subject);
                 }
             }
-            Subject::Hook(_) | Subject::Operation(_) => {}
+            Subject::Hook(id) => self.forget_hook(id),
+            Subject::Operation(_) | Subject::Returns | Subject::Jumper => {}
         }
     }
 
@@ -375,6 +400,27 @@ impl Engine {
             .collect();
         for id in own {
             self.remove_subject(Subject::Breakpoint(id));
+        }
+        let own: Vec<HookId> = self
+            .hooks
+            .iter()
+            .filter(|(_, hook)| hook.client == client)
+            .map(|(id, _)| *id)
+            .collect();
+        for id in own {
+            self.forget_hook(id);
+        }
+    }
+
+    /// Takes an owner away from every place.
+    pub(crate) fn remove_owner_everywhere(&mut self, owner: Subject) {
+        let sites = self.spaces.values().flat_map(|space| &space.sites);
+        let places: Vec<u64> = sites
+            .filter(|(_, site)| site.owners.contains(&owner))
+            .map(|(addr, _)| *addr)
+            .collect();
+        for addr in places {
+            self.remove_owner(addr, owner);
         }
     }
 
@@ -430,6 +476,7 @@ impl Engine {
     /// sites stay known when `keep` says so: the memory of a child that is let
     /// go is not its parent's.
     pub(crate) fn lift_all(&mut self, pid: Pid) {
+        self.retire_stubs(pid);
         let Ok(id) = self.space_id(pid) else { return };
         let Some(space) = self.spaces.get_mut(&id) else {
             return;
@@ -459,13 +506,22 @@ impl Engine {
     /// parent's are not for it.
     pub(crate) fn settle_copy(&mut self, pid: Pid) {
         let Ok(id) = self.space_id(pid) else { return };
+        let shared = self
+            .processes
+            .values()
+            .filter(|process| process.space == id);
+        if shared.count() > 1 {
+            return;
+        }
+        self.retire_stubs(pid);
         let Some(space) = self.spaces.get_mut(&id) else {
             return;
         };
         let foreign = |owner: &Subject| match owner {
             Subject::Breakpoint(id) => self.breakpoints.get(id).is_none_or(|b| b.tid.is_some()),
-            Subject::Hook(_) => false,
+            Subject::Hook(id) => self.hooks.get(id).is_none_or(|h| h.options.tid.is_some()),
             Subject::Operation(_) => true,
+            Subject::Returns | Subject::Jumper => false,
         };
         let mut lifted: Vec<(u64, u8)> = space.removed.iter().map(|(a, o)| (*a, *o)).collect();
         let mut placed = Vec::new();

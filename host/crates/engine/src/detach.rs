@@ -41,6 +41,7 @@ impl Engine {
         self.processes.clear();
         self.spaces.clear();
         self.breakpoints.clear();
+        self.hooks.clear();
         self.orphans.clear();
         self.running = 0;
     }

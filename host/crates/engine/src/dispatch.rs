@@ -57,6 +57,10 @@ impl Engine {
                 };
                 let interrupted = std::mem::take(&mut task.interrupting);
                 task.in_call = stop.is_inside_call();
+                if interrupted && !task.wanted_by.is_empty() && stop != Stop::Interrupt {
+                    // This stop has taken the place of the one that was asked for.
+                    task.interrupting = unless_gone(stopped.interrupt())?.is_some();
+                }
                 if task.trap.copy.is_some() {
                     self.leave_copy(&stopped, stop)?;
                 }
@@ -420,11 +424,16 @@ impl Engine {
         kind: OtherStop,
     ) -> Result<(), Fatal> {
         let tid = stopped.tid();
-        let Some(task) = self.tasks.get(&tid) else {
+        let Some(task) = self.tasks.get_mut(&tid) else {
             return Ok(());
         };
         let pid = task.pid;
-        let mask = self.mask_for(self.table.plain.all_stops, pid);
+        let asked = match kind {
+            OtherStop::Interrupt => std::mem::take(&mut task.wanted_by),
+            _ => ClientMask::NONE,
+        };
+        let mask = self.table.plain.all_stops.or(asked);
+        let mask = self.mask_for(mask, pid);
         let event = Event::Stop {
             pid,
             tid,

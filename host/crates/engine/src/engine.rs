@@ -11,11 +11,13 @@ use crate::attach::Follow;
 use crate::breakpoint::Breakpoint;
 use crate::clients::{ClientState, Commands};
 use crate::error::{Error, Fatal};
-use crate::event::{BreakpointId, Delivery, End, Event, ExitStatus, OperationId};
+use crate::event::{BreakpointId, Delivery, End, Event, ExitStatus, HookId, OperationId};
+use crate::hook::Hook;
 use crate::lifecycle::Orphan;
 use crate::space::{Space, SpaceId};
 use crate::stats::Stats;
 use crate::subscription::{ClientId, ClientMask, Table};
+use crate::symbols::Symbols;
 use crate::task::{Process, State, Task};
 use crate::watch::Watch;
 
@@ -46,6 +48,7 @@ pub struct Engine {
     pub(crate) spaces: FxHashMap<SpaceId, Space>,
     pub(crate) next_space: u32,
     pub(crate) breakpoints: FxHashMap<BreakpointId, Breakpoint>,
+    pub(crate) hooks: FxHashMap<HookId, Hook>,
     /// When operations have to end, and of which tasks.
     pub(crate) deadlines: Vec<(Instant, Tid, OperationId)>,
     /// The last number of a breakpoint, hook or operation.
@@ -68,6 +71,7 @@ pub struct Engine {
     pub(crate) commands: Commands,
     pub(crate) diagnostics: VecDeque<Diagnostic>,
     pub(crate) stats: Stats,
+    pub(crate) symbols: Symbols,
 }
 
 /// What the loop came to.
@@ -145,6 +149,7 @@ impl Engine {
             spaces: FxHashMap::default(),
             next_space: 0,
             breakpoints: FxHashMap::default(),
+            hooks: FxHashMap::default(),
             deadlines: Vec::new(),
             last_number: 0,
             options: Options::SYSGOOD
@@ -165,6 +170,7 @@ impl Engine {
             commands: Commands::new(),
             diagnostics: VecDeque::new(),
             stats: Stats::default(),
+            symbols: Symbols::new(),
         })
     }
 

@@ -417,4 +417,8 @@ pub(crate) enum Subject {
     Hook(HookId),
     /// A step over a call, which returns here.
     Operation(OperationId),
+    /// Hooked functions return here.
+    Returns,
+    /// The function may jump out of frames of hooked ones.
+    Jumper,
 }

@@ -29,6 +29,8 @@ pub mod displaced;
 mod engine;
 mod error;
 mod event;
+mod got;
+mod hook;
 mod inject;
 mod lifecycle;
 mod memory;
@@ -43,13 +45,14 @@ mod space;
 mod stats;
 mod step;
 mod subscription;
+mod symbols;
 mod task;
 mod trap;
 mod watch;
 
 pub use allocation::MAX_ALLOCATION;
 pub use attach::{Follow, program};
-pub use breakpoint::{BreakpointOptions, MAX_BREAKPOINTS};
+pub use breakpoint::{BreakpointKind, BreakpointOptions, MAX_BREAKPOINTS};
 pub use clients::{Command, Remote, Sink};
 pub use engine::{Diagnostic, Engine, Turn};
 pub use error::{Error, Fatal};
@@ -57,6 +60,7 @@ pub use event::{
     Action, BreakpointId, Delivery, End, Event, Execed, ExitStatus, FunctionCall, Hit, HookId,
     OperationDone, OperationId, OtherStop, Outcome, SignalStop, StopId, SyscallId, SyscallStop,
 };
+pub use hook::{HookOptions, HookSite};
 pub use memory::{MAX_PATTERN, MAX_READ, MAX_SEARCH, MAX_WRITE, Mapping, Protection};
 pub use operation::{Argument, MAX_ARGUMENTS, MAX_PLACED};
 pub use pai_ptrace::wait::Block;
@@ -65,3 +69,6 @@ pub use session::{Client, Served, Supervisor, finish, run};
 pub use stats::{ClientStats, Stats};
 pub use step::Step;
 pub use subscription::{ClientId, MAX_CLIENTS, SyscallFilter, SyscallSet, Topic};
+pub use symbols::{
+    Import, Location, MAX_FRAMES, MAX_SYMBOLS, Module, SourceLine, Symbol, SymbolKind,
+};

@@ -68,6 +68,7 @@ impl Engine {
         };
         let (pid, options) = (task.pid, task.options);
         let rewritten = task.rewritten.clone();
+        let frames = task.trap.frames.clone();
         let thread = kind == NewTask::Clone && procfs::is_task_of(pid, child);
         let child_pid = if thread { pid } else { child.as_pid() };
         let followed = thread || self.follow == Follow::Yes;
@@ -89,6 +90,10 @@ impl Engine {
             self.add_task(child, task);
             self.running += usize::from(!reported);
             if !thread {
+                // It returns from the functions that its creator is in.
+                if let Some(task) = self.tasks.get_mut(&child) {
+                    task.trap.frames = frames;
+                }
                 let abi = self.processes.get(&pid).map_or(0, |process| process.abi);
                 let space = self.space_of_child(pid, child_pid, kind);
                 self.add_process(child_pid, Some(pid), abi, false, space);
@@ -185,6 +190,7 @@ impl Engine {
         if let Some(process) = self.processes.remove(&pid) {
             self.drop_space(process.space);
         }
+        self.symbols.forget(pid);
     }
 
     /// A stop of a task that we do not know: the first one of a child whose
@@ -293,6 +299,7 @@ impl Engine {
 
         let abi = stopped.syscall_info().map_or(0, |info| info.arch);
         let space = self.new_space();
+        self.symbols.forget(pid);
         match self.processes.get_mut(&pid) {
             Some(process) => {
                 process.mem = None;
@@ -404,6 +411,7 @@ impl Engine {
 
     fn end_task(&mut self, tid: Tid, task: &Task, status: ExitStatus, at: u64) {
         self.end_call(tid, task);
+        self.end_frames(task.pid, tid, &task.trap.frames);
         let event = Event::TaskExited {
             pid: task.pid,
             tid,

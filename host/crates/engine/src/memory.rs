@@ -289,7 +289,7 @@ impl Engine {
     }
 
     /// The open memory of a process, and a live task of it.
-    fn mem(&mut self, pid: Pid) -> Result<(&Mem, Tid), Error> {
+    pub(crate) fn mem(&mut self, pid: Pid) -> Result<(&Mem, Tid), Error> {
         let tid = self.live_task(pid).ok_or(Error::NoSuchProcess(pid))?;
         let process = self
             .processes

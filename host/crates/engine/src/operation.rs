@@ -11,7 +11,7 @@ use pai_ptrace::{Pid, Regs, Signal, Stopped, Tid};
 use crate::breakpoint::mapping_of;
 use crate::engine::Engine;
 use crate::error::{Error, Fatal, unless_gone};
-use crate::event::{Delivery, Event, OperationDone, OperationId, Outcome};
+use crate::event::{Delivery, Event, OperationDone, OperationId, Outcome, StopId};
 use crate::inject::{Place, Saved};
 use crate::procfs;
 use crate::restart::restarts;
@@ -619,6 +619,15 @@ impl Engine {
         Ok(())
     }
 
+    /// Whether the task of a stop that this client holds runs for it.
+    pub fn runs_for(&self, client: ClientId, stop: StopId) -> bool {
+        let operation = self
+            .tasks
+            .get(&stop.tid())
+            .and_then(|task| task.operation.as_ref());
+        operation.is_some_and(|operation| operation.offer.offered == Some((client, stop)))
+    }
+
     /// All of a client's that is leaving.
     pub(crate) fn cancel_operations_of(&mut self, client: ClientId) {
         let own: Vec<Tid> = self
@@ -678,6 +687,15 @@ impl Engine {
             return Ok(());
         };
         let in_call = task.in_call;
+        if std::mem::take(&mut task.trap.arrived) {
+            let Some(pass) = task.trap.pass.take() else {
+                return Ok(());
+            };
+            return match self.returned(stopped, pass.regs)? {
+                Some(stopped) => self.resume(stopped, after),
+                None => Ok(()),
+            };
+        }
         let Some(operation) = &mut task.operation else {
             return self.resume(stopped, after);
         };

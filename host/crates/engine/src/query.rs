@@ -1,6 +1,6 @@
 //! What clients may ask and do about tasks besides answering stops.
 
-use pai_ptrace::{Pid, Regs, Signal, Tid, kill, tgkill};
+use pai_ptrace::{Pid, Regs, Signal, Stopped, Tid, kill, tgkill, vectors};
 
 use crate::engine::Engine;
 use crate::error::Error;
@@ -171,6 +171,97 @@ impl Engine {
         Ok(())
     }
 
+    fn held_by(&self, client: ClientId, tid: Tid) -> Result<&Stopped, Error> {
+        let task = self.tasks.get(&tid).ok_or(Error::NoSuchTask(tid))?;
+        let held = task.held().filter(|held| held.offer.is_with(client));
+        Ok(&held.ok_or(Error::NotStopped(tid))?.stopped)
+    }
+
+    /// A register set of a task that this client holds, by its NT_* number.
+    ///
+    /// # Errors
+    /// `NotStopped`, `NoSuchTask`; `NotFound` when there is no such set.
+    pub fn register_set(&self, client: ClientId, tid: Tid, note: u32) -> Result<Vec<u8>, Error> {
+        let stopped = self.held_by(client, tid)?;
+        stopped.regset(note).map_err(|e| no_set(e, tid, note))
+    }
+
+    /// Replaces a register set; written at once.
+    ///
+    /// # Errors
+    /// As [`Engine::register_set`]; `Os` for values that the kernel refuses.
+    pub fn set_register_set(
+        &self,
+        client: ClientId,
+        tid: Tid,
+        note: u32,
+        bytes: &[u8],
+    ) -> Result<(), Error> {
+        let stopped = self.held_by(client, tid)?;
+        stopped
+            .set_regset(note, bytes)
+            .map_err(|e| no_set(e, tid, note))
+    }
+
+    /// One register of the extended state, by name (see
+    /// [`pai_ptrace::vectors`]).
+    ///
+    /// # Errors
+    /// `NotStopped`, `NoSuchTask`, `NotFound`.
+    pub fn vector(&self, client: ClientId, tid: Tid, name: &str) -> Result<Vec<u8>, Error> {
+        let stopped = self.held_by(client, tid)?;
+        let state = stopped
+            .extended_state()
+            .map_err(|e| Error::from_ptrace(e, tid))?;
+        vectors::vector(&state, name).ok_or_else(|| no_vector(name))
+    }
+
+    /// Sets one register of the extended state.
+    ///
+    /// # Errors
+    /// As [`Engine::vector`]; `Invalid` for another size.
+    pub fn set_vector(
+        &self,
+        client: ClientId,
+        tid: Tid,
+        name: &str,
+        bytes: &[u8],
+    ) -> Result<(), Error> {
+        let stopped = self.held_by(client, tid)?;
+        let ptrace = |e| Error::from_ptrace(e, tid);
+        let mut state = stopped.extended_state().map_err(ptrace)?;
+        let now = vectors::vector(&state, name).ok_or_else(|| no_vector(name))?;
+        if !vectors::set_vector(&mut state, name, bytes) {
+            return Err(Error::Invalid(format!(
+                "{} bytes for {name}, which has {}",
+                bytes.len(),
+                now.len()
+            )));
+        }
+        stopped.set_extended_state(&state).map_err(ptrace)
+    }
+
+    /// Asks a task to stop for this client, which gets the event
+    /// [`crate::OtherStop::Interrupt`].
+    ///
+    /// # Errors
+    /// `NoSuchTask`.
+    pub fn interrupt(&mut self, client: ClientId, tid: Tid) -> Result<(), Error> {
+        let task = self.tasks.get_mut(&tid).ok_or(Error::NoSuchTask(tid))?;
+        let asked = match &task.state {
+            State::Running(running) | State::Listening(running, _) => running.interrupt(),
+            State::Held(held) => held.stopped.interrupt(),
+            // It stops soon, or will be interrupted when it goes on.
+            State::Parked(stopped, _) => stopped.interrupt(),
+            State::Starting | State::Engaged => Ok(()),
+            State::Dying => return Err(Error::NoSuchTask(tid)),
+        };
+        asked.map_err(|e| Error::from_ptrace(e, tid))?;
+        task.wanted_by.insert(client);
+        task.interrupting = true;
+        Ok(())
+    }
+
     /// Sends a signal to one task of the session.
     ///
     /// # Errors
@@ -197,5 +288,20 @@ impl Engine {
             .values()
             .filter_map(|task| task.held()?.offer.offered)
             .any(|(holder, _)| holder == client)
+    }
+}
+
+fn no_vector(name: &str) -> Error {
+    Error::NotFound(format!("no vector register named {name:?}"))
+}
+
+/// EINVAL and ENODEV mean that there is no such set (ptrace(2),
+/// PTRACE_GETREGSET).
+fn no_set(error: pai_ptrace::Error, tid: Tid, note: u32) -> Error {
+    const ENODEV: i32 = 19;
+    const EINVAL: i32 = 22;
+    match error.errno() {
+        ENODEV | EINVAL => Error::NotFound(format!("no register set {note:#x}")),
+        _ => Error::from_ptrace(error, tid),
     }
 }

@@ -9,6 +9,7 @@ use crate::breakpoint::Site;
 use crate::displaced::SLOT_SIZE;
 use crate::engine::Engine;
 use crate::error::Error;
+use crate::got::{Stub, StubPage};
 use crate::memory::{Mapping, PAGE};
 use crate::subscription::ClientId;
 
@@ -28,12 +29,17 @@ pub(crate) struct Space {
     pub(crate) pads: Vec<Pad>,
     /// Slots whose breakpoint is gone. A task may be in one still.
     pub(crate) free_slots: Vec<u64>,
+    /// Stubs of hooked slots, by address.
+    pub(crate) stubs: BTreeMap<u64, Stub>,
+    pub(crate) stub_pages: Vec<StubPage>,
     /// Memory of clients, by address.
     pub(crate) allocations: BTreeMap<u64, Allocation>,
     /// Memory that nobody wants any more, to be unmapped as soon as a task can.
     pub(crate) garbage: Vec<(u64, u64)>,
     /// A `syscall` instruction of the target's own.
     pub(crate) syscall_at: Option<u64>,
+    /// The functions that may jump out of frames have breakpoints.
+    pub(crate) jumpers_watched: bool,
 }
 
 /// Memory that a client asked for.
@@ -88,7 +94,10 @@ impl Pad {
 impl Space {
     /// Whether there is anything of ours in it.
     pub(crate) fn is_touched(&self) -> bool {
-        !self.sites.is_empty() || !self.removed.is_empty() || !self.pads.is_empty()
+        !self.sites.is_empty()
+            || !self.removed.is_empty()
+            || !self.pads.is_empty()
+            || !self.stubs.is_empty()
     }
 
     /// What a copy of it (fork) begins with: breakpoints are copied, our pages
@@ -101,7 +110,9 @@ impl Space {
                 .map(|(addr, site)| (*addr, site.copy()))
                 .collect(),
             removed: self.removed.clone(),
+            stubs: self.stubs.clone(),
             syscall_at: self.syscall_at,
+            jumpers_watched: self.jumpers_watched,
             ..Self::default()
         }
     }

@@ -62,6 +62,8 @@ pub(crate) struct Task {
     /// We asked for an interrupt that has not shown yet. Any stop takes its
     /// place (ptrace_stop in kernel/signal.c).
     pub(crate) interrupting: bool,
+    /// Who asked for the interrupt.
+    pub(crate) wanted_by: ClientMask,
     /// The spawned child before its execve: its calls are ours.
     pub(crate) before_exec: bool,
     /// Where the call returns to whose result a client has chosen: an EINTR
@@ -99,6 +101,7 @@ impl Task {
             syscall: None,
             restarting: None,
             interrupting: false,
+            wanted_by: ClientMask::NONE,
             before_exec: false,
             chosen: None,
             stopped_at: None,

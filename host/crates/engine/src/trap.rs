@@ -69,7 +69,23 @@ impl Engine {
             return self.hit(stopped, regs, addr).map(|()| None);
         }
         if space.pads.iter().any(|pad| pad.return_at() == addr) {
-            return self.returned(stopped, regs);
+            regs.set_ip(addr);
+            let mut events = Vec::new();
+            self.leave_functions(pid, tid, &regs, &mut events);
+            if events.is_empty() {
+                return self.returned(stopped, regs);
+            }
+            if let Some(task) = self.tasks.get_mut(&tid) {
+                task.trap.arrived = true;
+            }
+            return self.hold_at(stopped, addr, regs, events).map(|()| None);
+        }
+        if let Some(target) = space.stub_target(addr) {
+            let hooks = space.stub_hooks(addr);
+            regs.set_ip(target);
+            let mut events = Vec::new();
+            self.enter_function(pid, tid, &regs, &hooks, &mut events);
+            return self.hold_at(stopped, addr, regs, events).map(|()| None);
         }
         // It went between the trap and now.
         if self.was_site(pid, addr) {
@@ -105,10 +121,21 @@ impl Engine {
             self.remove_owner(addr, owner);
         }
         if !told {
-            self.events_at(pid, tid, addr, &mut events);
+            self.events_at(pid, tid, &regs, &mut events);
         }
-        let mut events = std::collections::VecDeque::from(events);
-        let Some((_, first)) = events.front() else {
+        self.hold_at(stopped, addr, regs, events)
+    }
+
+    /// Offers what a hit means; the task goes past the place afterwards.
+    fn hold_at(
+        &mut self,
+        stopped: Stopped,
+        addr: u64,
+        regs: Regs,
+        events: Vec<(ClientId, Event)>,
+    ) -> Result<(), Fatal> {
+        let tid = stopped.tid();
+        let Some((_, first)) = events.first() else {
             if let Some(task) = self.tasks.get_mut(&tid) {
                 task.trap.pass = Some(Box::new(Pass {
                     addr,
@@ -120,7 +147,7 @@ impl Engine {
             return self.go_on(stopped, After::Resume);
         };
         let mut offer = Offer::new(first.clone(), After::Resume, ClientMask::NONE);
-        std::mem::swap(&mut offer.next, &mut events);
+        offer.next = events.into();
         offer.regs = Some(regs);
         offer.at_site = Some(addr);
         let Some(task) = self.tasks.get_mut(&tid) else {
@@ -131,7 +158,8 @@ impl Engine {
     }
 
     /// What a hit means, to whom, in load order.
-    fn events_at(&mut self, pid: Pid, tid: Tid, addr: u64, events: &mut Vec<(ClientId, Event)>) {
+    fn events_at(&mut self, pid: Pid, tid: Tid, regs: &Regs, events: &mut Vec<(ClientId, Event)>) {
+        let addr = regs.ip();
         let Ok(space) = self.space_id(pid) else {
             return;
         };
@@ -143,9 +171,25 @@ impl Engine {
             return;
         };
         let mut spent = Vec::new();
+        let mut hooks = Vec::new();
+        let mut returns = false;
+        let mut jumps = false;
         for owner in &site.owners {
-            let Subject::Breakpoint(id) = owner else {
-                continue;
+            let id = match owner {
+                Subject::Breakpoint(id) => id,
+                Subject::Hook(id) => {
+                    hooks.push(*id);
+                    continue;
+                }
+                Subject::Returns => {
+                    returns = true;
+                    continue;
+                }
+                Subject::Jumper => {
+                    jumps = true;
+                    continue;
+                }
+                Subject::Operation(_) => continue,
             };
             let Some(breakpoint) = self.breakpoints.get_mut(id) else {
                 continue;
@@ -174,6 +218,15 @@ impl Engine {
                 at: monotonic_nanos(),
             };
             events.push((breakpoint.client, Event::Breakpoint(hit)));
+        }
+        if returns {
+            self.leave_functions(pid, tid, regs, events);
+        }
+        if jumps {
+            self.doubt_frames(tid);
+        }
+        if !hooks.is_empty() {
+            self.enter_function(pid, tid, regs, &hooks, events);
         }
         events.sort_by_key(|(client, _)| *client);
         for owner in spent {

@@ -32,6 +32,7 @@ mod stop;
 mod stopped;
 mod syscall_info;
 mod trap;
+pub mod vectors;
 pub mod wait;
 mod wake;
 

@@ -1,0 +1,222 @@
+//! Hooks of slots of global offset tables.
+//!
+//! The slot gets the address of a *stub*, an `int3` of ours; a task that comes
+//! there goes on at the function that the slot named. What a program has read
+//! from a slot it may keep, so a stub stays for good: when nobody is interested
+//! any more it becomes a jump to the function.
+
+use pai_ptrace::{Pid, Tid};
+
+use crate::breakpoint::INT3;
+use crate::engine::Engine;
+use crate::error::Error;
+use crate::event::HookId;
+use crate::inject::{NR_MMAP, mmap_error};
+use crate::memory::PAGE;
+use crate::space::Space;
+use crate::subscription::ClientId;
+
+const STUB_SIZE: u64 = 16;
+
+/// See the module.
+#[derive(Clone, Debug)]
+pub(crate) struct Stub {
+    slot: u64,
+    target: u64,
+    hooks: Vec<HookId>,
+}
+
+/// A page of stubs.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct StubPage {
+    end: u64,
+    next: u64,
+}
+
+impl Stub {
+    /// `jmp *(%rip)`, and the address behind it.
+    fn jump(&self) -> [u8; 14] {
+        let mut code = [0xff, 0x25, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+        code[6..].copy_from_slice(&self.target.to_le_bytes());
+        code
+    }
+}
+
+impl Space {
+    /// Where the stub at an address leads.
+    pub(crate) fn stub_target(&self, addr: u64) -> Option<u64> {
+        Some(self.stubs.get(&addr)?.target)
+    }
+
+    pub(crate) fn stub_hooks(&self, addr: u64) -> Vec<HookId> {
+        self.stubs
+            .get(&addr)
+            .map_or_else(Vec::new, |stub| stub.hooks.clone())
+    }
+}
+
+impl Engine {
+    /// Puts a stub into a slot.
+    pub(crate) fn hook_slot(
+        &mut self,
+        client: ClientId,
+        pid: Pid,
+        slot: u64,
+        id: HookId,
+    ) -> Result<(), Error> {
+        let space = self.space_mut(pid).ok_or(Error::NoSuchProcess(pid))?;
+        if let Some(stub) = space.stubs.values_mut().find(|stub| stub.slot == slot) {
+            stub.hooks.push(id);
+            return Ok(());
+        }
+        let target = self.slot_target(pid, slot)?;
+        let addr = self.new_stub(client, pid)?;
+        let stub = Stub {
+            slot,
+            target,
+            hooks: vec![id],
+        };
+        let mut code = stub.jump();
+        code[0] = INT3;
+        self.write_raw(pid, addr, &code)?;
+        self.write(pid, slot, &addr.to_le_bytes())?;
+        if let Some(space) = self.space_mut(pid) {
+            space.stubs.insert(addr, stub);
+        }
+        Ok(())
+    }
+
+    /// What a slot leads to, or will when it is bound: a lazy one holds the
+    /// address of a piece of code of its own module until its first call
+    /// (ld.so(8), LD_BIND_NOW).
+    fn slot_target(&mut self, pid: Pid, slot: u64) -> Result<u64, Error> {
+        let bytes = self.read(pid, slot, 8)?;
+        let mut word = [0; 8];
+        word.copy_from_slice(&bytes);
+        let now = u64::from_le_bytes(word);
+        let modules = self.modules(pid)?;
+        let own = modules.iter().find(|m| (m.base..m.end).contains(&slot));
+        let Some(own) = own else {
+            return Err(Error::Invalid(format!(
+                "{slot:#x} of process {pid} is in no module's global offset table"
+            )));
+        };
+        let inside = (own.base..own.end).contains(&now);
+        let imports = self.imports(pid, &own.name)?;
+        let import = imports.into_iter().find(|import| import.slot == slot);
+        let Some(import) = import else {
+            return Err(Error::Invalid(format!(
+                "{slot:#x} of process {pid} is no slot of {}",
+                own.name
+            )));
+        };
+        let target = if inside {
+            let symbol = self.lookup(pid, &import.name)?;
+            symbol.map_or(now, |symbol| symbol.value)
+        } else {
+            now
+        };
+        if !self.is_code(pid, target)? {
+            return Err(Error::Invalid(format!(
+                "{} is no function: there is no code at {target:#x}",
+                import.name
+            )));
+        }
+        Ok(target)
+    }
+
+    /// Room for a stub, in a page that a task of the process maps if there is
+    /// none. A fork copies it, unlike our other pages.
+    fn new_stub(&mut self, client: ClientId, pid: Pid) -> Result<u64, Error> {
+        const READ_AND_EXECUTE: u64 = 1 | 4;
+        const PRIVATE_ANONYMOUS: u64 = 0x22;
+        let space = self.space_mut(pid).ok_or(Error::NoSuchProcess(pid))?;
+        let with_room = |page: &&mut StubPage| page.next + STUB_SIZE <= page.end;
+        if let Some(page) = space.stub_pages.iter_mut().find(with_room) {
+            let addr = page.next;
+            page.next += STUB_SIZE;
+            return Ok(addr);
+        }
+        let tid = self
+            .held_task_of(client, pid)
+            .ok_or(Error::NotStopped(pid.leader()))?;
+        let args = [0, PAGE, READ_AND_EXECUTE, PRIVATE_ANONYMOUS, u64::MAX, 0];
+        let results = self.calls_of_held(client, tid, &[(NR_MMAP, args)])?;
+        let base = match results[..] {
+            [addr] if !(-4095..0).contains(&addr) => addr.cast_unsigned(),
+            [errno, ..] => return Err(mmap_error(errno)),
+            [] => return Err(mmap_error(0)),
+        };
+        let page = StubPage {
+            end: base + PAGE,
+            next: base + STUB_SIZE,
+        };
+        if let Some(space) = self.space_mut(pid) {
+            space.stub_pages.push(page);
+        }
+        Ok(base)
+    }
+
+    /// A task of the process that this client holds, and that no operation runs
+    /// in.
+    pub(crate) fn held_task_of(&self, client: ClientId, pid: Pid) -> Option<Tid> {
+        let held = self.tasks.iter().find(|(_, task)| {
+            task.pid == pid
+                && task.operation.is_none()
+                && task.held().is_some_and(|held| held.offer.is_with(client))
+        });
+        held.map(|(tid, _)| *tid)
+    }
+
+    /// Takes a hook off a slot.
+    pub(crate) fn unhook_slot(&mut self, slot: u64, id: HookId) {
+        let mut unused = Vec::new();
+        for (space_id, space) in &mut self.spaces {
+            for (addr, stub) in &mut space.stubs {
+                if stub.slot == slot {
+                    stub.hooks.retain(|hook| *hook != id);
+                    if stub.hooks.is_empty() {
+                        unused.push((*space_id, *addr));
+                    }
+                }
+            }
+        }
+        for (space_id, addr) in unused {
+            let pid = self.process_in(space_id);
+            let stub = self
+                .spaces
+                .get_mut(&space_id)
+                .and_then(|space| space.stubs.remove(&addr));
+            if let (Some(pid), Some(stub)) = (pid, stub) {
+                self.retire(pid, addr, &stub);
+            }
+        }
+    }
+
+    /// All stubs of a process's memory become jumps.
+    pub(crate) fn retire_stubs(&mut self, pid: Pid) {
+        let stubs = self
+            .space_mut(pid)
+            .map(|space| std::mem::take(&mut space.stubs))
+            .unwrap_or_default();
+        for (addr, stub) in stubs {
+            self.retire(pid, addr, &stub);
+        }
+    }
+
+    fn retire(&mut self, pid: Pid, addr: u64, stub: &Stub) {
+        // Its module may be gone, and others may have the slot.
+        if let Err(error) = self.write_raw(pid, addr, &stub.jump()) {
+            tracing::debug!(target: "pai::engine", %pid, %error, "a stub stays");
+            return;
+        }
+        let mut now = [0; 8];
+        let there = self.read_raw(pid, stub.slot, &mut now);
+        if there == Ok(now.len())
+            && u64::from_le_bytes(now) == addr
+            && let Err(error) = self.write_raw(pid, stub.slot, &stub.target.to_le_bytes())
+        {
+            tracing::debug!(target: "pai::engine", %pid, %error, "a slot stays");
+        }
+    }
+}
