@@ -4,14 +4,16 @@ use std::fmt;
 use std::rc::Rc;
 
 use crate::bindings::pai::plugin::client::{Subscription, next};
+use crate::bindings::pai::plugin::control;
 use crate::bindings::pai::plugin::events::{
-    Action, Answer, Delivery, End, Event, SignalStop, SyscallEvent, SyscallFilter, SyscallSet,
-    Topic,
+    Action, Answer, Delivery, End, Event, OpOutcome, SignalStop, SyscallEvent, SyscallFilter,
+    SyscallSet, Topic,
 };
-use crate::bindings::pai::plugin::types::StopId;
+use crate::bindings::pai::plugin::types::{OpId, StopId};
 use crate::error::{Error, ErrorKind, Result};
 use crate::handlers::{
     Callback, Calls, Fit, Handler, HandlerId, Notice, OnEnter, OnExit, OnNotice, OnSignal, Picked,
+    Source,
 };
 use crate::names;
 use crate::process::RegisterCache;
@@ -71,15 +73,29 @@ impl<S: 'static> Client<S> {
     }
 
     fn add(&mut self, callback: Callback<S>, topic: Option<Topic>) -> Result<HandlerId> {
-        let subscription = topic.map(Subscription::subscribe_to).transpose()?;
+        let source = match topic {
+            Some(topic) => Source::Wish {
+                _wish: Subscription::subscribe_to(topic)?,
+            },
+            None => Source::Nothing,
+        };
+        Ok(self.add_handler(callback, source))
+    }
+
+    pub(crate) fn add_handler(&mut self, callback: Callback<S>, source: Source) -> HandlerId {
         let id = HandlerId(self.next_handler);
         self.next_handler += 1;
         self.handlers.push(Handler {
             id,
             callback,
-            _subscription: subscription,
+            source,
         });
-        Ok(id)
+        id
+    }
+
+    pub(crate) fn source_of(&self, id: HandlerId) -> Option<&Source> {
+        let handler = self.handlers.iter().find(|handler| handler.id == id);
+        handler.map(|handler| &handler.source)
     }
 
     /// Takes a handler back; unknown ones are ignored.
@@ -251,7 +267,7 @@ impl<S: 'static> Client<S> {
     }
 
     /// Sends the answers, waits for one event, calls its handlers.
-    fn step(&mut self, timeout: Option<u64>) -> Result<Event> {
+    fn advance(&mut self, timeout: Option<u64>) -> Result<Event> {
         self.held = None;
         self.registers.forget();
         let delivery = loop {
@@ -282,6 +298,44 @@ impl<S: 'static> Client<S> {
             self.held = Some(stop);
         }
         action.map(|_| event)
+    }
+
+    /// Waits for the end of an operation; other events are served meanwhile, and
+    /// what this plugin holds stays held.
+    pub(crate) fn finish(&mut self, op: OpId) -> Result<OpOutcome> {
+        let answers = std::mem::take(&mut self.answers);
+        let held = self.held.take();
+        let mut failed = None;
+        let outcome = loop {
+            if let Some(end) = &self.ended {
+                let error = Error::new(format!("the session is over: {end:?}"));
+                break Err(failed.unwrap_or(error));
+            }
+            match self.advance(None) {
+                Ok(Event::OpDone(done)) if done.op == op => {
+                    break match failed {
+                        Some(error) => Err(error),
+                        None => Ok(done.outcome),
+                    };
+                }
+                Ok(_) => {}
+                Err(error) if error.is_ended() => break Err(error),
+                Err(error) => {
+                    if failed.is_none() {
+                        failed = Some(error);
+                        // It still ends, and then the task can go on.
+                        drop(control::cancel(op));
+                    }
+                }
+            }
+        };
+        self.answers.splice(0..0, answers);
+        self.held = held;
+        self.registers.forget();
+        match outcome? {
+            OpOutcome::Failed(error) => Err(error.into()),
+            outcome => Ok(outcome),
+        }
     }
 
     /// A refused answer leaves its task held. Which one it was is not said, so
@@ -355,7 +409,7 @@ impl<S: 'static> Client<S> {
     /// The first error of a handler, or of the host.
     pub fn run_until(&mut self, mut fits: impl FnMut(&Event) -> bool) -> Result<Option<Event>> {
         while self.ended.is_none() {
-            let event = self.step(None)?;
+            let event = self.advance(None)?;
             if fits(&event) {
                 return Ok(Some(event));
             }
@@ -374,7 +428,7 @@ impl<S: 'static> Client<S> {
         mut fits: impl FnMut(&Event) -> bool,
     ) -> Result<Option<Event>> {
         while self.ended.is_none() {
-            let event = self.step(Some(nanos))?;
+            let event = self.advance(Some(nanos))?;
             if matches!(event, Event::Timeout) || fits(&event) {
                 return Ok(Some(event));
             }
@@ -445,7 +499,7 @@ impl<S: 'static> Client<S> {
             if let Some(end) = self.ended {
                 return Ok((end, self.state));
             }
-            self.step(None)?;
+            self.advance(None)?;
         }
     }
 }

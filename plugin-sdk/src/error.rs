@@ -86,6 +86,7 @@ impl fmt::Display for Error {
             Wit::Busy(what) => write!(f, "busy: {what}"),
             Wit::Interrupted => f.write_str("interrupted"),
             Wit::Timeout => f.write_str("timed out"),
+            Wit::Signalled(signal) => write!(f, "what was called died of signal {signal}"),
             Wit::Limit(which) => write!(f, "limit reached: {which}"),
             Wit::Os(os) => write!(f, "{} failed with errno {}", os.operation, os.code),
             Wit::Internal(bug) => write!(

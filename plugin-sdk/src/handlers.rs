@@ -3,9 +3,10 @@
 use std::rc::Rc;
 
 use crate::Result;
+use crate::bindings::pai::plugin::breakpoints::{Breakpoint, Hook};
 use crate::bindings::pai::plugin::client::Subscription;
 use crate::bindings::pai::plugin::events::{
-    Action, Event, SignalStop, SyscallEvent, SyscallRewrite,
+    Action, BreakpointHit, Event, FunctionEvent, SignalStop, SyscallEvent, SyscallRewrite,
 };
 use crate::bindings::pai::plugin::types::SyscallId;
 use crate::client::Client;
@@ -61,6 +62,49 @@ pub enum OnSignal {
     Remove,
     /// Deliver this one instead; 0 swallows it. Capability `tamper`.
     Deliver(u32),
+    /// Stop tracing this process.
+    Detach,
+    /// Kill the process. Capability `kill`.
+    Kill,
+}
+
+/// Answer to a breakpoint or watchpoint that was hit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnBreakpoint {
+    /// Go on; it stays.
+    Keep,
+    /// Go on without it.
+    Remove,
+    /// Stop tracing this process.
+    Detach,
+    /// Kill the process. Capability `kill`.
+    Kill,
+}
+
+/// Answer to the entry of a hooked function.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnCall {
+    /// Execute it.
+    Proceed,
+    /// Execute it, and take the hook away.
+    Remove,
+    /// Do not execute it, return this. Capability `tamper`.
+    Return(i64),
+    /// Stop tracing this process.
+    Detach,
+    /// Kill the process. Capability `kill`.
+    Kill,
+}
+
+/// Answer to the return of a hooked function.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnReturn {
+    /// Go on.
+    Proceed,
+    /// Go on, and take the hook away.
+    Remove,
+    /// Replace the result. Capability `tamper`.
+    SetReturn(i64),
     /// Stop tracing this process.
     Detach,
     /// Kill the process. Capability `kill`.
@@ -141,6 +185,47 @@ impl From<OnSignal> for Verdict {
     }
 }
 
+/// The host takes it away; the handler goes too.
+const REMOVED: Verdict = Verdict {
+    action: Action::Remove,
+    remove: true,
+};
+
+impl From<OnBreakpoint> for Verdict {
+    fn from(answer: OnBreakpoint) -> Self {
+        match answer {
+            OnBreakpoint::Keep => Self::PROCEED,
+            OnBreakpoint::Remove => REMOVED,
+            OnBreakpoint::Detach => Self::of(Action::Detach),
+            OnBreakpoint::Kill => Self::of(Action::Kill),
+        }
+    }
+}
+
+impl From<OnCall> for Verdict {
+    fn from(answer: OnCall) -> Self {
+        match answer {
+            OnCall::Proceed => Self::PROCEED,
+            OnCall::Remove => REMOVED,
+            OnCall::Return(value) => Self::of(Action::ReturnEarly(value)),
+            OnCall::Detach => Self::of(Action::Detach),
+            OnCall::Kill => Self::of(Action::Kill),
+        }
+    }
+}
+
+impl From<OnReturn> for Verdict {
+    fn from(answer: OnReturn) -> Self {
+        match answer {
+            OnReturn::Proceed => Self::PROCEED,
+            OnReturn::Remove => REMOVED,
+            OnReturn::SetReturn(value) => Self::of(Action::SetReturn(value)),
+            OnReturn::Detach => Self::of(Action::Detach),
+            OnReturn::Kill => Self::of(Action::Kill),
+        }
+    }
+}
+
 impl From<OnNotice> for Verdict {
     fn from(answer: OnNotice) -> Self {
         match answer {
@@ -199,6 +284,9 @@ impl Notice {
 pub(crate) type EnterFn<S> = dyn Fn(&mut Client<S>, &SyscallEvent) -> Result<OnEnter>;
 pub(crate) type ExitFn<S> = dyn Fn(&mut Client<S>, &SyscallEvent) -> Result<OnExit>;
 pub(crate) type SignalFn<S> = dyn Fn(&mut Client<S>, &SignalStop) -> Result<OnSignal>;
+pub(crate) type BreakpointFn<S> = dyn Fn(&mut Client<S>, &BreakpointHit) -> Result<OnBreakpoint>;
+pub(crate) type CallFn<S> = dyn Fn(&mut Client<S>, &FunctionEvent) -> Result<OnCall>;
+pub(crate) type ReturnFn<S> = dyn Fn(&mut Client<S>, &FunctionEvent) -> Result<OnReturn>;
 pub(crate) type NoticeFn<S> = dyn Fn(&mut Client<S>, &Event) -> Result<OnNotice>;
 
 pub(crate) enum Callback<S> {
@@ -206,6 +294,8 @@ pub(crate) enum Callback<S> {
     Exit(Calls, Rc<ExitFn<S>>),
     Signal(Vec<u32>, Rc<SignalFn<S>>),
     Notice(Notice, Rc<NoticeFn<S>>),
+    Breakpoint(u64, Rc<BreakpointFn<S>>),
+    Function(u64, Option<Rc<CallFn<S>>>, Option<Rc<ReturnFn<S>>>),
 }
 
 impl<S> Callback<S> {
@@ -225,6 +315,13 @@ impl<S> Callback<S> {
                 Fit::Specific
             }
             (Callback::Notice(notice, _), event) if notice.is(event) => Fit::Generic,
+            (Callback::Breakpoint(id, _), Event::Breakpoint(hit)) if *id == hit.breakpoint => {
+                Fit::Specific
+            }
+            (
+                Callback::Function(id, ..),
+                Event::FunctionEnter(call) | Event::FunctionReturn(call),
+            ) if *id == call.hook => Fit::Specific,
             _ => Fit::No,
         }
     }
@@ -236,6 +333,8 @@ impl<S> Callback<S> {
             Callback::Exit(_, call) => Picked::Exit(Rc::clone(call)),
             Callback::Signal(_, call) => Picked::Signal(Rc::clone(call)),
             Callback::Notice(_, call) => Picked::Notice(Rc::clone(call)),
+            Callback::Breakpoint(_, call) => Picked::Breakpoint(Rc::clone(call)),
+            Callback::Function(_, enter, leave) => Picked::Function(enter.clone(), leave.clone()),
         }
     }
 }
@@ -252,6 +351,8 @@ pub(crate) enum Picked<S> {
     Exit(Rc<ExitFn<S>>),
     Signal(Rc<SignalFn<S>>),
     Notice(Rc<NoticeFn<S>>),
+    Breakpoint(Rc<BreakpointFn<S>>),
+    Function(Option<Rc<CallFn<S>>>, Option<Rc<ReturnFn<S>>>),
 }
 
 impl<S> Picked<S> {
@@ -260,6 +361,13 @@ impl<S> Picked<S> {
             (Picked::Enter(call), Event::SyscallEnter(stop)) => call(client, stop).map(Into::into),
             (Picked::Exit(call), Event::SyscallExit(stop)) => call(client, stop).map(Into::into),
             (Picked::Signal(call), Event::Signal(stop)) => call(client, stop).map(Into::into),
+            (Picked::Breakpoint(call), Event::Breakpoint(hit)) => call(client, hit).map(Into::into),
+            (Picked::Function(Some(call), _), Event::FunctionEnter(function)) => {
+                call(client, function).map(Into::into)
+            }
+            (Picked::Function(_, Some(call)), Event::FunctionReturn(function)) => {
+                call(client, function).map(Into::into)
+            }
             (Picked::Notice(call), event) => call(client, event).map(Into::into),
             _ => Ok(Verdict::PROCEED),
         }
@@ -269,7 +377,19 @@ impl<S> Picked<S> {
 pub(crate) struct Handler<S> {
     pub(crate) id: HandlerId,
     pub(crate) callback: Callback<S>,
-    /// Dropped with the handler, which ends the wish. None where events come
-    /// unasked.
-    pub(crate) _subscription: Option<Subscription>,
+    /// Dropped with the handler, which ends what makes the events.
+    pub(crate) source: Source,
+}
+
+/// What makes the events of a handler.
+pub(crate) enum Source {
+    /// They come unasked.
+    Nothing,
+    Wish {
+        _wish: Subscription,
+    },
+    Breakpoint(Breakpoint),
+    Hook {
+        _hook: Hook,
+    },
 }

@@ -39,6 +39,7 @@ pub mod bindings;
 mod client;
 mod error;
 mod handlers;
+mod instruments;
 pub mod json;
 mod macros;
 pub mod manifest;
@@ -49,21 +50,29 @@ pub mod output;
 mod process;
 #[doc(hidden)]
 pub mod stdio;
+mod symbols;
 
+pub use bindings::pai::plugin::breakpoints::Kind as BreakpointKind;
+pub use bindings::pai::plugin::calls::Argument;
 pub use bindings::pai::plugin::events::{
-    Action, End, Event, ExecInfo, ForkInfo, JobEvent, OtherStop, ProcessEnd, SignalStop,
-    SyscallEvent, SyscallFilter, SyscallRewrite, SyscallSet, TaskEnd, TaskStart, Topic,
+    Action, BreakpointHit, CallResult, End, Event, ExecInfo, ForkInfo, FunctionEvent, JobEvent,
+    OtherStop, ProcessEnd, SignalStop, SyscallEvent, SyscallFilter, SyscallRewrite, SyscallSet,
+    TaskEnd, TaskStart, Topic,
 };
 pub use bindings::pai::plugin::log;
 pub use bindings::pai::plugin::memory::{Mapping, Protection};
 pub use bindings::pai::plugin::observe::{RecordFlags, SyscallRecord};
+pub use bindings::pai::plugin::symbols::{Import, Location, Module, Source, Symbol};
 pub use bindings::pai::plugin::tasks::{State, Target, Task};
 pub use bindings::pai::plugin::types::{ExitStatus, Pid, StopId, SyscallId, Tid};
 pub use client::Client;
 pub use error::{Error, ErrorKind, Result};
-pub use handlers::{HandlerId, OnEnter, OnExit, OnNotice, OnSignal};
+pub use handlers::{
+    HandlerId, OnBreakpoint, OnCall, OnEnter, OnExit, OnNotice, OnReturn, OnSignal,
+};
+pub use instruments::{BreakpointOptions, Steps};
 pub use observer::{Item, Observer, Overflow};
-pub use process::Registers;
+pub use process::{Allocation, Registers};
 
 /// Runs a plugin's function; called by [`plugin!`].
 #[doc(hidden)]

@@ -20,10 +20,13 @@ pub enum Capability {
     MemoryWrite,
     /// Change their registers.
     RegistersWrite,
-    /// Hold tasks while waiting for something else, let the target wait.
+    /// Hold tasks while waiting for something else, let the target wait, set
+    /// breakpoints, step.
     Control,
     /// Skip system calls, change arguments, results and signals, send signals.
     Tamper,
+    /// Run functions and system calls in them, and allocate memory there.
+    Inject,
     /// Kill them.
     Kill,
 }
@@ -36,6 +39,7 @@ impl Capability {
             Capability::RegistersWrite => "registers-write",
             Capability::Control => "control",
             Capability::Tamper => "tamper",
+            Capability::Inject => "inject",
             Capability::Kill => "kill",
         }
     }

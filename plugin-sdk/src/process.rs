@@ -1,7 +1,7 @@
 //! Looking at the targets: memory, registers, tasks.
 
 use crate::bindings::pai::plugin::control;
-use crate::bindings::pai::plugin::memory::{self, Mapping};
+use crate::bindings::pai::plugin::memory::{self, Mapping, Protection};
 use crate::bindings::pai::plugin::registers;
 use crate::bindings::pai::plugin::tasks::{self, Target, Task};
 use crate::bindings::pai::plugin::types::{Pid, Tid};
@@ -214,6 +214,72 @@ impl<S: 'static> Client<S> {
         Ok(registers::set(tid, name, value)?)
     }
 
+    /// A register of the extended state, such as `xmm0`, `ymm0`, `k1`, `st0`,
+    /// `mxcsr`, in its byte order.
+    ///
+    /// # Errors
+    /// `not-found`, `not-stopped`.
+    pub fn vector(&self, tid: Tid, name: &str) -> Result<Vec<u8>> {
+        Ok(registers::get_vector(tid, name)?)
+    }
+
+    /// Changes one. Capability `registers-write`.
+    ///
+    /// # Errors
+    /// As [`Client::vector`]; `invalid` for another size.
+    pub fn set_vector(&self, tid: Tid, name: &str, bytes: &[u8]) -> Result<()> {
+        Ok(registers::set_vector(tid, name, bytes)?)
+    }
+
+    /// A whole register set by its NT_* number, as the kernel lays it out.
+    ///
+    /// # Errors
+    /// `not-found`, `not-stopped`.
+    pub fn register_set(&self, tid: Tid, note: u32) -> Result<Vec<u8>> {
+        Ok(registers::get_set(tid, note)?)
+    }
+
+    /// Replaces one. Capability `registers-write`.
+    ///
+    /// # Errors
+    /// As [`Client::register_set`].
+    pub fn set_register_set(&self, tid: Tid, note: u32, bytes: &[u8]) -> Result<()> {
+        Ok(registers::set_set(tid, note, bytes)?)
+    }
+
+    /// Memory in the process of a held task, filled with zeros. It is unmapped when
+    /// the value is dropped. Capability `inject`.
+    ///
+    /// # Errors
+    /// `not-stopped`, `unsupported` at a stop from which nothing can be run,
+    /// `limit`.
+    pub fn allocate(&self, tid: Tid, len: u64, protection: Protection) -> Result<Allocation> {
+        let pid = self.task(tid)?.pid;
+        let addr = memory::allocate(tid, len, protection)?;
+        Ok(Allocation { pid, addr, len })
+    }
+
+    /// Memory that holds these bytes. Capability `memory-write` besides.
+    ///
+    /// # Errors
+    /// As [`Client::allocate`].
+    pub fn place_bytes(&self, tid: Tid, bytes: &[u8]) -> Result<Allocation> {
+        let protection = Protection::READ | Protection::WRITE;
+        let memory = self.allocate(tid, (bytes.len() as u64).max(1), protection)?;
+        self.write_bytes(memory.pid, memory.addr, bytes)?;
+        Ok(memory)
+    }
+
+    /// Memory that holds this text and a NUL.
+    ///
+    /// # Errors
+    /// As [`Client::place_bytes`].
+    pub fn place_string(&self, tid: Tid, text: &str) -> Result<Allocation> {
+        let mut bytes = text.as_bytes().to_vec();
+        bytes.push(0);
+        self.place_bytes(tid, &bytes)
+    }
+
     /// Traced processes, oldest first.
     ///
     /// # Errors
@@ -268,6 +334,64 @@ impl<S: 'static> Client<S> {
     /// `no-such-process`.
     pub fn kill(&self, pid: Pid) -> Result<()> {
         Ok(control::kill(pid)?)
+    }
+}
+
+/// Memory of the plugin's in a target.
+#[derive(Debug)]
+pub struct Allocation {
+    pid: Pid,
+    addr: u64,
+    len: u64,
+}
+
+impl Allocation {
+    /// Whose memory it is in.
+    pub fn pid(&self) -> Pid {
+        self.pid
+    }
+
+    /// Where it begins.
+    pub fn addr(&self) -> u64 {
+        self.addr
+    }
+
+    /// Bytes that were asked for.
+    pub fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// Never: no bytes are no allocation.
+    pub fn is_empty(&self) -> bool {
+        false
+    }
+
+    /// Makes it larger or smaller, in a held task of its process; it may move.
+    ///
+    /// # Errors
+    /// As [`Client::allocate`].
+    pub fn resize(&mut self, tid: Tid, len: u64) -> Result<()> {
+        self.addr = memory::reallocate(tid, self.addr, len)?;
+        self.len = len;
+        Ok(())
+    }
+
+    /// Leaves it to the target for good.
+    ///
+    /// # Errors
+    /// When the process is gone.
+    pub fn leak(self) -> Result<u64> {
+        let addr = self.addr;
+        memory::leak(self.pid, addr)?;
+        std::mem::forget(self);
+        Ok(addr)
+    }
+}
+
+impl Drop for Allocation {
+    fn drop(&mut self) {
+        // With its process gone it is, too.
+        drop(memory::free(self.pid, self.addr));
     }
 }
 

@@ -17,7 +17,11 @@ const INTERFACES: &[(&str, Option<World>)] = &[
     ("client", Some(World::Plugin)),
     ("memory", Some(World::Plugin)),
     ("registers", Some(World::Plugin)),
+    ("symbols", Some(World::Plugin)),
+    ("unwind", Some(World::Plugin)),
+    ("breakpoints", Some(World::Plugin)),
     ("control", Some(World::Plugin)),
+    ("calls", Some(World::Plugin)),
     ("observe", Some(World::Observer)),
 ];
 

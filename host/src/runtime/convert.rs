@@ -90,6 +90,10 @@ impl From<engine::Error> for Error {
             engine::Error::NotFound(text) => Self::NotFound(text),
             engine::Error::Invalid(text) => Self::Invalid(text),
             engine::Error::Unsupported(text) => Self::Unsupported(text),
+            engine::Error::Busy(tid) => Self::Busy(format!("task {tid} runs an operation")),
+            engine::Error::Interrupted => Self::Interrupted,
+            engine::Error::Timeout => Self::Timeout,
+            engine::Error::Signalled(signal) => Self::Signalled(raw_signal(signal)),
             engine::Error::Limit(what) => Self::Limit(what.to_owned()),
             engine::Error::Os { errno, operation } => Self::Os(types::OsError {
                 code: errno.unsigned_abs(),
@@ -228,6 +232,40 @@ fn exec_info(exec: &engine::Execed) -> events::ExecInfo {
     }
 }
 
+fn function_event(call: &engine::FunctionCall) -> events::FunctionEvent {
+    events::FunctionEvent {
+        pid: raw_pid(call.pid),
+        tid: raw_tid(call.tid),
+        hook: call.hook.raw(),
+        function: call.function,
+        call: call.call,
+        caller: call.caller,
+        depth: call.depth,
+        ret: call.ret,
+        at: call.at,
+    }
+}
+
+fn op_result(done: engine::OperationDone) -> events::OpResult {
+    use engine::Outcome as O;
+    use events::OpOutcome as W;
+    events::OpResult {
+        op: done.operation.raw(),
+        pid: raw_pid(done.pid),
+        tid: raw_tid(done.tid),
+        outcome: match done.outcome {
+            Ok(O::Stepped(ip)) => W::Stepped(ip),
+            Ok(O::Called { int, float }) => W::Called(events::CallResult {
+                int: int[0],
+                int2: int[1],
+                float: f64::from_bits(float),
+            }),
+            Ok(O::Syscalled(ret)) => W::Syscalled(ret),
+            Err(error) => W::Failed(error.into()),
+        },
+    }
+}
+
 fn end(end: engine::End) -> events::End {
     match end {
         engine::End::Exited(status) => events::End::Exited(status.into()),
@@ -330,6 +368,17 @@ impl From<engine::Event> for events::Event {
                 name: stop_name(kind).to_owned(),
                 at,
             }),
+            E::Breakpoint(hit) => Self::Breakpoint(events::BreakpointHit {
+                pid: raw_pid(hit.pid),
+                tid: raw_tid(hit.tid),
+                breakpoint: hit.breakpoint.raw(),
+                addr: hit.addr,
+                data: hit.data,
+                at: hit.at,
+            }),
+            E::FunctionEnter(call) => Self::FunctionEnter(function_event(&call)),
+            E::FunctionReturn(call) => Self::FunctionReturn(function_event(&call)),
+            E::OperationDone(done) => Self::OpDone(op_result(*done)),
             E::Timeout => Self::Timeout,
             E::Lost(count) => Self::Lost(count),
             E::Ended(last) => Self::Ended(end(last)),
@@ -378,16 +427,28 @@ impl From<engine::TaskInfo> for tasks::Task {
     }
 }
 
+const PROTECTIONS: [(engine::Protection, memory::Protection); 4] = [
+    (engine::Protection::READ, memory::Protection::READ),
+    (engine::Protection::WRITE, memory::Protection::WRITE),
+    (engine::Protection::EXECUTE, memory::Protection::EXECUTE),
+    (engine::Protection::SHARED, memory::Protection::SHARED),
+];
+
+/// What memory is to allow.
+pub(crate) fn protection(wanted: memory::Protection) -> engine::Protection {
+    let mut protection = engine::Protection::empty();
+    for (ours, theirs) in PROTECTIONS {
+        if wanted.contains(theirs) {
+            protection |= ours;
+        }
+    }
+    protection
+}
+
 impl From<engine::Mapping> for memory::Mapping {
     fn from(mapping: engine::Mapping) -> Self {
-        use engine::Protection as P;
         let mut protection = memory::Protection::empty();
-        for (ours, theirs) in [
-            (P::READ, memory::Protection::READ),
-            (P::WRITE, memory::Protection::WRITE),
-            (P::EXECUTE, memory::Protection::EXECUTE),
-            (P::SHARED, memory::Protection::SHARED),
-        ] {
+        for (ours, theirs) in PROTECTIONS {
             if mapping.protection.contains(ours) {
                 protection |= theirs;
             }

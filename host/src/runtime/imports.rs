@@ -1,11 +1,14 @@
 //! The imports of plugins, one file per interface.
 
 mod basics;
+pub(crate) mod breakpoints;
+mod calls;
 pub(crate) mod client;
 mod control;
 mod memory;
 mod observe;
 mod registers;
+mod symbols;
 mod tasks;
 
 use wasmtime::component::{HasSelf, Linker};
@@ -21,6 +24,10 @@ pub(crate) fn for_plugins(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<
     wit::client::add_to_linker::<State, HasSelf<State>>(l, |state| state)?;
     wit::memory::add_to_linker::<State, HasSelf<State>>(l, |state| state)?;
     wit::registers::add_to_linker::<State, HasSelf<State>>(l, |state| state)?;
+    wit::breakpoints::add_to_linker::<State, HasSelf<State>>(l, |state| state)?;
+    wit::calls::add_to_linker::<State, HasSelf<State>>(l, |state| state)?;
+    wit::symbols::add_to_linker::<State, HasSelf<State>>(l, |state| state)?;
+    wit::unwind::add_to_linker::<State, HasSelf<State>>(l, |state| state)?;
     wit::control::add_to_linker::<State, HasSelf<State>>(l, |state| state)?;
     Ok(linker)
 }

@@ -133,6 +133,7 @@ impl State {
     ) -> wasmtime::Result<Result<(), Error>> {
         if let Some(held) = local.drive.held.get()
             && !done.iter().any(|answer| answer.stop == held.raw())
+            && !engine.runs_for(local.client, held)
             && let Err(denied) = self.require(Capability::Control)
         {
             return Ok(Err(denied));
@@ -200,6 +201,11 @@ impl State {
                 self.require(Capability::Tamper)?;
                 Engine::Deliver(self.replacement(*signal)?)
             }
+            Action::ReturnEarly(value) => {
+                self.require(Capability::Tamper)?;
+                Engine::ReturnEarly(*value)
+            }
+            Action::Remove => Engine::Remove,
             Action::Other((name, _)) => {
                 return Err(Error::Unsupported(format!("the action {name:?}")));
             }
@@ -250,7 +256,10 @@ fn next_mail(
 fn deliver(drive: &Drive, delivery: pai_engine::Delivery) -> Delivery {
     drive.refresh();
     drive.pause.set(Pause::None);
-    drive.held.set(delivery.stop);
+    // The end of an operation leaves its stop to be answered.
+    if !matches!(delivery.event, Event::OperationDone(_)) {
+        drive.held.set(delivery.stop);
+    }
     if let Event::Ended(end) = &delivery.event {
         *drive.end.borrow_mut() = Some(end.clone());
     }

@@ -1,15 +1,45 @@
-//! `control`: ending things.
+//! `control`: running, stopping and ending.
 
-use pai_engine::End;
+use std::time::Duration;
+
+use pai_engine::{End, OperationId, Step};
 use pai_ptrace::Signal;
 
-use crate::runtime::bindings::control::Host;
-use crate::runtime::bindings::types::{Error, Pid, Tid};
+use crate::runtime::bindings::control::{Host, StepOptions};
+use crate::runtime::bindings::types::{Error, Nanos, OpId, Pid, Tid};
 use crate::runtime::capability::Capability;
 use crate::runtime::convert;
 use crate::runtime::state::State;
 
 impl Host for State {
+    fn step(&mut self, tid: Tid, how: StepOptions, timeout: Option<Nanos>) -> Result<OpId, Error> {
+        self.require(Capability::Control)?;
+        if let Some((name, _)) = how.extra.first() {
+            return Err(Error::Unsupported(format!("the option {name:?}")));
+        }
+        let tid = convert::tid(tid)?;
+        let step = Step {
+            most: how.most,
+            until: how.until,
+            out_of: how.out_of.map(|(start, end)| start..end),
+            over_calls: how.over_calls,
+        };
+        let timeout = timeout.map(Duration::from_nanos);
+        self.on_tracer(|engine, client| engine.start_step(client, tid, step, timeout))
+            .map(OperationId::raw)
+    }
+
+    fn interrupt(&mut self, tid: Tid) -> Result<(), Error> {
+        self.require(Capability::Control)?;
+        let tid = convert::tid(tid)?;
+        self.on_tracer(|engine, client| engine.interrupt(client, tid))
+    }
+
+    fn cancel(&mut self, op: OpId) -> Result<(), Error> {
+        let id = OperationId::from_raw(op);
+        self.on_tracer(|engine, client| engine.cancel(client, id))
+    }
+
     fn send_signal(&mut self, tid: Tid, signal: u32) -> Result<(), Error> {
         self.require(Capability::Tamper)?;
         let signal = convert::signal(signal)?;

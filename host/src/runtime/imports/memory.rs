@@ -1,7 +1,7 @@
 //! `memory`: capabilities `memory-read` and `memory-write`.
 
-use crate::runtime::bindings::memory::{Host, Mapping};
-use crate::runtime::bindings::types::{Address, Error, Pid};
+use crate::runtime::bindings::memory::{Host, Mapping, Protection};
+use crate::runtime::bindings::types::{Address, Error, Pid, Tid};
 use crate::runtime::capability::Capability;
 use crate::runtime::convert;
 use crate::runtime::state::State;
@@ -72,5 +72,30 @@ impl Host for State {
         let pid = convert::pid(pid)?;
         let maps = self.on_tracer(|engine, _| engine.maps(pid))?;
         Ok(maps.into_iter().map(Into::into).collect())
+    }
+
+    fn allocate(&mut self, tid: Tid, len: u64, protection: Protection) -> Result<Address, Error> {
+        self.require(Capability::Inject)?;
+        let tid = convert::tid(tid)?;
+        let protection = convert::protection(protection);
+        self.on_tracer(|engine, client| engine.allocate(client, tid, len, protection))
+    }
+
+    fn reallocate(&mut self, tid: Tid, addr: Address, len: u64) -> Result<Address, Error> {
+        self.require(Capability::Inject)?;
+        let tid = convert::tid(tid)?;
+        self.on_tracer(|engine, client| engine.reallocate(client, tid, addr, len))
+    }
+
+    fn free(&mut self, pid: Pid, addr: Address) -> Result<(), Error> {
+        self.require(Capability::Inject)?;
+        let pid = convert::pid(pid)?;
+        self.on_tracer(|engine, client| engine.free(client, pid, addr))
+    }
+
+    fn leak(&mut self, pid: Pid, addr: Address) -> Result<(), Error> {
+        self.require(Capability::Inject)?;
+        let pid = convert::pid(pid)?;
+        self.on_tracer(|engine, client| engine.leak(client, pid, addr))
     }
 }

@@ -64,4 +64,26 @@ impl Host for State {
         let tid = convert::tid(tid)?;
         self.on_tracer(|engine, client| engine.set_registers(client, tid, regs))
     }
+
+    fn get_set(&mut self, tid: Tid, note: u32) -> Result<Vec<u8>, Error> {
+        let tid = convert::tid(tid)?;
+        self.on_tracer(|engine, client| engine.register_set(client, tid, note))
+    }
+
+    fn set_set(&mut self, tid: Tid, note: u32, bytes: Vec<u8>) -> Result<(), Error> {
+        self.require(Capability::RegistersWrite)?;
+        let tid = convert::tid(tid)?;
+        self.on_tracer(|engine, client| engine.set_register_set(client, tid, note, &bytes))
+    }
+
+    fn get_vector(&mut self, tid: Tid, name: String) -> Result<Vec<u8>, Error> {
+        let tid = convert::tid(tid)?;
+        self.on_tracer(|engine, client| engine.vector(client, tid, &name))
+    }
+
+    fn set_vector(&mut self, tid: Tid, name: String, bytes: Vec<u8>) -> Result<(), Error> {
+        self.require(Capability::RegistersWrite)?;
+        let tid = convert::tid(tid)?;
+        self.on_tracer(|engine, client| engine.set_vector(client, tid, &name, &bytes))
+    }
 }
