@@ -55,6 +55,7 @@ pub struct BreakpointOptions {
 pub(crate) struct Breakpoint {
     pub(crate) client: ClientId,
     pub(crate) addr: u64,
+    pub(crate) kind: BreakpointKind,
     pub(crate) tid: Option<Tid>,
     pub(crate) once: bool,
     pub(crate) skip: u64,
@@ -105,6 +106,11 @@ pub(crate) struct TrapState {
     pub(crate) call_at: Option<u64>,
     /// It was resumed for one instruction.
     pub(crate) stepping: bool,
+    /// It has executed it, and has touched watched memory with it: that is told
+    /// first.
+    pub(crate) stepped: bool,
+    /// Which debug registers it has (see [`crate::watchpoint`]).
+    pub(crate) debug_version: u64,
     /// Its next trap by an `int3` of ours is its own.
     pub(crate) own: bool,
     /// Calls of hooked functions that have not returned.
@@ -198,9 +204,9 @@ impl Engine {
     ///
     /// # Errors
     /// `NoSuchProcess`, `BadAddress` for an unmapped page, `Invalid` for what is
-    /// no instruction or a second breakpoint of this client at the same place
-    /// and for the same tasks, `Unsupported` for shared memory and 32-bit
-    /// processes, `Limit`.
+    /// no instruction, for a watchpoint that is not aligned, and for a second
+    /// breakpoint of this client at the same place and for the same tasks,
+    /// `Unsupported` for shared memory and 32-bit processes, `Limit`.
     pub fn insert_breakpoint(
         &mut self,
         client: ClientId,
@@ -214,9 +220,9 @@ impl Engine {
         {
             return Err(Error::NoSuchTask(tid));
         }
-        let twice = self.owners(space, addr).iter().any(|owner| {
-            matches!(owner, Subject::Breakpoint(id) if self.breakpoints.get(id)
-                .is_some_and(|other| other.client == client && other.tid == options.tid))
+        let twice = self.at(space, addr, options.kind).into_iter().any(|id| {
+            let other = self.breakpoints.get(&id);
+            other.is_some_and(|other| other.client == client && other.tid == options.tid)
         });
         if twice {
             return Err(Error::Invalid(format!(
@@ -225,12 +231,16 @@ impl Engine {
         }
         self.check_limit(client)?;
         let id = BreakpointId(self.next_number());
-        self.add_owner(pid, addr, Subject::Breakpoint(id))?;
+        match options.kind {
+            BreakpointKind::Software => self.add_owner(pid, addr, Subject::Breakpoint(id))?,
+            kind => self.insert_watch(pid, addr, kind, id)?,
+        }
         self.breakpoints.insert(
             id,
             Breakpoint {
                 client,
                 addr,
+                kind: options.kind,
                 tid: options.tid,
                 once: options.once,
                 skip: options.skip,
@@ -298,12 +308,20 @@ impl Engine {
         Ok(())
     }
 
-    fn owners(&self, space: SpaceId, addr: u64) -> &[Subject] {
-        let site = self
-            .spaces
-            .get(&space)
-            .and_then(|space| space.sites.get(&addr));
-        site.map_or(&[], |site| &site.owners)
+    /// The breakpoints of this kind at an address.
+    fn at(&self, space: SpaceId, addr: u64, kind: BreakpointKind) -> Vec<BreakpointId> {
+        let Some(space) = self.spaces.get(&space) else {
+            return Vec::new();
+        };
+        if kind != BreakpointKind::Software {
+            return space.watches.at(addr, kind);
+        }
+        let owners = space.sites.get(&addr).map_or(&[][..], |site| &site.owners);
+        let ids = owners.iter().filter_map(|owner| match owner {
+            Subject::Breakpoint(id) => Some(*id),
+            _ => None,
+        });
+        ids.collect()
     }
 
     /// Adds an owner to the site at an address, which is made if there is none.
@@ -380,11 +398,15 @@ impl Engine {
     /// Takes something of a client's away, wherever it is.
     pub(crate) fn remove_subject(&mut self, subject: Subject) {
         match subject {
-            Subject::Breakpoint(id) => {
-                if let Some(breakpoint) = self.breakpoints.remove(&id) {
-                    self.remove_owner(breakpoint.addr, subject);
-                }
-            }
+            Subject::Breakpoint(id) => match self.breakpoints.remove(&id) {
+                Some(Breakpoint {
+                    kind: BreakpointKind::Software,
+                    addr,
+                    ..
+                }) => self.remove_owner(addr, subject),
+                Some(_) => self.remove_watch(id),
+                None => {}
+            },
             Subject::Hook(id) => self.forget_hook(id),
             Subject::Operation(_) | Subject::Returns | Subject::Jumper => {}
         }

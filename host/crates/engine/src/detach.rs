@@ -323,7 +323,11 @@ impl Engine {
             return Ok(false);
         };
         if info.code() != SI_KERNEL {
-            return Ok(stepping && info.code() > 0);
+            let watched = self
+                .tasks
+                .get(&tid)
+                .is_some_and(|task| task.trap.debug_version != 0);
+            return Ok((stepping || watched) && info.code() > 0);
         }
         let addr = regs.ip().wrapping_sub(1);
         let ours = self.was_site(pid, addr);
@@ -357,6 +361,7 @@ impl Engine {
         {
             unless_gone(stopped.set_ip(pass.addr))?;
         }
+        self.clear_debug_registers(&stopped)?;
         let Some(stopped) = self.clear_space(stopped, place)? else {
             return Ok(());
         };

@@ -522,12 +522,21 @@ impl Engine {
             how => how,
         };
         task.trap.stepping = how == Resume::Step;
+        let watched = task.trap.debug_version;
         if task.options != options {
             if unless_gone(stopped.set_options(options))?.is_none() {
                 return self.dying(tid);
             }
             task.options = options;
         }
+        let pid = task.pid;
+        let version = self.space(pid).map_or(0, |space| space.watches.version);
+        if version != watched && !self.load_debug_registers(&stopped)? {
+            return self.dying(tid);
+        }
+        let Some(task) = self.tasks.get_mut(&tid) else {
+            return Ok(());
+        };
         let resumed = match after {
             After::Resume => stopped.resume(how, None),
             After::Deliver(signal) => stopped.resume(how, Some(signal)),

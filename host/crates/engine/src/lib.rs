@@ -49,6 +49,7 @@ mod symbols;
 mod task;
 mod trap;
 mod watch;
+mod watchpoint;
 
 pub use allocation::MAX_ALLOCATION;
 pub use attach::{Follow, program};

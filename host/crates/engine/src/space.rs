@@ -12,6 +12,7 @@ use crate::error::Error;
 use crate::got::{Stub, StubPage};
 use crate::memory::{Mapping, PAGE};
 use crate::subscription::ClientId;
+use crate::watchpoint::Watches;
 
 /// One address space of the session.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -29,6 +30,8 @@ pub(crate) struct Space {
     pub(crate) pads: Vec<Pad>,
     /// Slots whose breakpoint is gone. A task may be in one still.
     pub(crate) free_slots: Vec<u64>,
+    /// What is in the debug registers of its tasks.
+    pub(crate) watches: Watches,
     /// Stubs of hooked slots, by address.
     pub(crate) stubs: BTreeMap<u64, Stub>,
     pub(crate) stub_pages: Vec<StubPage>,
@@ -98,6 +101,7 @@ impl Space {
             || !self.removed.is_empty()
             || !self.pads.is_empty()
             || !self.stubs.is_empty()
+            || self.watches.version != 0
     }
 
     /// What a copy of it (fork) begins with: breakpoints are copied, our pages
@@ -110,6 +114,7 @@ impl Space {
                 .map(|(addr, site)| (*addr, site.copy()))
                 .collect(),
             removed: self.removed.clone(),
+            watches: self.watches.clone(),
             stubs: self.stubs.clone(),
             syscall_at: self.syscall_at,
             jumpers_watched: self.jumpers_watched,

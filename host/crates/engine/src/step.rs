@@ -243,9 +243,13 @@ impl Engine {
         };
         let pid = task.pid;
         let pass = task.trap.pass.take();
+        let stepped = std::mem::take(&mut task.trap.stepped);
         let Some((_, stepping)) = self.stepping(tid) else {
             return self.resume(stopped, after);
         };
+        if stepped {
+            return self.count_step(stopped, after);
+        }
         match stepping.now {
             Now::Entered => return self.resume_as(stopped, after, Resume::Syscall),
             Now::Exited => return self.count_step(stopped, after),

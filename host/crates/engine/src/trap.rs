@@ -15,6 +15,7 @@ use crate::task::{After, Held, Offer, State};
 // si_code of SIGTRAP (asm-generic/siginfo.h).
 const TRAP_BRKPT: i32 = 1;
 const TRAP_TRACE: i32 = 2;
+const TRAP_HWBKPT: i32 = 4;
 
 /// What became of a task that was to go past a breakpoint.
 pub(crate) enum Past {
@@ -45,9 +46,47 @@ impl Engine {
         };
         match info.code() {
             SI_KERNEL => self.on_int3(stopped),
-            TRAP_BRKPT | TRAP_TRACE if stepping => self.stepped(stopped).map(|()| None),
+            TRAP_BRKPT | TRAP_TRACE | TRAP_HWBKPT => self.on_debug_trap(stopped, stepping),
             _ => Ok(Some(stopped)),
         }
+    }
+
+    /// A step that is done, or watched memory that was touched, or both.
+    fn on_debug_trap(
+        &mut self,
+        stopped: Stopped,
+        stepping: bool,
+    ) -> Result<Option<Stopped>, Fatal> {
+        let tid = stopped.tid();
+        let Some(regs) = unless_gone(stopped.regs())? else {
+            self.dying(tid)?;
+            return Ok(None);
+        };
+        let events = self.watches_hit(&stopped, &regs)?;
+        let Some((_, first)) = events.first() else {
+            let watched = unless_gone(stopped.siginfo())?.is_some_and(|i| i.code() == TRAP_HWBKPT);
+            return match (stepping, watched && self.is_watched(tid)) {
+                (true, _) => self.stepped(stopped).map(|()| None),
+                // Hit for nobody, or no longer.
+                (false, true) => self.go_on(stopped, After::Resume).map(|()| None),
+                (false, false) => Ok(Some(stopped)),
+            };
+        };
+        let mut offer = Offer::new(first.clone(), After::Resume, ClientMask::NONE);
+        offer.next = events.into();
+        offer.regs = Some(regs);
+        if let Some(task) = self.tasks.get_mut(&tid) {
+            task.trap.stepped = stepping;
+            task.state = State::Held(Box::new(Held { stopped, offer }));
+        }
+        self.offer_next(tid)?;
+        Ok(None)
+    }
+
+    fn is_watched(&self, tid: Tid) -> bool {
+        self.tasks
+            .get(&tid)
+            .is_some_and(|task| task.trap.debug_version != 0)
     }
 
     /// What the kernel sends of itself: behind an `int3`, as a rule.
@@ -171,6 +210,7 @@ impl Engine {
             return;
         };
         let mut spent = Vec::new();
+        let mut breakpoints = Vec::new();
         let mut hooks = Vec::new();
         let mut returns = false;
         let mut jumps = false;
@@ -191,28 +231,19 @@ impl Engine {
                 }
                 Subject::Operation(_) => continue,
             };
-            let Some(breakpoint) = self.breakpoints.get_mut(id) else {
+            breakpoints.push(*id);
+        }
+        for id in breakpoints {
+            let Some(breakpoint) = self.count_hit(id, pid, tid) else {
                 continue;
             };
-            let client = &self.clients[breakpoint.client.index()];
-            if !breakpoint.enabled
-                || breakpoint.tid.is_some_and(|only| only != tid)
-                || client.left.contains(&pid)
-            {
-                continue;
-            }
-            breakpoint.hits += 1;
-            if breakpoint.skip > 0 {
-                breakpoint.skip -= 1;
-                continue;
-            }
             if breakpoint.once {
-                spent.push(*owner);
+                spent.push(Subject::Breakpoint(id));
             }
             let hit = Hit {
                 pid,
                 tid,
-                breakpoint: *id,
+                breakpoint: id,
                 addr,
                 data: None,
                 at: monotonic_nanos(),

@@ -1,0 +1,317 @@
+//! Breakpoints and watchpoints in the debug registers of the processor.
+//!
+//! There are four in each task (Intel SDM volume 3, 18.2). A thread does not
+//! inherit those of its creator (copy_thread in arch/x86/kernel/process.c), so
+//! each task has a note of which set it was given last, and gets the current one
+//! before it goes on.
+
+use pai_ptrace::{DEBUG_ADDRESSES, Pid, Regs, Stopped, Tid, monotonic_nanos};
+
+use crate::breakpoint::{Breakpoint, BreakpointKind, mapping_of};
+use crate::engine::Engine;
+use crate::error::{Error, Fatal, unless_gone};
+use crate::event::{BreakpointId, Event, Hit};
+use crate::space::SpaceId;
+use crate::subscription::ClientId;
+use crate::task::State;
+
+/// What one debug register watches.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Watch {
+    addr: u64,
+    kind: BreakpointKind,
+    owners: Vec<BreakpointId>,
+}
+
+/// The debug registers of an address space.
+#[derive(Clone, Default, Debug)]
+pub(crate) struct Watches {
+    slots: [Option<Watch>; DEBUG_ADDRESSES],
+    /// Changes with each change of the slots; 0 before the first.
+    pub(crate) version: u64,
+}
+
+/// Status register: which address was hit (Intel SDM volume 3, 18.2.3).
+const STATUS: usize = 6;
+/// Control register (18.2.4).
+const CONTROL: usize = 7;
+
+impl BreakpointKind {
+    /// R/W and LEN of the control register; the length in bytes.
+    fn control(self) -> Option<(u64, u64, u64)> {
+        let (access, bytes) = match self {
+            BreakpointKind::Software => return None,
+            BreakpointKind::HardwareExecute => (0b00, 1),
+            BreakpointKind::Write(bytes) => (0b01, bytes),
+            BreakpointKind::Access(bytes) => (0b11, bytes),
+        };
+        let len = match bytes {
+            1 => 0b00,
+            2 => 0b01,
+            4 => 0b11,
+            8 => 0b10,
+            _ => return None,
+        };
+        Some((access, len, u64::from(bytes)))
+    }
+}
+
+impl Watches {
+    fn control(&self) -> u64 {
+        let mut control = 0;
+        for (index, slot) in self.slots.iter().enumerate() {
+            let Some((access, len, _)) = slot.as_ref().and_then(|slot| slot.kind.control()) else {
+                continue;
+            };
+            control |= 1 << (2 * index) | (access | len << 2) << (16 + 4 * index);
+        }
+        control
+    }
+
+    /// Who watches just this.
+    pub(crate) fn at(&self, addr: u64, kind: BreakpointKind) -> Vec<BreakpointId> {
+        let same = |watch: &&Watch| watch.addr == addr && watch.kind == kind;
+        let watch = self.slots.iter().flatten().find(same);
+        watch.map_or_else(Vec::new, |watch| watch.owners.clone())
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.slots.iter().all(Option::is_none)
+    }
+}
+
+impl Engine {
+    /// Puts a breakpoint into a debug register of every task of the space.
+    pub(crate) fn insert_watch(
+        &mut self,
+        pid: Pid,
+        addr: u64,
+        kind: BreakpointKind,
+        id: BreakpointId,
+    ) -> Result<(), Error> {
+        let Some((_, _, bytes)) = kind.control() else {
+            return Err(Error::Invalid(
+                "a watchpoint is 1, 2, 4 or 8 bytes wide".to_owned(),
+            ));
+        };
+        if addr % bytes != 0 {
+            return Err(Error::Invalid(format!(
+                "{addr:#x} is no multiple of {bytes}, the width of the watchpoint"
+            )));
+        }
+        let maps = self.maps(pid)?;
+        match mapping_of(&maps, addr) {
+            None => return Err(self.bad_address(pid, addr, 0)),
+            Some(mapping) if kind == BreakpointKind::HardwareExecute && !mapping.is_code() => {
+                return Err(Error::Invalid(format!(
+                    "{addr:#x} of process {pid} is data: nothing is executed there"
+                )));
+            }
+            Some(_) => {}
+        }
+        let space = self.space_mut(pid).ok_or(Error::NoSuchProcess(pid))?;
+        let watches = &mut space.watches;
+        let same = |slot: &&mut Watch| slot.addr == addr && slot.kind == kind;
+        if let Some(slot) = watches.slots.iter_mut().flatten().find(same) {
+            slot.owners.push(id);
+            return Ok(());
+        }
+        let free = watches.slots.iter_mut().find(|slot| slot.is_none());
+        let Some(free) = free else {
+            return Err(Error::Limit("4 hardware breakpoints and watchpoints"));
+        };
+        *free = Some(Watch {
+            addr,
+            kind,
+            owners: vec![id],
+        });
+        watches.version += 1;
+        let space = self.space_id(pid)?;
+        self.reload_debug_registers(space);
+        Ok(())
+    }
+
+    /// Frees the debug registers that nobody uses without this one.
+    pub(crate) fn remove_watch(&mut self, id: BreakpointId) {
+        let mut changed = Vec::new();
+        for (space_id, space) in &mut self.spaces {
+            let watches = &mut space.watches;
+            for slot in &mut watches.slots {
+                let Some(watch) = slot else { continue };
+                watch.owners.retain(|owner| *owner != id);
+                if watch.owners.is_empty() {
+                    *slot = None;
+                    watches.version += 1;
+                    changed.push(*space_id);
+                }
+            }
+        }
+        for space in changed {
+            self.reload_debug_registers(space);
+        }
+    }
+
+    /// Makes all tasks of a space stop once; they get the registers when they go
+    /// on.
+    fn reload_debug_registers(&mut self, space: SpaceId) {
+        for tid in self.tasks_in(space) {
+            let Some(task) = self.tasks.get_mut(&tid) else {
+                continue;
+            };
+            if let State::Running(running) | State::Listening(running, _) = &task.state
+                && !task.interrupting
+            {
+                // One that is gone needs none.
+                task.interrupting = running.interrupt().is_ok();
+            }
+        }
+    }
+
+    /// Gives a stopped task the debug registers of its address space; false when
+    /// it is gone.
+    pub(crate) fn load_debug_registers(&mut self, stopped: &Stopped) -> Result<bool, Fatal> {
+        let tid = stopped.tid();
+        let Some(task) = self.tasks.get(&tid) else {
+            return Ok(true);
+        };
+        let (pid, has) = (task.pid, task.trap.debug_version);
+        let Some(watches) = self.space(pid).map(|space| &space.watches) else {
+            return Ok(true);
+        };
+        if watches.version == has {
+            return Ok(true);
+        }
+        let version = watches.version;
+        let control = watches.control();
+        let mut requests = vec![(CONTROL, 0)];
+        for (index, slot) in watches.slots.iter().enumerate() {
+            requests.push((index, slot.as_ref().map_or(0, |slot| slot.addr)));
+        }
+        requests.push((CONTROL, control));
+        for (number, value) in requests {
+            match stopped.set_debug_register(number, value) {
+                Ok(()) => {}
+                Err(error) if error.is_gone() => return Ok(false),
+                // Somebody else uses them up (perf_event_open(2)).
+                Err(error) => {
+                    tracing::warn!(target: "pai::engine", %tid, %error, "not watched");
+                    break;
+                }
+            }
+        }
+        if let Some(task) = self.tasks.get_mut(&tid) {
+            task.trap.debug_version = version;
+        }
+        Ok(true)
+    }
+
+    /// Takes the debug registers from a task that is let go.
+    pub(crate) fn clear_debug_registers(&mut self, stopped: &Stopped) -> Result<(), Fatal> {
+        let Some(task) = self.tasks.get_mut(&stopped.tid()) else {
+            return Ok(());
+        };
+        if std::mem::take(&mut task.trap.debug_version) != 0 {
+            unless_gone(stopped.set_debug_register(CONTROL, 0))?;
+        }
+        Ok(())
+    }
+
+    /// Which watches of its space a task has hit since it was asked last.
+    pub(crate) fn watches_hit(
+        &mut self,
+        stopped: &Stopped,
+        regs: &Regs,
+    ) -> Result<Vec<(ClientId, Event)>, Fatal> {
+        let tid = stopped.tid();
+        let Some(pid) = self.tasks.get(&tid).map(|task| task.pid) else {
+            return Ok(Vec::new());
+        };
+        if self.space(pid).is_none_or(|space| space.watches.is_empty()) {
+            return Ok(Vec::new());
+        }
+        let Some(status) = unless_gone(stopped.debug_register(STATUS))? else {
+            return Ok(Vec::new());
+        };
+        unless_gone(stopped.set_debug_register(STATUS, 0))?;
+        let Some(space) = self.space(pid) else {
+            return Ok(Vec::new());
+        };
+        let mut hit = Vec::new();
+        for (index, slot) in space.watches.slots.iter().enumerate() {
+            if let Some(watch) = slot
+                && status & 1 << index != 0
+            {
+                let data = (watch.kind != BreakpointKind::HardwareExecute).then_some(watch.addr);
+                hit.extend(watch.owners.iter().map(|owner| (*owner, data)));
+            }
+        }
+        let mut events = Vec::new();
+        let mut spent = Vec::new();
+        for (id, data) in hit {
+            let reported = self.count_hit(id, pid, tid);
+            let Some(Breakpoint { client, once, .. }) = reported else {
+                continue;
+            };
+            if once {
+                spent.push(id);
+            }
+            let hit = Hit {
+                pid,
+                tid,
+                breakpoint: id,
+                addr: regs.ip(),
+                data,
+                at: monotonic_nanos(),
+            };
+            events.push((client, Event::Breakpoint(hit)));
+        }
+        events.sort_by_key(|(client, _)| *client);
+        for id in spent {
+            self.remove_subject(crate::event::Subject::Breakpoint(id));
+        }
+        Ok(events)
+    }
+
+    /// Counts a hit; the breakpoint, if it is to be reported.
+    pub(crate) fn count_hit(&mut self, id: BreakpointId, pid: Pid, tid: Tid) -> Option<Breakpoint> {
+        let breakpoint = self.breakpoints.get_mut(&id)?;
+        let client = &self.clients[breakpoint.client.index()];
+        if !breakpoint.enabled
+            || breakpoint.tid.is_some_and(|only| only != tid)
+            || client.left.contains(&pid)
+        {
+            return None;
+        }
+        breakpoint.hits += 1;
+        if breakpoint.skip > 0 {
+            breakpoint.skip -= 1;
+            return None;
+        }
+        Some(*breakpoint)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_control_register() {
+        let mut watches = Watches::default();
+        assert_eq!(watches.control(), 0);
+        let watch = |kind| {
+            Some(Watch {
+                addr: 0x1000,
+                kind,
+                owners: Vec::new(),
+            })
+        };
+        watches.slots[0] = watch(BreakpointKind::Write(4));
+        assert_eq!(watches.control(), 0x000d_0001);
+        watches.slots[3] = watch(BreakpointKind::HardwareExecute);
+        assert_eq!(watches.control(), 0x000d_0041);
+        watches.slots[1] = watch(BreakpointKind::Access(8));
+        assert_eq!(watches.control(), 0x00bd_0045);
+        assert_eq!(BreakpointKind::Write(3).control(), None);
+    }
+}

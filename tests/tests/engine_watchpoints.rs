@@ -1,0 +1,247 @@
+//! Watchpoints and hardware breakpoints, which are in the registers of each
+//! task.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+
+use pai_engine::{Action, BreakpointId, BreakpointKind, BreakpointOptions, Error, Event, Step};
+use pai_ptrace::Pid;
+use pai_tests::fixtures;
+use pai_tests::probe::{tells, told};
+use pai_tests::trace::Trace;
+
+const N: u64 = 10;
+const THREADS: u64 = 3;
+
+fn of(kind: BreakpointKind) -> BreakpointOptions {
+    BreakpointOptions {
+        kind,
+        ..BreakpointOptions::default()
+    }
+}
+
+fn target() -> Trace<'static> {
+    Trace::of(fixtures::WATCH_WRITES).arg(N).arg(THREADS)
+}
+
+/// Hits by what was watched and where the task was, and by process.
+type Hits = BTreeMap<(Option<u64>, u64), u64>;
+
+#[test]
+fn every_write_of_every_thread() {
+    let hits: RefCell<Hits> = RefCell::default();
+    let of_process: RefCell<BTreeMap<Pid, u64>> = RefCell::default();
+    let variables = Cell::new([0; 5]);
+    let behind = Cell::new([0; 5]);
+    let traced = target()
+        .client(vec![tells()], |engine, client, delivery| {
+            match told(&delivery.event) {
+                Some(told) if told.code == 0x1234 => {
+                    variables.set(told.args);
+                    for (addr, size) in told.args.into_iter().zip([1, 2, 4, 8]) {
+                        let options = of(BreakpointKind::Write(size));
+                        engine
+                            .insert_breakpoint(client, told.pid, addr, options)
+                            .expect("four there are");
+                    }
+                    let fifth = of(BreakpointKind::Write(8));
+                    let addr = told.args[3] + 8;
+                    let error = engine.insert_breakpoint(client, told.pid, addr, fifth);
+                    assert!(matches!(error, Err(Error::Limit(_))), "{error:?}");
+                }
+                Some(told) if told.code == 0x1236 => behind.set(told.args),
+                _ => {}
+            }
+            if let Event::Breakpoint(hit) = delivery.event {
+                *hits.borrow_mut().entry((hit.data, hit.addr)).or_insert(0) += 1;
+                *of_process.borrow_mut().entry(hit.pid).or_insert(0) += 1;
+            }
+            Some(Action::Proceed)
+        })
+        .run_like_untraced();
+    let of_process = of_process.into_inner();
+    assert_eq!(
+        of_process[&traced.pid],
+        3 * N + (2 + THREADS) * N,
+        "{traced:?}"
+    );
+    assert_eq!(of_process.values().sum::<u64>(), 3 * N + (3 + THREADS) * N);
+    let counts = [N, N, N, (3 + THREADS) * N];
+    let expected: Hits = (0..4)
+        .map(|i| ((Some(variables.get()[i]), behind.get()[i]), counts[i]))
+        .collect();
+    assert_eq!(hits.into_inner(), expected);
+}
+
+/// Two clients share one register; each has its own view of it.
+#[test]
+fn clients_share_registers() {
+    let seen = Cell::new((0, 0));
+    let ids: RefCell<Vec<BreakpointId>> = RefCell::default();
+    target()
+        .client(vec![tells()], |engine, client, delivery| {
+            if let Some(told) = told(&delivery.event).filter(|told| told.code == 0x1234) {
+                let options = BreakpointOptions {
+                    once: true,
+                    skip: 3,
+                    ..of(BreakpointKind::Write(8))
+                };
+                let id = engine.insert_breakpoint(client, told.pid, told.args[3], options);
+                ids.borrow_mut().push(id.expect("a register"));
+            }
+            if let Event::Breakpoint(_) = delivery.event {
+                seen.set((seen.get().0 + 1, seen.get().1));
+            }
+            Some(Action::Proceed)
+        })
+        .client(vec![tells()], |engine, client, delivery| {
+            if let Some(told) = told(&delivery.event).filter(|told| told.code == 0x1234) {
+                let options = of(BreakpointKind::Write(8));
+                let id = engine.insert_breakpoint(client, told.pid, told.args[3], options);
+                assert!(id.is_ok());
+                let twice = engine.insert_breakpoint(client, told.pid, told.args[3], options);
+                assert!(matches!(twice, Err(Error::Invalid(_))), "{twice:?}");
+            }
+            if let Event::Breakpoint(_) = delivery.event {
+                seen.set((seen.get().0, seen.get().1 + 1));
+            }
+            Some(Action::Proceed)
+        })
+        .run_like_untraced();
+    assert_eq!(seen.get(), (1, (3 + THREADS) * N));
+}
+
+#[test]
+fn reads_and_instructions() {
+    let reads = Cell::new(0);
+    let executed = Cell::new(0);
+    let load = Cell::new((0, 0));
+    let phase = Cell::new(0);
+    target()
+        .client(vec![tells()], |engine, client, delivery| {
+            match told(&delivery.event) {
+                Some(told) if told.code == 0x1234 => {
+                    let [.., w8, load8] = told.args;
+                    load.set((load8, w8));
+                    for (addr, kind) in [
+                        (w8, BreakpointKind::Access(8)),
+                        (load8, BreakpointKind::HardwareExecute),
+                    ] {
+                        engine
+                            .insert_breakpoint(client, told.pid, addr, of(kind))
+                            .expect("a register");
+                    }
+                }
+                Some(told) if told.code == 0x1237 => phase.set(told.args[0]),
+                _ => {}
+            }
+            if let Event::Breakpoint(hit) = delivery.event
+                && phase.get() == 3
+            {
+                if hit.data.is_some() {
+                    assert_eq!(hit.data, Some(load.get().1));
+                    reads.set(reads.get() + 1);
+                } else {
+                    assert_eq!(hit.addr, load.get().0);
+                    executed.set(executed.get() + 1);
+                }
+            }
+            Some(Action::Proceed)
+        })
+        .run_like_untraced();
+    assert_eq!(executed.get(), N);
+    // The program looks at the variable too.
+    assert!(reads.get() >= N, "{}", reads.get());
+}
+
+#[test]
+fn what_makes_no_sense_is_refused() {
+    let looked = Cell::new(false);
+    target()
+        .client(vec![tells()], |engine, client, delivery| {
+            if let Some(told) = told(&delivery.event).filter(|told| told.code == 0x1234) {
+                looked.set(true);
+                let mut insert = |addr, kind| {
+                    engine
+                        .insert_breakpoint(client, told.pid, addr, of(kind))
+                        .map(|_| ())
+                };
+                let [w1, _, w4, ..] = told.args;
+                for (addr, kind) in [
+                    (w4 + 1, BreakpointKind::Write(4)),
+                    (w4, BreakpointKind::Write(3)),
+                    (w4, BreakpointKind::Access(16)),
+                    (w1, BreakpointKind::HardwareExecute),
+                ] {
+                    let error = insert(addr, kind);
+                    assert!(matches!(error, Err(Error::Invalid(_))), "{error:?}");
+                }
+                for addr in [0, 1 << 63] {
+                    let error = insert(addr, BreakpointKind::Write(8));
+                    assert!(matches!(error, Err(Error::BadAddress { .. })), "{error:?}");
+                }
+            }
+            Some(Action::Proceed)
+        })
+        .run_like_untraced();
+    assert!(looked.get());
+}
+
+/// A watch that is touched in the middle of steps is told, and the step counts.
+#[test]
+fn steps_that_touch_watched_memory() {
+    let told_hits = Cell::new(0);
+    let done = Cell::new(0);
+    let held = Cell::new(None);
+    target()
+        .client(vec![tells()], |engine, client, delivery| {
+            match told(&delivery.event) {
+                Some(told) if told.code == 0x1234 => {
+                    engine
+                        .insert_breakpoint(
+                            client,
+                            told.pid,
+                            told.args[0],
+                            of(BreakpointKind::Write(1)),
+                        )
+                        .expect("a register");
+                }
+                Some(told) if told.code == 0x1235 => {
+                    engine
+                        .insert_breakpoint(
+                            client,
+                            told.pid,
+                            told.args[0],
+                            BreakpointOptions::default(),
+                        )
+                        .expect("code");
+                }
+                _ => {}
+            }
+            match &delivery.event {
+                Event::Breakpoint(hit) if hit.data.is_some() => {
+                    told_hits.set(told_hits.get() + 1);
+                }
+                Event::Breakpoint(hit) => {
+                    held.set(delivery.stop);
+                    engine
+                        .start_step(client, hit.tid, Step::count(2), None)
+                        .expect("it is held");
+                    return None;
+                }
+                Event::OperationDone(operation) => {
+                    assert!(operation.outcome.is_ok(), "{operation:?}");
+                    done.set(done.get() + 1);
+                    let stop = held.take().expect("held");
+                    engine
+                        .answer(client, stop, Action::Proceed)
+                        .expect("no end")
+                        .expect("it is held");
+                }
+                _ => {}
+            }
+            Some(Action::Proceed)
+        })
+        .run_like_untraced();
+    assert_eq!((told_hits.get(), done.get()), (N, N));
+}
