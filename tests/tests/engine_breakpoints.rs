@@ -269,7 +269,7 @@ fn each_client_has_its_own() {
                 let options = BreakpointOptions {
                     once: true,
                     skip: 7,
-                    tid: None,
+                    ..BreakpointOptions::default()
                 };
                 let id = engine.insert_breakpoint(client, told.pid, told.args[0], options);
                 assert!(id.is_ok());
@@ -344,4 +344,159 @@ fn detached_with_breakpoints_in_place() {
             .run_like_untraced();
         assert_eq!(seen.get(), leave_at, "{traced:?}");
     }
+}
+
+#[test]
+fn an_exec_ends_all() {
+    let (traced, hits) = run(
+        Trace::of(fixtures::BP_EXEC).arg(10).arg("clean"),
+        &[(0x1234, 1)],
+    );
+    let [first, second] = [0, 1].map(|image| {
+        let told = hits.told.borrow();
+        told[image].args[0]
+    });
+    assert_ne!(first, second);
+    assert_eq!(
+        [first, second].map(|addr| hits.at(addr)),
+        [10; 2],
+        "{traced:?}"
+    );
+}
+
+#[test]
+fn a_library_that_comes_and_goes() {
+    let hits = Cell::new(0);
+    let ids: RefCell<Vec<BreakpointId>> = RefCell::default();
+    let traced = Trace::of(fixtures::BP_DLOPEN)
+        .arg(5)
+        .client(vec![tells()], |engine, client, delivery| {
+            match told(&delivery.event) {
+                Some(told) if told.code == 0x1234 => {
+                    let id = insert(engine, client, told.pid, told.args[0]).expect("code");
+                    ids.borrow_mut().push(id);
+                }
+                Some(told) => {
+                    let addr = told.args[0];
+                    let error = engine.read(told.pid, addr, 1);
+                    assert!(matches!(error, Err(Error::BadAddress { .. })), "{error:?}");
+                    for id in ids.take() {
+                        assert_eq!(engine.remove_breakpoint(client, id), Ok(()));
+                    }
+                    let error = insert(engine, client, told.pid, addr);
+                    assert!(matches!(error, Err(Error::BadAddress { .. })), "{error:?}");
+                }
+                None => {}
+            }
+            if let Event::Breakpoint(_) = delivery.event {
+                hits.set(hits.get() + 1);
+            }
+            Some(Action::Proceed)
+        })
+        .run_like_untraced();
+    assert_eq!(hits.get(), 15, "{traced:?}");
+}
+
+#[test]
+fn memory_that_becomes_something_else() {
+    let kinds = RefCell::new(BTreeMap::new());
+    let ids: RefCell<Vec<BreakpointId>> = RefCell::default();
+    let at: Cell<(u64, u64)> = Cell::new((0, 0));
+    Trace::of(fixtures::BP_MUNMAP)
+        .client(vec![tells()], |engine, client, delivery| {
+            match told(&delivery.event) {
+                Some(told) if told.code == 0x1234 => {
+                    let [addr, kind, ..] = told.args;
+                    at.set((addr, kind));
+                    match insert(engine, client, told.pid, addr) {
+                        Ok(id) => ids.borrow_mut().push(id),
+                        // Others would have it in their memory.
+                        Err(Error::Unsupported(_)) => assert!(kind >= 2),
+                        Err(error) => panic!("{error}"),
+                    }
+                }
+                Some(_) => {
+                    for id in ids.take() {
+                        assert_eq!(engine.remove_breakpoint(client, id), Ok(()));
+                    }
+                }
+                None => {}
+            }
+            if let Event::Breakpoint(hit) = delivery.event {
+                assert_eq!(hit.addr, at.get().0);
+                *kinds.borrow_mut().entry(at.get().1).or_insert(0) += 1;
+            }
+            Some(Action::Proceed)
+        })
+        .run_like_untraced();
+    assert_eq!(kinds.into_inner(), BTreeMap::from([(0, 3), (1, 3)]));
+}
+
+/// A jump out of the handler of a signal that came before the instruction was
+/// executed.
+#[test]
+fn handlers_that_jump_away() {
+    let (traced, hits) = run(Trace::of(fixtures::BP_SIGLONGJMP), &[(0x1234, 1)]);
+    let [hot, ..] = hits.told(0x1234);
+    let [counter, undecided, ..] = hits.told(0x1235);
+    let hits = hits.at(hot);
+    assert!(
+        (counter..=counter + undecided).contains(&hits),
+        "{hits} hits, {counter} calls, {undecided} undecided: {traced:?}"
+    );
+}
+
+/// Targets in which nothing may be mapped, or nothing new be executable.
+#[test]
+fn targets_with_rules_of_their_own() {
+    for path in [
+        fixtures::SECCOMP_INJECT,
+        fixtures::MDWE,
+        fixtures::RLIMIT_AS,
+    ] {
+        let (traced, hits) = run(Trace::of(path).arg(10), &[(0x1234, 1)]);
+        assert_eq!(hits.at(hits.told(0x1234)[0]), 10, "{path}: {traced:?}");
+    }
+}
+
+#[test]
+fn where_no_breakpoint_belongs() {
+    let hits = Hits::default();
+    Trace::of(fixtures::BP_MID)
+        .arg(10)
+        .client(vec![tells()], |engine, client, delivery| {
+            if let Some(told) = told(&delivery.event) {
+                let mut at = |addr| insert(engine, client, told.pid, addr).map(drop);
+                if told.code == 0x1234 {
+                    let [mid, inside, data, unmapped, none] = told.args;
+                    assert_eq!(at(mid), Ok(()));
+                    let twice = at(mid);
+                    assert!(matches!(twice, Err(Error::Invalid(_))), "{twice:?}");
+                    for addr in [inside, data, none] {
+                        let error = at(addr);
+                        assert!(matches!(error, Err(Error::Invalid(_))), "{error:?}");
+                    }
+                    let error = at(unmapped);
+                    assert!(matches!(error, Err(Error::BadAddress { .. })), "{error:?}");
+                } else {
+                    let [inside, after, read_only, null, nowhere] = told.args;
+                    assert_eq!(at(after), Ok(()));
+                    for addr in [inside, read_only] {
+                        let error = at(addr);
+                        assert!(matches!(error, Err(Error::Invalid(_))), "{error:?}");
+                    }
+                    for addr in [null, nowhere, u64::MAX] {
+                        let error = at(addr);
+                        assert!(matches!(error, Err(Error::BadAddress { .. })), "{error:?}");
+                    }
+                }
+                hits.told.borrow_mut().push(told);
+            }
+            hits.count(&delivery.event);
+            Some(Action::Proceed)
+        })
+        .run_like_untraced();
+    let mid = hits.told(0x1234)[0];
+    let after = hits.told(0x1235)[1];
+    assert_eq!([mid, after].map(|addr| hits.at(addr)), [10; 2]);
 }

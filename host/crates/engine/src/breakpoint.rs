@@ -17,6 +17,7 @@ use crate::hook::Called;
 use crate::memory::{Mapping, Protection};
 use crate::space::SpaceId;
 use crate::subscription::ClientId;
+use crate::symbols::{Location, SymbolKind};
 
 /// Breakpoints, watchpoints and hooks that one client may have.
 pub const MAX_BREAKPOINTS: usize = 65_536;
@@ -230,6 +231,7 @@ impl Engine {
             )));
         }
         self.check_limit(client)?;
+        self.learn_own_trap(client, pid);
         let id = BreakpointId(self.next_number());
         match options.kind {
             BreakpointKind::Software => self.add_owner(pid, addr, Subject::Breakpoint(id))?,
@@ -358,6 +360,9 @@ impl Engine {
                 "there is no instruction at {addr:#x} of process {pid}"
             )));
         }
+        if matches!(owner, Subject::Breakpoint(_) | Subject::Hook(_)) {
+            self.check_boundary(pid, addr)?;
+        }
         self.write_raw(pid, addr, &[INT3])?;
         if let Some(space) = self.space_mut(pid) {
             space.removed.remove(&addr);
@@ -369,6 +374,33 @@ impl Engine {
             space.sites.insert(addr, site);
         }
         Ok(())
+    }
+
+    /// In the middle of an instruction a breakpoint would change what that does.
+    /// Where instructions begin is known from the function's beginning, if that
+    /// is.
+    fn check_boundary(&mut self, pid: Pid, addr: u64) -> Result<(), Error> {
+        /// Of a longer function it is not looked at.
+        const MOST: u64 = 64 << 10;
+        let Ok(Some(location)) = self.resolve(pid, addr) else {
+            return Ok(());
+        };
+        let Location { symbol, offset } = location;
+        let inside = symbol.kind == SymbolKind::Function && offset < symbol.size.min(MOST);
+        if offset == 0 || !inside {
+            return Ok(());
+        }
+        let len = usize::try_from(offset).unwrap_or(0) + MAX_INSTRUCTION;
+        let Ok(code) = self.read_some(pid, symbol.value, len) else {
+            return Ok(());
+        };
+        if displaced::boundary(&code, symbol.value, addr, Width::Bits64) {
+            return Ok(());
+        }
+        Err(Error::Invalid(format!(
+            "{addr:#x} of process {pid} is in the middle of an instruction of {}",
+            symbol.name
+        )))
     }
 
     fn check_place(&mut self, maps: &[Mapping], pid: Pid, addr: u64) -> Result<(), Error> {

@@ -303,7 +303,10 @@ impl Engine {
         }
         let stopped = if signal == Signal::TRAP {
             match self.on_trap(stopped)? {
-                Some(stopped) => stopped,
+                Some(stopped) => {
+                    self.own_trap_is_due(tid);
+                    stopped
+                }
                 None => return Ok(()),
             }
         } else {
@@ -523,6 +526,8 @@ impl Engine {
         };
         task.trap.stepping = how == Resume::Step;
         let watched = task.trap.debug_version;
+        // What suspends a filter is taken back where it was set.
+        let options = options | task.options & Options::SUSPEND_SECCOMP;
         if task.options != options {
             if unless_gone(stopped.set_options(options))?.is_none() {
                 return self.dying(tid);

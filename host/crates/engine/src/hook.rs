@@ -100,6 +100,7 @@ impl Engine {
             return Err(Error::NoSuchTask(tid));
         }
         self.check_limit(client)?;
+        self.learn_own_trap(client, pid);
         let id = HookId(self.next_number());
         match site {
             HookSite::Entry(addr) => self.add_owner(pid, addr, Subject::Hook(id))?,

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 
 use pai_ptrace::wait::{self, Block, Report, Waited, What, was_stolen};
 use pai_ptrace::{
-    NewTask, Pid, Regs, Resume, Running, SigInfo, Signal, Stop, Stopped, Tid, tgkill,
+    NewTask, Options, Pid, Regs, Resume, Running, SigInfo, Signal, Stop, Stopped, Tid, tgkill,
 };
 
 use crate::breakpoint::{Mark, Pass};
@@ -286,6 +286,9 @@ impl Engine {
             ));
             return Ok(Some(Err((stopped, error))));
         }
+        if let Err(error) = self.suspend_filter(&stopped)? {
+            return Ok(Some(Err((stopped, error))));
+        }
         let mut saved = Saved {
             regs: regs.unwrap_or(now),
             mask,
@@ -323,6 +326,41 @@ impl Engine {
             _ => Some(stopped),
         };
         Ok(stopped.map(|stopped| Ok((stopped, saved))))
+    }
+
+    /// A filter of the target's own may kill it for a call that is not its own: it
+    /// must not hold meanwhile.
+    fn suspend_filter(&mut self, stopped: &Stopped) -> Result<Result<(), Error>, Fatal> {
+        let tid = stopped.tid();
+        let Some(task) = self.tasks.get_mut(&tid) else {
+            return Ok(Err(Error::NoSuchTask(tid)));
+        };
+        if !procfs::has_filter(tid) {
+            return Ok(Ok(()));
+        }
+        let options = task.options | Options::SUSPEND_SECCOMP;
+        match stopped.set_options(options) {
+            Ok(()) => {
+                task.options = options;
+                Ok(Ok(()))
+            }
+            Err(error) if error.is_gone() => Ok(Err(Error::NoSuchTask(tid))),
+            Err(error) => Ok(Err(Error::Unsupported(format!(
+                "task {tid} filters its system calls (seccomp), so that one of ours could end \
+                 it, and the filter cannot be suspended: {error}"
+            )))),
+        }
+    }
+
+    /// The other way round.
+    pub(crate) fn restore_filter(&mut self, stopped: &Stopped) -> Result<(), Fatal> {
+        if let Some(task) = self.tasks.get_mut(&stopped.tid())
+            && task.options.contains(Options::SUSPEND_SECCOMP)
+        {
+            task.options.remove(Options::SUSPEND_SECCOMP);
+            unless_gone(stopped.set_options(task.options))?;
+        }
+        Ok(())
     }
 
     /// Takes a task that is inside a call to the call's exit.
@@ -403,6 +441,7 @@ impl Engine {
             live!(stopped.interrupt());
         }
         live!(stopped.set_signal_mask(saved.mask));
+        self.restore_filter(&stopped)?;
         for signal in saved.stop_signals {
             // It has no sender any more, which nobody can see: a stop signal has
             // no handler, or is not one of those that cannot wait.

@@ -41,6 +41,7 @@ pub mod procfs;
 mod query;
 mod restart;
 mod session;
+mod sigtrap;
 mod space;
 mod stats;
 mod step;

@@ -7,6 +7,7 @@ use crate::engine::Engine;
 use crate::error::{Error, Fatal, unless_gone};
 use crate::event::{Event, Execed, ExitStatus, OtherStop, SyscallStop};
 use crate::procfs;
+use crate::sigtrap::OwnTrap;
 use crate::space::{Space, SpaceId};
 use crate::subscription::Edge;
 use crate::task::{After, InSyscall, Process, State, Task};
@@ -34,6 +35,11 @@ impl Engine {
         let sequence = self.next_process;
         self.next_process += 1;
         self.stats.processes += 1;
+        // A child begins with its parent's actions.
+        let own_trap = parent
+            .and_then(|parent| self.processes.get(&parent))
+            .map(|parent| parent.own_trap)
+            .unwrap_or_default();
         self.processes.insert(
             pid,
             Process {
@@ -43,6 +49,7 @@ impl Engine {
                 abi,
                 mem: None,
                 space,
+                own_trap,
                 sequence,
             },
         );
@@ -304,6 +311,7 @@ impl Engine {
             Some(process) => {
                 process.mem = None;
                 process.abi = abi;
+                process.own_trap = OwnTrap::default();
                 let old = std::mem::replace(&mut process.space, space);
                 self.drop_space(old);
             }

@@ -157,6 +157,8 @@ impl Engine {
         timeout: Option<Duration>,
     ) -> Result<OperationId, Error> {
         how.check()?;
+        let pid = self.tasks.get(&tid).ok_or(Error::NoSuchTask(tid))?.pid;
+        self.learn_own_trap(client, pid);
         let (_, stopped, mut offer) = self.begin(client, tid)?;
         let after = offer.after;
         let at_entry = matches!(offer.event, Event::SyscallEnter(_)) && !offer.moved;
@@ -293,11 +295,7 @@ impl Engine {
         client: ClientId,
         tid: Tid,
     ) -> Result<(Stopped, Offer, Saved), Error> {
-        let (pid, stopped, mut offer) = self.begin(client, tid)?;
-        if let Err(error) = self.check_filter(pid, tid) {
-            self.give_back(stopped, offer);
-            return Err(error);
-        }
+        let (_, stopped, mut offer) = self.begin(client, tid)?;
         let place = offer.place();
         let in_call = matches!(place, Place::InCall);
         let changed = (offer.regs_dirty || offer.at_site.is_some())
@@ -330,16 +328,6 @@ impl Engine {
             }
             None => Err(Error::NoSuchTask(tid)),
         }
-    }
-
-    /// A filter of the target's own may kill it for a call that is not its own.
-    fn check_filter(&self, pid: Pid, tid: Tid) -> Result<(), Error> {
-        if procfs::has_filter(tid) {
-            return Err(Error::Unsupported(format!(
-                "process {pid} filters its system calls (seccomp): one of ours could end it"
-            )));
-        }
-        Ok(())
     }
 
     fn check_function(&mut self, pid: Pid, function: u64) -> Result<(), Error> {
@@ -531,6 +519,7 @@ impl Engine {
                     // A jump out of the function: the code that was interrupted
                     // goes on elsewhere.
                     unless_gone(stopped.set_signal_mask(saved.mask))?;
+                    self.restore_filter(&stopped)?;
                     offer.set_moved();
                     offer.after = after;
                     return Ok(Some((stopped, offer)));

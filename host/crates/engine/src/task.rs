@@ -7,6 +7,7 @@ use pai_ptrace::{Mem, Options, Pid, Regs, Running, SigInfo, Signal, Stopped, Tid
 use crate::breakpoint::TrapState;
 use crate::event::{Event, StopId, SyscallId};
 use crate::operation::Operation;
+use crate::sigtrap::OwnTrap;
 use crate::space::SpaceId;
 use crate::subscription::{ClientId, ClientMask};
 
@@ -236,6 +237,8 @@ pub(crate) struct Process {
     pub(crate) mem: Option<Mem>,
     /// What is known of that memory, which others may share.
     pub(crate) space: SpaceId,
+    /// Its own SIGTRAP.
+    pub(crate) own_trap: OwnTrap,
     /// Order of appearance.
     pub(crate) sequence: u64,
 }

@@ -63,9 +63,18 @@ impl Engine {
             return Ok(None);
         };
         let events = self.watches_hit(&stopped, &regs)?;
+        let watched = unless_gone(stopped.siginfo())?.is_some_and(|i| i.code() == TRAP_HWBKPT);
+        let ours = stepping || watched && self.is_watched(tid);
+        let stopped = if ours {
+            match self.mend_own_trap(stopped)? {
+                Some(stopped) => stopped,
+                None => return Ok(None),
+            }
+        } else {
+            stopped
+        };
         let Some((_, first)) = events.first() else {
-            let watched = unless_gone(stopped.siginfo())?.is_some_and(|i| i.code() == TRAP_HWBKPT);
-            return match (stepping, watched && self.is_watched(tid)) {
+            return match (stepping, ours) {
                 (true, _) => self.stepped(stopped).map(|()| None),
                 // Hit for nobody, or no longer.
                 (false, true) => self.go_on(stopped, After::Resume).map(|()| None),
@@ -105,7 +114,10 @@ impl Engine {
         };
         if space.sites.contains_key(&addr) {
             regs.set_ip(addr);
-            return self.hit(stopped, regs, addr).map(|()| None);
+            return match self.mend_own_trap(stopped)? {
+                Some(stopped) => self.hit(stopped, regs, addr).map(|()| None),
+                None => Ok(None),
+            };
         }
         if space.pads.iter().any(|pad| pad.return_at() == addr) {
             regs.set_ip(addr);

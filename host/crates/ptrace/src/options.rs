@@ -20,5 +20,8 @@ bitflags::bitflags! {
         const EXIT = libc::PTRACE_O_TRACEEXIT;
         /// Kill the tracee when the tracer ends.
         const EXITKILL = libc::PTRACE_O_EXITKILL;
+        /// PTRACE_O_SUSPEND_SECCOMP: its filters do not hold while this is set. Needs
+        /// CAP_SYS_ADMIN in the initial user namespace.
+        const SUSPEND_SECCOMP = 1 << 21;
     }
 }
