@@ -443,3 +443,99 @@ fn allocate(engine: &mut Engine, client: ClientId, pid: Pid, tid: Tid) {
         assert_eq!(engine.allocate(client, tid, len, rw), Err(error));
     }
 }
+
+/// Functions are called in tasks that sleep in calls of every kind: none of them
+/// notices.
+#[test]
+fn calls_that_sleep_go_on() {
+    for mode in ["released", "timeout"] {
+        let calls = Cell::new(0);
+        let told_times = Cell::new(0);
+        let add2 = Cell::new(0);
+        let teller: Cell<Option<StopId>> = Cell::new(None);
+        let sleeper: Cell<Option<(StopId, OperationId)>> = Cell::new(None);
+        let traced = Trace::of(fixtures::CALL_RESTART)
+            .arg("all")
+            .arg(mode)
+            .client(vec![tells()], |engine, client, delivery| {
+                if let Some(told) = told(&delivery.event) {
+                    if told.code == 0x1234 {
+                        add2.set(told.args[1]);
+                        return Some(Action::Proceed);
+                    }
+                    told_times.set(told_times.get() + 1);
+                    let main = Tid::new(i32::try_from(told.args[1]).expect("an id"));
+                    engine.interrupt(client, main).expect("it sleeps");
+                    teller.set(delivery.stop);
+                    return None;
+                }
+                let answer = |engine: &mut Engine, stop: Option<StopId>| {
+                    let stop = stop.expect("held");
+                    engine
+                        .answer(client, stop, Action::Proceed)
+                        .expect("no end")
+                        .expect("it is held");
+                };
+                match &delivery.event {
+                    Event::Stop { tid, .. } if teller.get().is_some() => {
+                        let args = ints(&[40, 2]);
+                        let id = engine
+                            .start_call(client, *tid, add2.get(), &args, None)
+                            .expect("an interrupt will do");
+                        sleeper.set(Some((delivery.stop.expect("a stop"), id)));
+                        return None;
+                    }
+                    Event::OperationDone(done) => {
+                        assert_eq!(int(&done.outcome), 42);
+                        calls.set(calls.get() + 1);
+                        let (stop, _) = sleeper.take().expect("held");
+                        answer(engine, Some(stop));
+                        answer(engine, teller.take());
+                    }
+                    _ => {}
+                }
+                Some(Action::Proceed)
+            })
+            .run_like_untraced();
+        assert!(calls.get() > 0, "{traced:?}");
+        assert_eq!(calls.get(), told_times.get(), "{mode}: {traced:?}");
+    }
+}
+
+/// Children do not have what is ours in their parent's memory.
+#[test]
+fn children_have_no_memory_of_ours() {
+    let allocated = Cell::new(0);
+    let last: Cell<(u64, u64)> = Cell::new((0, 0));
+    let traced = Trace::of(fixtures::ALLOC_CHILD)
+        .arg(3)
+        .client(vec![tells()], |engine, client, delivery| {
+            let Some(told) = told(&delivery.event) else {
+                return Some(Action::Proceed);
+            };
+            let [address, length, ..] = told.args;
+            let word = |value: u64| value.to_le_bytes();
+            if told.code == 0x1234 {
+                let rw = Protection::READ | Protection::WRITE;
+                let len = 3 * 4096;
+                let addr = engine.allocate(client, told.tid, len, rw).expect("memory");
+                let mut pattern = [0; 8];
+                pattern
+                    .copy_from_slice(&engine.read(told.pid, told.args[2], 8).expect("a variable"));
+                engine.write(told.pid, addr, &pattern).expect("ours");
+                engine
+                    .write(told.pid, length, &word(len))
+                    .expect("a variable");
+                engine
+                    .write(told.pid, address, &word(addr))
+                    .expect("a variable");
+                allocated.set(allocated.get() + 1);
+                last.set((addr, len));
+            } else {
+                assert_eq!(engine.free(client, told.pid, last.get().0), Ok(()));
+            }
+            Some(Action::Proceed)
+        })
+        .run_like_untraced();
+    assert_eq!(allocated.get(), 3, "{traced:?}");
+}

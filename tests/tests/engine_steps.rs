@@ -232,3 +232,58 @@ fn what_makes_no_sense_is_refused() {
         .run_like_untraced();
     assert!(looked.get());
 }
+
+/// Signals come to a task that is stepped all the time, whatever it thinks of
+/// SIGTRAP.
+#[test]
+fn signals_come_between_steps() {
+    for mode in ["handled", "ignored", "blocked"] {
+        let steps = Cell::new(0_u64);
+        let held = Cell::new(None);
+        let traced = Trace::of(fixtures::STEP_SIGNALS)
+            .arg(5)
+            .arg(mode)
+            .client(vec![tells()], |engine, client, delivery| {
+                match &delivery.event {
+                    event if told(event).is_some_and(|told| told.code == 0x1234) => {
+                        let told = told(event).expect("it does");
+                        let options = BreakpointOptions {
+                            once: true,
+                            ..BreakpointOptions::default()
+                        };
+                        engine
+                            .insert_breakpoint(client, told.pid, told.args[0], options)
+                            .expect("code");
+                    }
+                    Event::Breakpoint(hit) => {
+                        held.set(delivery.stop);
+                        let how = Step::count(1);
+                        engine
+                            .start_step(client, hit.tid, how, None)
+                            .expect("it is held");
+                        return None;
+                    }
+                    Event::OperationDone(done) => {
+                        assert!(done.outcome.is_ok(), "{done:?}");
+                        steps.set(steps.get() + 1);
+                        if steps.get() < 2_000 {
+                            let how = Step::count(1);
+                            engine
+                                .start_step(client, done.tid, how, None)
+                                .expect("it is held");
+                            return None;
+                        }
+                        let stop = held.take().expect("held");
+                        engine
+                            .answer(client, stop, Action::Proceed)
+                            .expect("no end")
+                            .expect("it is held");
+                    }
+                    _ => {}
+                }
+                Some(Action::Proceed)
+            })
+            .run_like_untraced();
+        assert_eq!(steps.get(), 2_000, "{mode}: {traced:?}");
+    }
+}

@@ -107,6 +107,8 @@ pub(crate) struct TrapState {
     pub(crate) call_at: Option<u64>,
     /// It was resumed for one instruction.
     pub(crate) stepping: bool,
+    /// It blocks SIGTRAP (see [`crate::sigtrap`]).
+    pub(crate) blocks: bool,
     /// It has executed it, and has touched watched memory with it: that is told
     /// first.
     pub(crate) stepped: bool,

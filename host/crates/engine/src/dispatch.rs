@@ -188,6 +188,10 @@ impl Engine {
             return self.go_on(stopped, After::Resume);
         }
         let entry = task.syscall.take();
+        if task.trap.blocks {
+            let mask = unless_gone(stopped.signal_mask())?;
+            task.trap.blocks = mask.is_none_or(|mask| mask & Signal::TRAP.bit() != 0);
+        }
         if task.rewritten.is_some() {
             self.put_back(&stopped)?;
         }
@@ -521,10 +525,16 @@ impl Engine {
         let waits = task.trap.mark.as_ref().is_some_and(|mark| mark.waits());
         let how = match how {
             _ if calls => Resume::Syscall,
-            Resume::Cont if waits || task.trap.call_at.is_some() => Resume::Syscall,
+            Resume::Cont if waits || task.trap.blocks || task.trap.call_at.is_some() => {
+                Resume::Syscall
+            }
             how => how,
         };
         task.trap.stepping = how == Resume::Step;
+        if how == Resume::Step {
+            let mask = unless_gone(stopped.signal_mask())?;
+            task.trap.blocks = mask.is_some_and(|mask| mask & Signal::TRAP.bit() != 0);
+        }
         let watched = task.trap.debug_version;
         // What suspends a filter is taken back where it was set.
         let options = options | task.options & Options::SUSPEND_SECCOMP;

@@ -127,6 +127,11 @@ impl Signals {
         self.pending & !self.blocked
     }
 
+    /// Whether it is blocked.
+    pub(crate) fn blocks(self, signal: Signal) -> bool {
+        self.blocked & signal.bit() != 0
+    }
+
     /// Whether it has a handler.
     pub(crate) fn has_handler(self, signal: Signal) -> bool {
         self.caught & signal.bit() != 0

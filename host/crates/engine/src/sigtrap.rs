@@ -6,6 +6,10 @@
 //! that, so what was there is put back behind each trap of ours. Only processes
 //! that have something to lose pay for it.
 //!
+//! What a task blocks is looked at before each step, and when the first breakpoint
+//! comes. One that blocks SIGTRAP then is followed through its calls as long as it
+//! does. One that begins later, without a handler for it, finds it unblocked.
+//!
 //! One that sets the action to the default itself, with breakpoints in place and
 //! after it had another, gets that other one back.
 
@@ -56,6 +60,11 @@ impl Engine {
         if std::mem::replace(&mut process.own_trap.looked, true) {
             return;
         }
+        for (tid, task) in &mut self.tasks {
+            if task.pid == pid {
+                task.trap.blocks = procfs::signals(*tid).blocks(Signal::TRAP);
+            }
+        }
         let signals = procfs::signals(tid);
         if signals.is_default(Signal::TRAP) {
             return;
@@ -103,9 +112,15 @@ impl Engine {
     /// Behind a trap of ours: puts back what the kernel took away.
     pub(crate) fn mend_own_trap(&mut self, stopped: Stopped) -> Here<Stopped> {
         let tid = stopped.tid();
-        let Some(pid) = self.tasks.get(&tid).map(|task| task.pid) else {
+        let Some(task) = self.tasks.get(&tid) else {
             return Ok(Some(stopped));
         };
+        let pid = task.pid;
+        if task.trap.blocks
+            && let Some(mask) = unless_gone(stopped.signal_mask())?
+        {
+            unless_gone(stopped.set_signal_mask(mask | Signal::TRAP.bit()))?;
+        }
         let Some(own) = self.processes.get(&pid).map(|process| process.own_trap) else {
             return Ok(Some(stopped));
         };
