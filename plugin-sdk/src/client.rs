@@ -72,6 +72,10 @@ impl<S: 'static> Client<S> {
         &mut self.state
     }
 
+    pub(crate) fn wish(topic: Topic) -> Result<Subscription> {
+        Subscription::subscribe_to(topic)
+    }
+
     fn add(&mut self, callback: Callback<S>, topic: Option<Topic>) -> Result<HandlerId> {
         let source = match topic {
             Some(topic) => Source::Wish {

@@ -10,7 +10,7 @@ use crate::bindings::pai::plugin::breakpoints::{
 use crate::bindings::pai::plugin::calls::{self, Argument};
 use crate::bindings::pai::plugin::control::{self, StepOptions};
 use crate::bindings::pai::plugin::events::{
-    BreakpointHit, CallResult, Event, FunctionEvent, OpOutcome,
+    BreakpointHit, CallResult, Event, FunctionEvent, OpOutcome, Topic,
 };
 use crate::bindings::pai::plugin::types::{Pid, Tid};
 use crate::client::Client;
@@ -305,6 +305,36 @@ impl<S: 'static> Client<S> {
         };
         let entry = self.entry(exec.pid)?;
         self.run_until_addr(exec.pid, entry)
+    }
+
+    /// Runs until one of these signals is about to be delivered; no numbers means
+    /// any. The task is held then.
+    ///
+    /// # Errors
+    /// As [`Client::run_until`].
+    pub fn run_until_signal(&mut self, signals: &[u32]) -> Result<Option<Event>> {
+        let _wish = Self::wish(Topic::Signals(signals.to_vec()))?;
+        let wanted = signals.to_vec();
+        self.run_until(move |event| match event {
+            Event::Signal(stop) => wanted.is_empty() || wanted.contains(&stop.signal),
+            _ => false,
+        })
+    }
+
+    /// Stops a task, wherever it is, and holds it. `None` when it or the session
+    /// ended first. Capability `control`.
+    ///
+    /// # Errors
+    /// `no-such-task`.
+    pub fn run_until_stop(&mut self, tid: Tid) -> Result<Option<Event>> {
+        let _wish = Self::wish(Topic::Tasks)?;
+        self.interrupt(tid)?;
+        let event = self.run_until(|event| match event {
+            Event::Stop(stop) => stop.tid == tid && stop.name == "interrupt",
+            Event::TaskExited(end) => end.tid == tid,
+            _ => false,
+        })?;
+        Ok(event.filter(|event| matches!(event, Event::Stop(_))))
     }
 
     /// Steps a held task by so many instructions; returns where it is then. Other

@@ -37,6 +37,7 @@
 
 pub mod bindings;
 mod client;
+mod effects;
 mod error;
 mod handlers;
 mod instruments;
@@ -66,6 +67,7 @@ pub use bindings::pai::plugin::symbols::{Import, Location, Module, Source, Symbo
 pub use bindings::pai::plugin::tasks::{State, Target, Task};
 pub use bindings::pai::plugin::types::{ExitStatus, Pid, StopId, SyscallId, Tid};
 pub use client::Client;
+pub use effects::{Change, DescriptorChange, MappingChange, ModuleChange, PrctlCall};
 pub use error::{Error, ErrorKind, Result};
 pub use handlers::{
     HandlerId, OnBreakpoint, OnCall, OnEnter, OnExit, OnNotice, OnReturn, OnSignal,

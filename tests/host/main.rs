@@ -11,3 +11,4 @@ mod programs;
 mod readme;
 mod several;
 mod terminal;
+mod whole_client;

@@ -171,6 +171,16 @@ impl Engine {
         Ok(())
     }
 
+    /// What a descriptor of a process refers to.
+    ///
+    /// # Errors
+    /// `NoSuchProcess`; `NotFound` when it is not open.
+    pub fn descriptor(&self, pid: Pid, fd: i32) -> Result<Vec<u8>, Error> {
+        let tid = self.live_task(pid).ok_or(Error::NoSuchProcess(pid))?;
+        procfs::descriptor(tid, fd)
+            .ok_or_else(|| Error::NotFound(format!("process {pid} has no descriptor {fd}")))
+    }
+
     fn held_by(&self, client: ClientId, tid: Tid) -> Result<&Stopped, Error> {
         let task = self.tasks.get(&tid).ok_or(Error::NoSuchTask(tid))?;
         let held = task.held().filter(|held| held.offer.is_with(client));

@@ -2,6 +2,7 @@
 
 use crate::runtime::bindings::tasks::{Host, Target, Task};
 use crate::runtime::bindings::types::{Error, Pid, Tid};
+use crate::runtime::capability::Capability;
 use crate::runtime::convert;
 use crate::runtime::state::State;
 
@@ -21,5 +22,11 @@ impl Host for State {
         let tid = convert::tid(tid)?;
         let task = self.anywhere(move |engine, _| engine.task(tid))?;
         Ok(task.into())
+    }
+
+    fn descriptor(&mut self, pid: Pid, fd: i32) -> Result<Vec<u8>, Error> {
+        self.require(Capability::MemoryRead)?;
+        let pid = convert::pid(pid)?;
+        self.anywhere(move |engine, _| engine.descriptor(pid, fd))
     }
 }
