@@ -6,7 +6,7 @@ use crate::engine::Engine;
 use crate::error::Error;
 use crate::inject::{MADV_DONTFORK, NR_MADVISE, NR_MMAP, NR_MUNMAP, mmap_error};
 use crate::memory::{PAGE, Protection};
-use crate::space::Allocation;
+use crate::space::{Allocation, Space};
 use crate::subscription::ClientId;
 
 /// Most bytes of one allocation.
@@ -140,15 +140,20 @@ impl Engine {
     /// The client is gone, and nobody wants its memory.
     pub(crate) fn abandon_allocations_of(&mut self, client: ClientId) {
         for space in self.spaces.values_mut() {
-            let all = std::mem::take(&mut space.allocations);
-            for (addr, allocation) in all {
-                if allocation.client == client {
-                    space.garbage.push((addr, allocation.len));
-                } else {
-                    space.allocations.insert(addr, allocation);
-                }
-            }
+            space.abandon(client);
         }
+    }
+}
+
+impl Space {
+    /// Nobody wants the memory of this client any more.
+    pub(crate) fn abandon(&mut self, client: ClientId) {
+        let own = |(addr, allocation): (&u64, &Allocation)| {
+            (allocation.client == client).then_some((*addr, allocation.len))
+        };
+        self.garbage.extend(self.allocations.iter().filter_map(own));
+        self.allocations
+            .retain(|_, allocation| allocation.client != client);
     }
 }
 

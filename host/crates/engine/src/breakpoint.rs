@@ -496,7 +496,7 @@ impl Engine {
     }
 
     /// Puts the original byte back, if there still is our `int3`.
-    fn lift(&mut self, id: SpaceId, addr: u64) {
+    pub(crate) fn lift(&mut self, id: SpaceId, addr: u64) {
         let Some(space) = self.spaces.get_mut(&id) else {
             return;
         };

@@ -343,7 +343,8 @@ impl Engine {
         self.release_stops(client);
     }
 
-    /// Ends tracing of one process for one client.
+    /// Ends tracing of one process for one client: what it has in its memory and
+    /// what it makes its tasks do ends too.
     ///
     /// # Errors
     /// `NoSuchProcess`.
@@ -356,6 +357,8 @@ impl Engine {
             state.left.push(pid);
         }
         self.table.picky.insert(client);
+        self.leave_memory(client, pid);
+        self.cancel_operations_of(client, Some(pid));
         Ok(())
     }
 

@@ -7,6 +7,7 @@ use crate::breakpoint::Pass;
 use crate::engine::{Diagnostic, Engine};
 use crate::error::{Error, Fatal, unless_gone};
 use crate::event::{Action, Delivery, Event, StopId};
+use crate::inject::{Here, Place};
 use crate::procfs;
 use crate::subscription::{ClientId, ClientMask};
 use crate::task::{After, Held, InSyscall, Offer, Rewritten, State};
@@ -196,6 +197,19 @@ impl Engine {
             self.repair_eintr(&stopped, None)?;
         }
         self.tell_observers(observers, &event);
+        let place = match &event {
+            _ if at_exit || moved => None,
+            _ if at_site.is_some() => Some(Place::User),
+            Event::SyscallExit(_) if chosen.is_none() => Some(Place::Interrupt),
+            _ => None,
+        };
+        let swept = match place {
+            Some(place) => self.sweep(stopped, place)?,
+            None => Some(stopped),
+        };
+        let Some(stopped) = swept else {
+            return Ok(());
+        };
         if at_exit {
             self.told_at_exit(stopped, &event)?;
         } else {
@@ -207,6 +221,20 @@ impl Engine {
             task.chosen = chosen;
         }
         Ok(())
+    }
+
+    /// Unmaps what clients have left behind, at a stop from which that is little
+    /// trouble.
+    fn sweep(&mut self, stopped: Stopped, place: Place) -> Here<Stopped> {
+        let tid = stopped.tid();
+        let Some(task) = self.tasks.get(&tid) else {
+            return Ok(Some(stopped));
+        };
+        let garbage = self.space(task.pid).is_some_and(|s| !s.garbage.is_empty());
+        if !garbage || task.operation.is_some() || procfs::has_filter(tid) {
+            return Ok(Some(stopped));
+        }
+        self.take_out_garbage(stopped, place)
     }
 
     /// As [`Engine::told`], of a stop inside a system call whose exit the task
@@ -267,9 +295,13 @@ impl Engine {
             }
             if let Some(operation) = &mut task.operation {
                 operation.offer.leave_out(client);
+                // It may end before the client has: the task waits for nobody then.
+                if operation.offer.is_with(client) {
+                    operation.offer.offered = None;
+                }
             }
         }
-        self.cancel_operations_of(client);
+        self.cancel_operations_of(client, None);
         for tid in released {
             if let Err(error) = self.offer_next(tid) {
                 self.failure.get_or_insert(error);

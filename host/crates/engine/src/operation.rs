@@ -617,11 +617,12 @@ impl Engine {
         operation.is_some_and(|operation| operation.offer.offered == Some((client, stop)))
     }
 
-    /// All of a client's that is leaving.
-    pub(crate) fn cancel_operations_of(&mut self, client: ClientId) {
+    /// All of a client's that is leaving, or leaves this process.
+    pub(crate) fn cancel_operations_of(&mut self, client: ClientId, of: Option<Pid>) {
         let own: Vec<Tid> = self
             .tasks
             .iter()
+            .filter(|(_, task)| of.is_none_or(|pid| task.pid == pid))
             .filter(|(_, task)| {
                 let operation = task.operation.as_ref();
                 operation.is_some_and(|operation| operation.client == client)

@@ -9,9 +9,11 @@ use crate::breakpoint::Site;
 use crate::displaced::SLOT_SIZE;
 use crate::engine::Engine;
 use crate::error::Error;
+use crate::event::Subject;
 use crate::got::{Stub, StubPage};
 use crate::memory::{Mapping, PAGE};
 use crate::subscription::ClientId;
+use crate::task::Process;
 use crate::watchpoint::Watches;
 
 /// One address space of the session.
@@ -190,6 +192,43 @@ pub(crate) fn room_near(maps: &[Mapping], addr: u64, len: u64) -> Option<u64> {
 }
 
 impl Engine {
+    /// Takes away what a client has in the memory of a process that it has left,
+    /// unless it shares that memory with one that it has not left.
+    pub(crate) fn leave_memory(&mut self, client: ClientId, pid: Pid) {
+        let Ok(id) = self.space_id(pid) else { return };
+        let left = &self.clients[client.index()].left;
+        let here = |process: &&Process| process.space == id && !left.contains(&process.pid);
+        if self.processes.values().any(|process| here(&process)) {
+            return;
+        }
+        let own = |owner: &Subject| match owner {
+            Subject::Breakpoint(id) => self.breakpoints.get(id).is_some_and(|b| b.client == client),
+            Subject::Hook(id) => self.hooks.get(id).is_some_and(|hook| hook.client == client),
+            Subject::Operation(_) | Subject::Returns | Subject::Jumper => false,
+        };
+        let Some(space) = self.spaces.get_mut(&id) else {
+            return;
+        };
+        for site in space.sites.values_mut() {
+            site.owners.retain(|owner| !own(owner));
+        }
+        // Without a hook nobody waits for a return.
+        let hooked = |site: &Site| site.owners.iter().any(|o| matches!(o, Subject::Hook(_)));
+        if space.stubs.is_empty() && !space.sites.values().any(hooked) {
+            for site in space.sites.values_mut() {
+                site.owners
+                    .retain(|owner| !matches!(owner, Subject::Returns | Subject::Jumper));
+            }
+            space.jumpers_watched = false;
+        }
+        let unused = |(addr, site): (&u64, &Site)| site.owners.is_empty().then_some(*addr);
+        let unused: Vec<u64> = space.sites.iter().filter_map(unused).collect();
+        space.abandon(client);
+        for addr in unused {
+            self.lift(id, addr);
+        }
+    }
+
     /// A space of its own for a new process or program.
     pub(crate) fn new_space(&mut self) -> SpaceId {
         self.add_space(Space::default())

@@ -1,0 +1,177 @@
+//! Several clients with breakpoints, steps and memory in one target, of which
+//! one goes.
+
+use std::cell::{Cell, RefCell};
+
+use pai_engine::{
+    Action, BreakpointId, BreakpointOptions, ClientId, Delivery, Engine, Event, Protection, Step,
+};
+use pai_ptrace::Tid;
+use pai_tests::fixtures;
+use pai_tests::probe::{Told, tells, told};
+use pai_tests::trace::{Reply, Trace};
+
+/// A client that counts hits, and takes its breakpoint away at the end.
+#[derive(Default)]
+struct Stays {
+    hits: Cell<u64>,
+    own: RefCell<Vec<BreakpointId>>,
+}
+
+fn insert(engine: &mut Engine, client: ClientId, told: &Told) -> BreakpointId {
+    let options = BreakpointOptions::default();
+    engine
+        .insert_breakpoint(client, told.pid, told.args[0], options)
+        .expect("code")
+}
+
+impl Stays {
+    fn serve(&self, engine: &mut Engine, client: ClientId, delivery: &Delivery) -> Option<Action> {
+        match told(&delivery.event) {
+            Some(told) if told.code == 0x1234 => {
+                self.own.borrow_mut().push(insert(engine, client, &told));
+            }
+            Some(told) if told.code == 0x1235 => {
+                for id in self.own.take() {
+                    engine.remove_breakpoint(client, id).expect("it is there");
+                }
+            }
+            _ => {}
+        }
+        if let Event::Breakpoint(_) = delivery.event {
+            self.hits.set(self.hits.get() + 1);
+        }
+        Some(Action::Proceed)
+    }
+}
+
+fn target() -> Trace<'static> {
+    Trace::of(fixtures::BP_THREADS).arg(4).arg(200).arg("clean")
+}
+
+/// Runs the target with a client that stays and one that does something at its
+/// twentieth hit, in both orders.
+#[track_caller]
+fn run(goes: impl Fn(&mut Engine, ClientId, &Delivery, u64) -> Reply) {
+    for first in [true, false] {
+        let stays = Stays::default();
+        let hits = Cell::new(0);
+        let going = |engine: &mut Engine, client: ClientId, delivery: &Delivery| {
+            if let Some(told) = told(&delivery.event)
+                && told.code == 0x1234
+            {
+                insert(engine, client, &told);
+            }
+            if let Event::Breakpoint(_) = delivery.event {
+                hits.set(hits.get() + 1);
+            }
+            goes(engine, client, delivery, hits.get())
+        };
+        let staying = |engine: &mut Engine, client: ClientId, delivery: &Delivery| {
+            stays.serve(engine, client, delivery)
+        };
+        let traced = if first {
+            target()
+                .actor(vec![tells()], going)
+                .client(vec![tells()], staying)
+                .run_like_untraced()
+        } else {
+            target()
+                .client(vec![tells()], staying)
+                .actor(vec![tells()], going)
+                .run_like_untraced()
+        };
+        assert_eq!(stays.hits.get(), 800, "{traced:?}");
+    }
+}
+
+/// It steps a task that comes to its breakpoint again on the way, and goes
+/// there: it holds the task twice over.
+#[test]
+fn one_leaves_at_a_hit_within_its_own_steps() {
+    let stepped: Cell<Option<Tid>> = Cell::new(None);
+    run(|engine, client, delivery, hits| {
+        let Event::Breakpoint(hit) = delivery.event else {
+            return Reply::Answer(Action::Proceed);
+        };
+        if hits == 20 {
+            engine
+                .start_step(client, hit.tid, Step::count(1 << 40), None)
+                .expect("it is held");
+            stepped.set(Some(hit.tid));
+            return Reply::Hold;
+        }
+        if stepped.get() == Some(hit.tid) {
+            stepped.set(None);
+            return Reply::Leave;
+        }
+        Reply::Answer(Action::Proceed)
+    });
+}
+
+/// It leaves the process, and stays in the session: nothing of it is in memory.
+#[test]
+fn one_leaves_the_process() {
+    run(|_, _, delivery, hits| {
+        let hit = matches!(delivery.event, Event::Breakpoint(_));
+        Reply::Answer(if hit && hits == 20 {
+            Action::Detach
+        } else {
+            Action::Proceed
+        })
+    });
+    run(|engine, client, delivery, hits| {
+        if let Event::Breakpoint(hit) = delivery.event
+            && hits == 20
+        {
+            engine.leave_process(client, hit.pid).expect("it is there");
+        }
+        Reply::Answer(Action::Proceed)
+    });
+}
+
+/// Its memory is unmapped at the next stop of the target, not at the end of the
+/// session.
+#[test]
+fn one_leaves_and_has_memory_in_the_target() {
+    const LEN: u64 = 302 * 4096;
+    for by in [Reply::Leave, Reply::Answer(Action::Detach)] {
+        let hits = Cell::new(0);
+        let at = Cell::new(0);
+        let looked = Cell::new(false);
+        let is_mapped = |engine: &mut Engine, pid| {
+            let maps = engine.maps(pid).expect("it lives");
+            maps.iter().any(|map| map.start == at.get())
+        };
+        target()
+            .actor(vec![tells()], |engine, client, delivery| {
+                if let Some(told) = told(&delivery.event)
+                    && told.code == 0x1234
+                {
+                    insert(engine, client, &told);
+                }
+                let Event::Breakpoint(hit) = delivery.event else {
+                    return Reply::Answer(Action::Proceed);
+                };
+                hits.set(hits.get() + 1);
+                if hits.get() != 20 {
+                    return Reply::Answer(Action::Proceed);
+                }
+                let memory = engine.allocate(client, hit.tid, LEN, Protection::READ);
+                at.set(memory.expect("it is held"));
+                assert!(is_mapped(engine, hit.pid));
+                by
+            })
+            .client(vec![tells()], |engine, _, delivery| {
+                if let Some(told) = told(&delivery.event)
+                    && told.code == 0x1235
+                {
+                    looked.set(true);
+                    assert!(!is_mapped(engine, told.pid));
+                }
+                Some(Action::Proceed)
+            })
+            .run_like_untraced();
+        assert!(looked.get());
+    }
+}
