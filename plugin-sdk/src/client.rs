@@ -36,6 +36,9 @@ pub struct Client<S = ()> {
     /// The stop at which `run_until` returned; its answer is in `answers`.
     held: Option<StopId>,
     ended: Option<End>,
+    /// Operations that somebody waits for, the innermost last, and how those have
+    /// ended that ended before an inner one.
+    awaited: Vec<(OpId, Option<OpOutcome>)>,
     pub(crate) registers: RegisterCache,
 }
 
@@ -58,6 +61,7 @@ impl<S: 'static> Client<S> {
             answers: Vec::new(),
             held: None,
             ended: None,
+            awaited: Vec::new(),
             registers: RegisterCache::default(),
         }
     }
@@ -309,21 +313,43 @@ impl<S: 'static> Client<S> {
     pub(crate) fn finish(&mut self, op: OpId) -> Result<OpOutcome> {
         let answers = std::mem::take(&mut self.answers);
         let held = self.held.take();
+        self.awaited.push((op, None));
+        let outcome = self.await_last();
+        self.awaited.pop();
+        self.answers.splice(0..0, answers);
+        self.held = held;
+        self.registers.forget();
+        match outcome? {
+            OpOutcome::Failed(error) => Err(error.into()),
+            outcome => Ok(outcome),
+        }
+    }
+
+    /// Serves events until the innermost operation that is awaited has ended.
+    fn await_last(&mut self) -> Result<OpOutcome> {
         let mut failed = None;
-        let outcome = loop {
+        loop {
+            let Some((op, outcome)) = self.awaited.last_mut() else {
+                return Err(Error::new("no operation is awaited"));
+            };
+            let op = *op;
+            if let Some(outcome) = outcome.take() {
+                return failed.map_or(Ok(outcome), Err);
+            }
             if let Some(end) = &self.ended {
                 let error = Error::new(format!("the session is over: {end:?}"));
-                break Err(failed.unwrap_or(error));
+                return Err(failed.unwrap_or(error));
             }
             match self.advance(None) {
-                Ok(Event::OpDone(done)) if done.op == op => {
-                    break match failed {
-                        Some(error) => Err(error),
-                        None => Ok(done.outcome),
-                    };
+                Ok(Event::OpDone(done)) => {
+                    // A handler that was called meanwhile may wait for one of its
+                    // own, while an outer one ends.
+                    if let Some((_, outcome)) = self.awaited.iter_mut().find(|a| a.0 == done.op) {
+                        *outcome = Some(done.outcome);
+                    }
                 }
                 Ok(_) => {}
-                Err(error) if error.is_ended() => break Err(error),
+                Err(error) if error.is_ended() => return Err(error),
                 Err(error) => {
                     if failed.is_none() {
                         failed = Some(error);
@@ -332,13 +358,6 @@ impl<S: 'static> Client<S> {
                     }
                 }
             }
-        };
-        self.answers.splice(0..0, answers);
-        self.held = held;
-        self.registers.forget();
-        match outcome? {
-            OpOutcome::Failed(error) => Err(error.into()),
-            outcome => Ok(outcome),
         }
     }
 
