@@ -10,5 +10,6 @@ mod plugins;
 mod programs;
 mod readme;
 mod several;
+mod several_instruments;
 mod terminal;
 mod whole_client;

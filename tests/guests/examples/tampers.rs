@@ -9,6 +9,7 @@ pai_plugin::plugin! {
     wants: [Tamper("that is what it is for")],
     options: [
         OptionSpec::integer("skip-write", "skip write, with this result"),
+        OptionSpec::integer("skip-getppid", "skip getppid, with this result"),
         OptionSpec::flag("getppid-to-getpid", "execute getpid instead of getppid"),
         OptionSpec::integer("getppid-returns", "replace the result of getppid"),
         OptionSpec::integer("deliver", "deliver this signal instead of SIGUSR1; 0 for none"),
@@ -20,6 +21,9 @@ fn run() -> Result<()> {
     let mut client = Client::new(());
     if let Some(result) = options::integer("skip-write")? {
         client.on_enter_of(&["write"], move |_, _| Ok(OnEnter::Skip(result)))?;
+    }
+    if let Some(result) = options::integer("skip-getppid")? {
+        client.on_enter_of(&["getppid"], move |_, _| Ok(OnEnter::Skip(result)))?;
     }
     if options::flag("getppid-to-getpid") {
         client.on_enter_of(&["getppid"], |_, _| {

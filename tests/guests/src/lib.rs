@@ -16,3 +16,21 @@ pub fn status(status: &ExitStatus) -> String {
         ExitStatus::Other(text) => text.clone(),
     }
 }
+
+/// What a fixture tells in a refused `getpriority`: a code and five numbers
+/// (tests/fixtures/probe.h).
+pub fn told(call: &SyscallEvent) -> Option<(u64, [u64; 5])> {
+    let (code, a, b, c, d, e) = call.args;
+    (0x1000..0x2000)
+        .contains(&code)
+        .then_some((code, [a, b, c, d, e]))
+}
+
+/// The value of an option as a number, also in hexadecimal.
+pub fn number(name: &str) -> Option<u64> {
+    let text = pai_plugin::options::get(name)?;
+    match text.strip_prefix("0x") {
+        Some(hex) => u64::from_str_radix(hex, 16).ok(),
+        None => text.parse().ok(),
+    }
+}
