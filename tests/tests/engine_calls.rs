@@ -249,6 +249,22 @@ fn a_function_that_ends_the_process() {
     );
 }
 
+/// The child of a function goes on where the program was.
+#[test]
+fn a_function_that_forks() {
+    for follow in [true, false] {
+        let mut trace = targets(60);
+        if !follow {
+            trace = trace.no_follow();
+        }
+        let (traced, outcomes) = run(trace, vec![call("forks", vec![])]);
+        traced.expect(0, "kept: 0 jumps, 0 handled, 1 children\n");
+        let child = int(&outcomes[0]);
+        assert!(child > 1 && child < 1 << 31, "{child}");
+        assert_eq!(traced.stats.processes, 2);
+    }
+}
+
 #[test]
 fn a_lock_that_another_thread_holds() {
     let trace = targets(100).arg("lock");

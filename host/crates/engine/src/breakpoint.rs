@@ -15,6 +15,7 @@ use crate::error::Error;
 use crate::event::{BreakpointId, HookId, Subject};
 use crate::hook::Called;
 use crate::memory::{Mapping, Protection};
+use crate::operation::Frame;
 use crate::space::SpaceId;
 use crate::subscription::ClientId;
 use crate::symbols::{Location, SymbolKind};
@@ -120,6 +121,16 @@ pub(crate) struct TrapState {
     pub(crate) frames: Vec<Called>,
     /// It has come to where a function returns that was called for a client.
     pub(crate) arrived: bool,
+    /// It was born in such a function, and returns to where its creator does, who
+    /// alone has something there.
+    pub(crate) born_in_call: Option<Box<BornInCall>>,
+}
+
+/// A child of a function that was called for a client.
+#[derive(Clone, Debug)]
+pub(crate) struct BornInCall {
+    pub(crate) return_at: u64,
+    pub(crate) frame: Frame,
 }
 
 /// A task at a breakpoint.

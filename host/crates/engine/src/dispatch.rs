@@ -320,6 +320,17 @@ impl Engine {
             return Ok(());
         };
         let pid = task.pid;
+        let stopped = if task.trap.born_in_call.is_some() {
+            match self.on_return_of_child(stopped)? {
+                Some(stopped) => stopped,
+                None => return Ok(()),
+            }
+        } else {
+            stopped
+        };
+        let Some(task) = self.tasks.get_mut(&tid) else {
+            return Ok(());
+        };
         if task.runs_foreign_code() {
             return match self.on_foreign_signal(stopped, signal)? {
                 Some(stopped) => self.go_on(stopped, After::Deliver(signal)),

@@ -81,6 +81,13 @@ pub(crate) struct Saved {
     trap: (Option<Box<Pass>>, Option<Box<Mark>>),
 }
 
+impl Saved {
+    /// Whether the task was about to enter a call.
+    pub(crate) fn is_of_an_entry(&self) -> bool {
+        matches!(self.place, Place::Entry)
+    }
+}
+
 /// A task that was resumed: stopped, or on its way out, which the loop sees.
 pub(crate) type Here<T> = Result<Option<T>, Fatal>;
 

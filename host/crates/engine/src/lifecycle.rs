@@ -76,6 +76,7 @@ impl Engine {
         let (pid, options) = (task.pid, task.options);
         let rewritten = task.rewritten.clone();
         let frames = task.trap.frames.clone();
+        let born = self.birth_in_call(tid);
         let thread = kind == NewTask::Clone && procfs::is_task_of(pid, child);
         let child_pid = if thread { pid } else { child.as_pid() };
         let followed = thread || self.follow == Follow::Yes;
@@ -100,6 +101,7 @@ impl Engine {
                 // It returns from the functions that its creator is in.
                 if let Some(task) = self.tasks.get_mut(&child) {
                     task.trap.frames = frames;
+                    task.trap.born_in_call = born;
                 }
                 let abi = self.processes.get(&pid).map_or(0, |process| process.abi);
                 let space = self.space_of_child(pid, child_pid, kind);
@@ -171,14 +173,18 @@ impl Engine {
     }
 
     /// A child that is not to be followed is let go at its first stop, without
-    /// our breakpoints. One that shares its creator's memory has to be there as
-    /// long as they are; nobody is told of it.
-    fn let_child_leave(&mut self, stopped: Stopped, after: After) -> Result<(), Fatal> {
+    /// our breakpoints. One that shares its creator's memory has to stay as long as
+    /// they are there, and one that was born in a function that its creator was made
+    /// to call, until it is out of that; nobody is told of it.
+    pub(crate) fn let_child_leave(&mut self, stopped: Stopped, after: After) -> Result<(), Fatal> {
         let tid = stopped.tid();
         let pid = tid.as_pid();
         let space = self.processes.get(&pid).map(|process| process.space);
         let shared = self.processes.values().filter(|p| Some(p.space) == space);
-        if shared.count() > 1 && self.space(pid).is_some_and(Space::is_touched) {
+        let borrows = shared.count() > 1 && self.space(pid).is_some_and(Space::is_touched);
+        let task = self.tasks.get(&tid);
+        let returns = task.is_some_and(|task| task.trap.born_in_call.is_some());
+        if borrows || returns {
             for client in self.all_clients().iter() {
                 if let Err(error) = self.leave_process(client, pid) {
                     tracing::debug!(target: "pai::engine", %pid, %error, "nothing to leave");
