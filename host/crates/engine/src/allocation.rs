@@ -4,8 +4,8 @@ use pai_ptrace::{Pid, Tid};
 
 use crate::engine::Engine;
 use crate::error::Error;
-use crate::inject::{MADV_DONTFORK, NR_MADVISE, NR_MMAP, NR_MUNMAP, mmap_error};
 use crate::memory::{PAGE, Protection};
+use crate::remote_call::{MADV_DONTFORK, NR_MADVISE, NR_MMAP, NR_MUNMAP, mmap_error};
 use crate::space::{Allocation, Space};
 use crate::subscription::ClientId;
 

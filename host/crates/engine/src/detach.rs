@@ -8,9 +8,10 @@ use pai_ptrace::{NewTask, Pid, Resume, Signal, Stop, Stopped, SyscallOp, Tid, ki
 use crate::engine::Engine;
 use crate::error::{Fatal, unless_gone};
 use crate::event::{Event, ExitStatus};
-use crate::inject::{Here, Place, SI_KERNEL};
+use crate::inject::{Place, SI_KERNEL};
 use crate::operation::{Doing, Operation};
 use crate::procfs;
+use crate::single::Here;
 use crate::task::{After, Held, Offer, State, Task};
 
 /// How long a task may take to stop for its detach. The kernel lets go of the

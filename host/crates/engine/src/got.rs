@@ -7,12 +7,12 @@
 
 use pai_ptrace::{Pid, Tid};
 
-use crate::breakpoint::INT3;
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::event::HookId;
-use crate::inject::{NR_MMAP, mmap_error};
 use crate::memory::PAGE;
+use crate::remote_call::{NR_MMAP, mmap_error};
+use crate::site::INT3;
 use crate::space::Space;
 use crate::subscription::ClientId;
 

@@ -12,10 +12,10 @@
 
 use pai_ptrace::{Pid, Regs, Tid, monotonic_nanos};
 
-use crate::breakpoint::mapping_of;
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::event::{Event, FunctionCall, HookId, Subject};
+use crate::site::mapping_of;
 use crate::subscription::{ClientId, ClientMask};
 
 /// Where a function is hooked.

@@ -20,6 +20,7 @@
 mod allocation;
 mod attach;
 mod breakpoint;
+mod call;
 mod clients;
 mod detach;
 // Public for the tests, which run its plans on a processor.
@@ -39,9 +40,13 @@ mod offer;
 mod operation;
 pub mod procfs;
 mod query;
+mod remote_call;
 mod restart;
+mod resume;
 mod session;
 mod sigtrap;
+mod single;
+mod site;
 mod space;
 mod stats;
 mod step;
@@ -49,12 +54,14 @@ mod subscription;
 mod symbols;
 mod task;
 mod trap;
+mod trap_state;
 mod watch;
 mod watchpoint;
 
 pub use allocation::MAX_ALLOCATION;
 pub use attach::{Follow, program};
 pub use breakpoint::{BreakpointKind, BreakpointOptions, MAX_BREAKPOINTS};
+pub use call::{Argument, MAX_ARGUMENTS, MAX_PLACED};
 pub use clients::{Command, Remote, Sink};
 pub use engine::{Diagnostic, Engine, Turn};
 pub use error::{Error, Fatal};
@@ -64,7 +71,6 @@ pub use event::{
 };
 pub use hook::{HookOptions, HookSite};
 pub use memory::{MAX_PATTERN, MAX_READ, MAX_SEARCH, MAX_WRITE, Mapping, Protection};
-pub use operation::{Argument, MAX_ARGUMENTS, MAX_PLACED};
 pub use pai_ptrace::wait::Block;
 pub use query::{TargetInfo, TaskInfo, TaskState};
 pub use session::{Client, Served, Supervisor, finish, run};

@@ -3,14 +3,15 @@
 
 use pai_ptrace::{Signal, Stopped, Tid, kill, monotonic_nanos};
 
-use crate::breakpoint::Pass;
 use crate::engine::{Diagnostic, Engine};
 use crate::error::{Error, Fatal, unless_gone};
 use crate::event::{Action, Delivery, Event, StopId};
-use crate::inject::{Here, Place};
+use crate::inject::Place;
 use crate::procfs;
+use crate::single::Here;
 use crate::subscription::{ClientId, ClientMask};
 use crate::task::{After, Held, InSyscall, Offer, Rewritten, State};
+use crate::trap_state::Pass;
 
 impl Engine {
     /// Holds a task and offers its stop to the clients of the mask, observers

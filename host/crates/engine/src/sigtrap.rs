@@ -17,8 +17,9 @@ use pai_ptrace::{Pid, Signal, Stopped, Tid};
 
 use crate::engine::Engine;
 use crate::error::unless_gone;
-use crate::inject::{Here, Place};
+use crate::inject::Place;
 use crate::procfs;
+use crate::single::Here;
 use crate::subscription::ClientId;
 
 const NR_RT_SIGACTION: u32 = 13;

@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use pai_ptrace::{NewTask, Pid, Tid, share_memory};
 use rustc_hash::FxHashMap;
 
-use crate::breakpoint::Site;
 use crate::displaced::SLOT_SIZE;
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::event::Subject;
 use crate::got::{Stub, StubPage};
 use crate::memory::{Mapping, PAGE};
+use crate::site::Site;
 use crate::subscription::ClientId;
 use crate::task::Process;
 use crate::watchpoint::Watches;

@@ -346,7 +346,7 @@ impl Engine {
         pid: Pid,
         regs: Regs,
         next: u64,
-        pass: Option<Box<crate::breakpoint::Pass>>,
+        pass: Option<Box<crate::trap_state::Pass>>,
     ) -> Result<(), Fatal> {
         let tid = stopped.tid();
         let Some((id, stepping)) = self.stepping(tid) else {

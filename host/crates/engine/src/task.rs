@@ -4,12 +4,12 @@ use std::collections::VecDeque;
 
 use pai_ptrace::{Mem, Options, Pid, Regs, Running, SigInfo, Signal, Stopped, Tid};
 
-use crate::breakpoint::TrapState;
 use crate::event::{Event, StopId, SyscallId};
 use crate::operation::Operation;
 use crate::sigtrap::OwnTrap;
 use crate::space::SpaceId;
 use crate::subscription::{ClientId, ClientMask};
+use crate::trap_state::TrapState;
 
 /// What a task is doing, as far as the tracer may know.
 #[derive(Debug)]

@@ -3,14 +3,16 @@
 use pai_ptrace::{Pid, Piece, Regs, Resume, Signal, Stop, Stopped, Tid, monotonic_nanos};
 use pai_ptrace::{read_pieces, write_piece};
 
-use crate::breakpoint::{INT3, InCopy, Mark, Pass, Way};
 use crate::displaced::{self, MAX_INSTRUCTION, Memory, Plan, Width, original_ip};
 use crate::engine::Engine;
 use crate::error::{Error, Fatal, unless_gone};
 use crate::event::{Event, Hit, Subject};
-use crate::inject::{Here, Place, SI_KERNEL};
+use crate::inject::{Place, SI_KERNEL};
+use crate::single::Here;
+use crate::site::{INT3, Way};
 use crate::subscription::{ClientId, ClientMask};
 use crate::task::{After, Held, Offer, State};
+use crate::trap_state::{InCopy, Mark, Pass};
 
 // si_code of SIGTRAP (asm-generic/siginfo.h).
 const TRAP_BRKPT: i32 = 1;

@@ -7,10 +7,11 @@
 
 use pai_ptrace::{DEBUG_ADDRESSES, Pid, Regs, Stopped, Tid, monotonic_nanos};
 
-use crate::breakpoint::{Breakpoint, BreakpointKind, mapping_of};
+use crate::breakpoint::{Breakpoint, BreakpointKind};
 use crate::engine::Engine;
 use crate::error::{Error, Fatal, unless_gone};
 use crate::event::{BreakpointId, Event, Hit};
+use crate::site::mapping_of;
 use crate::space::SpaceId;
 use crate::subscription::ClientId;
 use crate::task::State;
