@@ -95,7 +95,7 @@ impl Engine {
                 "a watchpoint is 1, 2, 4 or 8 bytes wide".to_owned(),
             ));
         };
-        if addr % bytes != 0 {
+        if !addr.is_multiple_of(bytes) {
             return Err(Error::Invalid(format!(
                 "{addr:#x} is no multiple of {bytes}, the width of the watchpoint"
             )));
