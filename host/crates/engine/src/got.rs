@@ -40,6 +40,13 @@ impl Stub {
         code[6..].copy_from_slice(&self.target.to_le_bytes());
         code
     }
+
+    /// The jump, with an `int3` over it.
+    fn code(&self) -> [u8; 14] {
+        let mut code = self.jump();
+        code[0] = INT3;
+        code
+    }
 }
 
 impl Space {
@@ -76,9 +83,7 @@ impl Engine {
             target,
             hooks: vec![id],
         };
-        let mut code = stub.jump();
-        code[0] = INT3;
-        self.write_raw(pid, addr, &code)?;
+        self.write_raw(pid, addr, &stub.code())?;
         self.write(pid, slot, &addr.to_le_bytes())?;
         if let Some(space) = self.space_mut(pid) {
             space.stubs.insert(addr, stub);
@@ -204,11 +209,45 @@ impl Engine {
         }
     }
 
+    /// A child has copies of its parent's stubs, from the moment of its fork.
+    /// Those that lead to no hook of its own go.
+    pub(crate) fn settle_stubs(&mut self, pid: Pid) {
+        let stubs = self
+            .space_mut(pid)
+            .map(|space| std::mem::take(&mut space.stubs))
+            .unwrap_or_default();
+        for (addr, mut stub) in stubs {
+            stub.hooks.retain(|id| {
+                let hook = self.hooks.get(id);
+                hook.is_some_and(|hook| hook.options.tid.is_none())
+            });
+            if stub.hooks.is_empty() {
+                self.retire(pid, addr, &stub);
+                continue;
+            }
+            let placed = self
+                .write_raw(pid, addr, &stub.code())
+                .and_then(|()| self.write_raw(pid, stub.slot, &addr.to_le_bytes()));
+            if let Err(error) = placed {
+                // Its page was mapped after the fork.
+                tracing::debug!(target: "pai::engine", %pid, %error, "no stub in a child");
+                continue;
+            }
+            if let Some(space) = self.space_mut(pid) {
+                space.stubs.insert(addr, stub);
+            }
+        }
+    }
+
     fn retire(&mut self, pid: Pid, addr: u64, stub: &Stub) {
         // Its module may be gone, and others may have the slot.
         if let Err(error) = self.write_raw(pid, addr, &stub.jump()) {
             tracing::debug!(target: "pai::engine", %pid, %error, "a stub stays");
             return;
+        }
+        // A task may have hit it already, and a child may have a copy of it.
+        if let Some(space) = self.space_mut(pid) {
+            space.removed.insert(addr, stub.jump()[0]);
         }
         let mut now = [0; 8];
         let there = self.read_raw(pid, stub.slot, &mut now);

@@ -17,6 +17,7 @@ use crate::error::Error;
 use crate::event::{Event, FunctionCall, HookId, Subject};
 use crate::site::mapping_of;
 use crate::subscription::{ClientId, ClientMask};
+use crate::symbols::MAX_FRAMES;
 
 /// Where a function is hooked.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -61,9 +62,9 @@ pub(crate) struct Called {
     doubtful: bool,
 }
 
-/// Frames of one task that are kept: a program that never returns must not fill
+/// Calls of one task that are kept: a program that never returns must not fill
 /// the host's memory.
-const MOST_FRAMES: usize = 65_536;
+const MOST_CALLS: usize = 65_536;
 
 /// What jumps out of frames: longjmp(3) by its names in glibc and musl, and the
 /// unwinder's entry (Itanium C++ ABI, 1.3).
@@ -105,6 +106,10 @@ impl Engine {
         match site {
             HookSite::Entry(addr) => self.add_owner(pid, addr, Subject::Hook(id))?,
             HookSite::GotSlot(slot) => self.hook_slot(client, pid, slot, id)?,
+        }
+        // What has been loaded since may jump, too.
+        if let Some(space) = self.space_mut(pid) {
+            space.jumpers_watched = false;
         }
         let hook = Hook {
             client,
@@ -167,7 +172,7 @@ impl Engine {
             return;
         }
         let caller = u64::from_le_bytes(word);
-        self.leave_frames_below(pid, tid, sp, Some(caller), events);
+        self.leave_frames_below(pid, tid, regs, sp, Some(caller), events);
         for id in hooks {
             let Some(hook) = self.hooks.get(id).copied() else {
                 continue;
@@ -194,7 +199,7 @@ impl Engine {
                 doubtful: false,
             };
             if hook.options.leave
-                && frames.len() < MOST_FRAMES
+                && frames.len() < MOST_CALLS
                 && self.watch_return(pid, caller)
                 && let Some(task) = self.tasks.get_mut(&tid)
             {
@@ -246,6 +251,12 @@ impl Engine {
             let Ok(Some(symbol)) = self.lookup(pid, name) else {
                 continue;
             };
+            let site = self
+                .space(pid)
+                .and_then(|space| space.sites.get(&symbol.value));
+            if site.is_some_and(|site| site.owners.contains(&Subject::Jumper)) {
+                continue;
+            }
             if let Err(error) = self.add_owner(pid, symbol.value, Subject::Jumper) {
                 tracing::debug!(target: "pai::engine", %pid, name, %error, "jumps are not seen");
             }
@@ -269,7 +280,7 @@ impl Engine {
         if !task.trap.frames.iter().any(is_it) {
             return;
         }
-        self.leave_frames_below(pid, tid, sp, None, events);
+        self.leave_frames_below(pid, tid, regs, sp, None, events);
         let Some(task) = self.tasks.get_mut(&tid) else {
             return;
         };
@@ -296,6 +307,7 @@ impl Engine {
         &mut self,
         pid: Pid,
         tid: Tid,
+        regs: &Regs,
         sp: u64,
         caller: Option<u64>,
         events: &mut Vec<(ClientId, Event)>,
@@ -315,6 +327,14 @@ impl Engine {
         }
         let maps = self.maps(pid).unwrap_or_default();
         let stack = mapping_of(&maps, sp).map(|mapping| mapping.start..mapping.end);
+        // A handler may have its own stack anywhere, also above what it has
+        // interrupted and in the same mapping: frames among its callers are
+        // open.
+        let callers = self.frames(pid, regs, MAX_FRAMES).unwrap_or_default();
+        let is_open = |frame: &Called| {
+            let mut above = callers.iter().map(|(_, above)| above.wrapping_sub(8));
+            frame.sp != sp && above.any(|at| at == frame.sp)
+        };
         let Some(task) = self.tasks.get_mut(&tid) else {
             return;
         };
@@ -325,7 +345,7 @@ impl Engine {
             let same = stack
                 .as_ref()
                 .is_some_and(|stack| stack.contains(&frame.sp));
-            let stale = same && (frame.sp < sp || stale_here(frame));
+            let stale = same && (stale_here(frame) || frame.sp < sp && !is_open(frame));
             if stale {
                 left.push(*frame);
             }

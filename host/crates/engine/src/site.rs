@@ -205,9 +205,7 @@ impl Engine {
         }
     }
 
-    /// Puts the original bytes back everywhere in a process's memory. The
-    /// sites stay known when `keep` says so: the memory of a child that is let
-    /// go is not its parent's.
+    /// Puts the original bytes back everywhere in a process's memory.
     pub(crate) fn lift_all(&mut self, pid: Pid) {
         self.retire_stubs(pid);
         let Ok(id) = self.space_id(pid) else { return };
@@ -246,7 +244,7 @@ impl Engine {
         if shared.count() > 1 {
             return;
         }
-        self.retire_stubs(pid);
+        self.settle_stubs(pid);
         let Some(space) = self.spaces.get_mut(&id) else {
             return;
         };

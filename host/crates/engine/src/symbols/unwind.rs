@@ -1,6 +1,6 @@
 //! Who called whom.
 
-use pai_ptrace::{Regs, Tid};
+use pai_ptrace::{Pid, Regs, Tid};
 use pai_symbols::Registers;
 
 use crate::engine::Engine;
@@ -40,7 +40,18 @@ impl Engine {
     pub fn backtrace(&mut self, client: ClientId, tid: Tid, max: usize) -> Result<Vec<u64>, Error> {
         let regs = self.registers(client, tid)?;
         let pid = self.tasks.get(&tid).ok_or(Error::NoSuchTask(tid))?.pid;
-        let max = max.min(MAX_FRAMES);
+        let frames = self.frames(pid, &regs, max.min(MAX_FRAMES))?;
+        Ok(frames.into_iter().map(|(ip, _)| ip).collect())
+    }
+
+    /// As [`Engine::backtrace`], from these registers, with the stack pointer of
+    /// each frame: right above where the return address of its callee is.
+    pub(crate) fn frames(
+        &mut self,
+        pid: Pid,
+        regs: &Regs,
+        max: usize,
+    ) -> Result<Vec<(u64, u64)>, Error> {
         if max == 0 {
             return Ok(Vec::new());
         }
@@ -55,8 +66,8 @@ impl Engine {
             bytes: Vec::new(),
         };
         let wide = regs.get("cs") == Some(USER_CS);
-        let mut registers = from_task(&regs);
-        let mut frames = vec![regs.ip()];
+        let mut registers = from_task(regs);
+        let mut frames = vec![(regs.ip(), regs.sp())];
         // Whether this frame was interrupted rather than left by a call.
         let mut interrupted = true;
         while frames.len() < max {
@@ -94,7 +105,7 @@ impl Engine {
             if !is_in(&code, call) && !signal {
                 break;
             }
-            frames.push(next);
+            frames.push((next, next_sp));
             registers = caller;
             interrupted = signal;
         }
