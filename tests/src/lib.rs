@@ -1,6 +1,7 @@
 //! What the tests share: fixtures, and targets under the engine.
 
 pub mod displaced;
+pub mod docs;
 pub mod elf;
 pub mod encodings;
 pub mod fixtures;

@@ -87,7 +87,7 @@ fn run(trace: Trace<'_>, codes: &[(u64, usize)]) -> (Traced, Hits) {
 }
 
 #[test]
-fn every_kind_of_prologue() {
+fn c48_every_kind_of_prologue() {
     const N: u64 = 100;
     let hits = Hits::default();
     let traced = Trace::of(fixtures::BP_PROLOGUES)
@@ -115,7 +115,7 @@ fn every_kind_of_prologue() {
 }
 
 #[test]
-fn threads_lose_no_hit() {
+fn c46_threads_lose_no_hit() {
     let (traced, hits) = run(
         Trace::of(fixtures::BP_THREADS).arg(8).arg(2000),
         &[(0x1234, 1)],
@@ -125,7 +125,7 @@ fn threads_lose_no_hit() {
 }
 
 #[test]
-fn threads_lose_no_hit_to_a_timer() {
+fn c46_threads_lose_no_hit_to_a_timer() {
     let (traced, hits) = run(
         Trace::of(fixtures::BP_THREADS)
             .arg(4)
@@ -137,7 +137,7 @@ fn threads_lose_no_hit_to_a_timer() {
 }
 
 #[test]
-fn threads_lose_no_hit_while_others_fork() {
+fn c46_threads_lose_no_hit_while_others_fork() {
     let (traced, hits) = run(
         Trace::of(fixtures::BP_THREADS)
             .arg(4)
@@ -153,7 +153,7 @@ fn threads_lose_no_hit_while_others_fork() {
 }
 
 #[test]
-fn children_that_are_not_followed_have_no_breakpoints() {
+fn c33_children_that_are_not_followed_have_no_breakpoints() {
     let (traced, hits) = run(
         Trace::of(fixtures::BP_THREADS)
             .arg(4)
@@ -168,7 +168,7 @@ fn children_that_are_not_followed_have_no_breakpoints() {
 }
 
 #[test]
-fn a_handler_finds_the_program_where_it_is() {
+fn c47_a_handler_finds_the_program_where_it_is() {
     let (traced, hits) = run(Trace::of(fixtures::BP_HANDLER_RIP), &[(0x1234, 4)]);
     let [frame, rip, call, other, _] = hits.told(0x1234);
     let [frames, rips, calls, others, _] = hits.told(0x1235);
@@ -180,7 +180,7 @@ fn a_handler_finds_the_program_where_it_is() {
 }
 
 #[test]
-fn an_instruction_that_faults_is_hit_once() {
+fn c47_an_instruction_that_faults_is_hit_once() {
     let (traced, hits) = run(Trace::of(fixtures::BP_FAULT).arg(100), &[(0x1234, 3)]);
     let [load, div, ud2, ..] = hits.told(0x1234);
     assert_eq!(
@@ -191,7 +191,7 @@ fn an_instruction_that_faults_is_hit_once() {
 }
 
 #[test]
-fn children_of_every_kind() {
+fn c33_children_of_every_kind() {
     const N: u64 = 10;
     let (traced, hits) = run(Trace::of(fixtures::BP_FORK).arg(N), &[(0x1234, 1)]);
     let of = hits.of.borrow();
@@ -205,7 +205,7 @@ fn children_of_every_kind() {
 }
 
 #[test]
-fn children_of_every_kind_that_are_not_followed() {
+fn c33_children_of_every_kind_that_are_not_followed() {
     const N: u64 = 10;
     let trace = Trace::of(fixtures::BP_FORK).arg(N).arg("clean").no_follow();
     let (traced, hits) = run(trace, &[(0x1234, 1)]);
@@ -214,7 +214,7 @@ fn children_of_every_kind_that_are_not_followed() {
 }
 
 #[test]
-fn traps_of_the_target_s_own() {
+fn c45_traps_of_the_target_s_own() {
     for (mode, codes, at_own) in [("handled", 1, 0), ("handled", 2, 10)] {
         let trace = Trace::of(fixtures::BP_OWN_INT3).arg(mode).arg(10);
         let (traced, hits) = run(trace, &[(0x1234, codes)]);
@@ -225,7 +225,7 @@ fn traps_of_the_target_s_own() {
 }
 
 #[test]
-fn on_system_calls_and_behind_them() {
+fn c49_on_system_calls_and_behind_them() {
     let trace = Trace::of(fixtures::BP_SYSCALL_INSN).arg(10).arg(10);
     let (traced, hits) = run(trace, &[(0x1234, 5)]);
     let [getppid, read, eintr, read_after, eintr_after] = hits.told(0x1234);
@@ -242,7 +242,7 @@ fn on_system_calls_and_behind_them() {
 
 /// Two clients with opinions of their own on one place.
 #[test]
-fn each_client_has_its_own() {
+fn c55_each_client_has_its_own() {
     let seen = Cell::new(0);
     let other = Hits::default();
     let once = Cell::new(0);
@@ -291,7 +291,7 @@ fn each_client_has_its_own() {
 
 /// A client that leaves takes its breakpoints with it, whatever it holds.
 #[test]
-fn a_client_leaves_with_its_breakpoints() {
+fn c45_a_client_leaves_with_its_breakpoints() {
     let stays = Hits::default();
     let seen = Cell::new(0);
     let traced = Trace::of(fixtures::BP_THREADS)
@@ -320,7 +320,7 @@ fn a_client_leaves_with_its_breakpoints() {
 
 /// The session ends with breakpoints in place: nothing is left of them.
 #[test]
-fn detached_with_breakpoints_in_place() {
+fn c42_detached_with_breakpoints_in_place() {
     for leave_at in [1, 2, 50, 99, 500] {
         let seen = Cell::new(0);
         let traced = Trace::of(fixtures::BP_PROLOGUES)
@@ -347,7 +347,7 @@ fn detached_with_breakpoints_in_place() {
 }
 
 #[test]
-fn an_exec_ends_all() {
+fn c53_an_exec_ends_all() {
     let (traced, hits) = run(
         Trace::of(fixtures::BP_EXEC).arg(10).arg("clean"),
         &[(0x1234, 1)],
@@ -365,7 +365,7 @@ fn an_exec_ends_all() {
 }
 
 #[test]
-fn a_library_that_comes_and_goes() {
+fn c53_a_library_that_comes_and_goes() {
     let hits = Cell::new(0);
     let ids: RefCell<Vec<BreakpointId>> = RefCell::default();
     let traced = Trace::of(fixtures::BP_DLOPEN)
@@ -398,7 +398,7 @@ fn a_library_that_comes_and_goes() {
 }
 
 #[test]
-fn memory_that_becomes_something_else() {
+fn c54_memory_that_becomes_something_else() {
     let kinds = RefCell::new(BTreeMap::new());
     let ids: RefCell<Vec<BreakpointId>> = RefCell::default();
     let at: Cell<(u64, u64)> = Cell::new((0, 0));
@@ -435,7 +435,7 @@ fn memory_that_becomes_something_else() {
 /// A jump out of the handler of a signal that came before the instruction was
 /// executed.
 #[test]
-fn handlers_that_jump_away() {
+fn c47_handlers_that_jump_away() {
     let (traced, hits) = run(Trace::of(fixtures::BP_SIGLONGJMP), &[(0x1234, 1)]);
     let [hot, ..] = hits.told(0x1234);
     let [counter, undecided, ..] = hits.told(0x1235);
@@ -448,7 +448,7 @@ fn handlers_that_jump_away() {
 
 /// Targets in which nothing may be mapped, or nothing new be executable.
 #[test]
-fn targets_with_rules_of_their_own() {
+fn c68_targets_with_rules_of_their_own() {
     for path in [
         fixtures::SECCOMP_INJECT,
         fixtures::MDWE,
@@ -460,7 +460,7 @@ fn targets_with_rules_of_their_own() {
 }
 
 #[test]
-fn where_no_breakpoint_belongs() {
+fn c55_where_no_breakpoint_belongs() {
     let hits = Hits::default();
     Trace::of(fixtures::BP_MID)
         .arg(10)
@@ -499,4 +499,50 @@ fn where_no_breakpoint_belongs() {
     let mid = hits.told(0x1234)[0];
     let after = hits.told(0x1235)[1];
     assert_eq!([mid, after].map(|addr| hits.at(addr)), [10; 2]);
+}
+
+/// Reads show what belongs there, whoever reads; writes go below.
+#[test]
+fn c52_memory_looks_as_if_there_were_none() {
+    let looked = Cell::new(false);
+    let hits = Cell::new(0);
+    Trace::of(fixtures::BP_PROLOGUES)
+        .arg(10)
+        .client(vec![tells()], |engine, client, delivery| {
+            if let Some(told) = told(&delivery.event).filter(|told| told.code == 0x1234) {
+                let frame = told.args[0];
+                let before = engine.read(told.pid, frame - 16, 40).expect("code");
+                insert(engine, client, told.pid, frame).expect("code");
+                insert(engine, client, told.pid, frame + 1).expect("the second instruction");
+                let after = engine.read(told.pid, frame - 16, 40);
+                assert_eq!(after, Ok(before));
+            }
+            if let Event::Breakpoint(_) = delivery.event {
+                hits.set(hits.get() + 1);
+            }
+            Some(Action::Proceed)
+        })
+        .client(vec![tells()], |engine, _, delivery| {
+            if let Some(told) = told(&delivery.event).filter(|told| told.code == 0x1234) {
+                looked.set(true);
+                // push %rbp; mov %rsp, %rbp; lea (%rdi, %rsi), %rax; pop %rbp; ret
+                let code = [0x55, 0x48, 0x89, 0xe5, 0x48, 0x8d, 0x04, 0x37, 0x5d, 0xc3];
+                let (pid, frame) = (told.pid, told.args[0]);
+                assert_eq!(engine.read(pid, frame, 10), Ok(code.to_vec()));
+                assert_eq!(engine.read_c_string(pid, frame, 10), Ok(code.to_vec()));
+                let many = engine.read_many(pid, &[(frame, 1), (frame + 1, 3)]);
+                let parts = vec![Ok(code[..1].to_vec()), Ok(code[1..4].to_vec())];
+                assert_eq!(many, Ok(parts));
+                assert_eq!(engine.find(pid, frame, 10, &code, 1), Ok(vec![frame]));
+                // The same function, by another instruction: push %rbp; mov
+                // %rsp, %rbp; lea (%rsi, %rdi), %rax; …
+                let other = [0x55, 0x48, 0x89, 0xe5, 0x48, 0x8d, 0x04, 0x3e, 0x5d, 0xc3];
+                assert_eq!(engine.write(pid, frame, &other), Ok(()));
+                assert_eq!(engine.read(pid, frame, 10), Ok(other.to_vec()));
+            }
+            Some(Action::Proceed)
+        })
+        .run_like_untraced();
+    assert!(looked.get());
+    assert_eq!(hits.get(), 20);
 }

@@ -153,7 +153,7 @@ fn int(outcome: &Result<Outcome, Error>) -> u64 {
 }
 
 #[test]
-fn arguments_and_results_of_every_kind() {
+fn c63_arguments_and_results_of_every_kind() {
     let jobs = vec![
         call("add10", ints(&[1, 2, 3, 4, 5, 6, 7, 8, 9, 10])),
         call(
@@ -207,10 +207,67 @@ fn arguments_and_results_of_every_kind() {
     assert_eq!(int(&outcomes[7]), 42);
 }
 
+/// A function may use all registers there are.
+#[test]
+fn c64_vector_registers_are_kept() {
+    let jobs = vec![call("clobber", vec![]); 5];
+    let (traced, outcomes) = run(targets(100), jobs);
+    traced.expect(0, "kept: 0 jumps, 0 handled, 0 children\n");
+    for outcome in &outcomes {
+        assert_eq!(int(outcome), 77);
+    }
+}
+
+/// Where a `syscall` instruction is found in programs of every kind.
+#[test]
+fn c67_programs_of_every_kind_make_calls() {
+    for path in [
+        fixtures::SYM_STATIC,
+        fixtures::SYM_STATIC_PIE,
+        fixtures::SYM_NO_PIE,
+        fixtures::SYM_PIE,
+    ] {
+        let outcome = RefCell::new(None);
+        let held: Cell<Option<StopId>> = Cell::new(None);
+        let traced = Trace::of(path)
+            .client(
+                vec![pai_tests::trace::calls(&["getpriority"], true, false)],
+                |engine, client, delivery| {
+                    match &delivery.event {
+                        Event::SyscallEnter(stop) if outcome.borrow().is_none() => {
+                            engine
+                                .start_syscall(client, stop.tid, 39, [0; 6], None)
+                                .expect("an entry will do");
+                            held.set(delivery.stop);
+                            return None;
+                        }
+                        Event::OperationDone(done) => {
+                            *outcome.borrow_mut() = Some(done.outcome.clone());
+                            let stop = held.take().expect("held");
+                            engine
+                                .answer(client, stop, Action::Proceed)
+                                .expect("no end")
+                                .expect("it is held");
+                        }
+                        _ => {}
+                    }
+                    Some(Action::Proceed)
+                },
+            )
+            .run();
+        let pid = i64::from(traced.pid.get());
+        assert_eq!(
+            outcome.into_inner(),
+            Some(Ok(Outcome::Syscalled(pid))),
+            "{path}"
+        );
+    }
+}
+
 /// What a function does to the program is the program's own; what it would do to
 /// the session is an error.
 #[test]
-fn functions_that_do_not_just_return() {
+fn c65_functions_that_do_not_just_return() {
     let jobs = vec![
         Job::Call("block", vec![], Some(TIMEOUT)),
         call("segfaults", vec![]),
@@ -236,7 +293,7 @@ fn functions_that_do_not_just_return() {
 }
 
 #[test]
-fn a_function_that_ends_the_process() {
+fn c65_a_function_that_ends_the_process() {
     let (traced, outcomes) = run(targets(100), vec![call("exit3", vec![])]);
     assert_eq!(
         traced.status,
@@ -251,7 +308,7 @@ fn a_function_that_ends_the_process() {
 
 /// The child of a function goes on where the program was.
 #[test]
-fn a_function_that_forks() {
+fn c65_a_function_that_forks() {
     for follow in [true, false] {
         let mut trace = targets(60);
         if !follow {
@@ -266,7 +323,7 @@ fn a_function_that_forks() {
 }
 
 #[test]
-fn a_lock_that_another_thread_holds() {
+fn c65_a_lock_that_another_thread_holds() {
     let trace = targets(100).arg("lock");
     let (traced, outcomes) = run(trace, vec![call("locks", vec![])]);
     traced.expect(0, "kept: 0 jumps, 0 handled, 0 children\n");
@@ -274,7 +331,7 @@ fn a_lock_that_another_thread_holds() {
 }
 
 #[test]
-fn system_calls() {
+fn c60_system_calls() {
     let jobs = vec![
         Job::Syscall(39, [0; 6], None),
         Job::Syscall(3, [u64::MAX, 0, 0, 0, 0, 0], None),
@@ -329,7 +386,7 @@ fn what_makes_no_sense_is_refused() {
 
 /// Another client's breakpoint is hit inside; nothing else of the call is seen.
 #[test]
-fn others_see_their_breakpoints_and_no_more() {
+fn c62_others_see_their_breakpoints_and_no_more() {
     let outcomes = RefCell::new(Vec::new());
     let worker = Worker::new(vec![call("calls_hot", ints(&[1, 2]))], &outcomes);
     let hits = Cell::new(0);
@@ -367,7 +424,7 @@ fn others_see_their_breakpoints_and_no_more() {
 
 /// In the middle of a storm of signals no register changes and none is lost.
 #[test]
-fn no_signal_and_no_register_is_lost_in_a_storm() {
+fn c66_no_signal_and_no_register_is_lost_in_a_storm() {
     const SIGNALS: u64 = 500;
     let flag = Cell::new(0);
     let function = Cell::new(0);
@@ -416,7 +473,7 @@ fn no_signal_and_no_register_is_lost_in_a_storm() {
 
 /// Memory comes and goes, and nothing is left of it.
 #[test]
-fn memory_is_allocated_and_freed() {
+fn c69_memory_is_allocated_and_freed() {
     let done = Cell::new(false);
     let traced = targets(100)
         .client(vec![tells()], |engine, client, delivery| {
@@ -463,7 +520,7 @@ fn allocate(engine: &mut Engine, client: ClientId, pid: Pid, tid: Tid) {
 /// Functions are called in tasks that sleep in calls of every kind: none of them
 /// notices.
 #[test]
-fn calls_that_sleep_go_on() {
+fn c61_calls_that_sleep_go_on() {
     for mode in ["released", "timeout"] {
         let calls = Cell::new(0);
         let told_times = Cell::new(0);
@@ -520,7 +577,7 @@ fn calls_that_sleep_go_on() {
 
 /// Children do not have what is ours in their parent's memory.
 #[test]
-fn children_have_no_memory_of_ours() {
+fn c69_children_have_no_memory_of_ours() {
     let allocated = Cell::new(0);
     let last: Cell<(u64, u64)> = Cell::new((0, 0));
     let traced = Trace::of(fixtures::ALLOC_CHILD)

@@ -19,7 +19,7 @@ fn kind_of(engine: &mut Engine, pid: Pid, name: &str) -> SymbolKind {
 }
 
 #[test]
-fn c45_indirect_functions_before_and_after_they_are_chosen() {
+fn c70_indirect_functions_before_and_after_they_are_chosen() {
     let mut chooser = None;
     let mut seen = 0;
     let topics = vec![Topic::Execs, calls(&["getpriority"], true, false)];
@@ -54,7 +54,7 @@ fn c45_indirect_functions_before_and_after_they_are_chosen() {
 }
 
 #[test]
-fn c45_modules_in_the_order_of_look_ups() {
+fn c70_modules_in_the_order_of_look_ups() {
     let mut seen = 0;
     Trace::of(fixtures::SYM_DLOPEN)
         .client(
@@ -93,7 +93,7 @@ fn c45_modules_in_the_order_of_look_ups() {
 }
 
 #[test]
-fn c45_programs_of_32_bits() {
+fn c70_programs_of_32_bits() {
     let mut seen = 0;
     Trace::of(fixtures::HELLO_32)
         .client(
@@ -124,7 +124,7 @@ fn c45_programs_of_32_bits() {
 }
 
 #[test]
-fn c45_after_an_exec_the_symbols_are_the_new_program_s() {
+fn c70_after_an_exec_the_symbols_are_the_new_program_s() {
     let mut kinds = Vec::new();
     Trace::of(fixtures::EXEC_COMMAND)
         .arg(fixtures::SYM_NO_PIE)
@@ -152,8 +152,8 @@ fn c45_after_an_exec_the_symbols_are_the_new_program_s() {
 }
 
 #[test]
-fn c45_without_privileges() {
-    const TEST: &str = "c45_without_privileges";
+fn c70_without_privileges() {
+    const TEST: &str = "c70_without_privileges";
     if let Some(program) = role() {
         let nobody = Uid::from_raw(65534);
         setresuid(nobody, nobody, nobody).expect("root before");

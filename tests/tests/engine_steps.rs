@@ -91,7 +91,7 @@ fn run(how: &Step) -> (Traced, Steps) {
 }
 
 #[test]
-fn one_after_the_other() {
+fn c51_one_after_the_other() {
     let (_, steps) = run(&Step::count(1));
     let [begin, end, count, ..] = steps.told.get();
     for round in steps.rounds.borrow().iter() {
@@ -101,7 +101,7 @@ fn one_after_the_other() {
 }
 
 #[test]
-fn so_many_at_once() {
+fn c51_so_many_at_once() {
     let (_, steps) = run(&Step::count(10));
     let one_by_one = run(&Step::count(1)).1;
     // The program is somewhere else each time.
@@ -113,7 +113,7 @@ fn so_many_at_once() {
 }
 
 #[test]
-fn until_an_address_or_out_of_a_range() {
+fn c51_until_an_address_or_out_of_a_range() {
     let until_end = |told: [u64; 5]| Step {
         until: Some(told[1]),
         ..Step::count(1000)
@@ -170,7 +170,7 @@ fn until_an_address_or_out_of_a_range() {
 
 /// What a stepped program does, others see as always.
 #[test]
-fn others_count_its_calls() {
+fn c51_others_count_its_calls() {
     let steps = Steps::default();
     let events = RefCell::new(Vec::new());
     let hits = Cell::new(0);
@@ -236,7 +236,7 @@ fn what_makes_no_sense_is_refused() {
 /// Signals come to a task that is stepped all the time, whatever it thinks of
 /// SIGTRAP.
 #[test]
-fn signals_come_between_steps() {
+fn c50_signals_come_between_steps() {
     for mode in ["handled", "ignored", "blocked"] {
         let steps = Cell::new(0_u64);
         let held = Cell::new(None);

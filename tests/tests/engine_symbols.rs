@@ -162,23 +162,23 @@ fn agrees(program: impl AsRef<Path>, arg: Option<&str>, has_locals: bool) {
 }
 
 #[test]
-fn c45_position_independent() {
+fn c70_position_independent() {
     agrees(fixtures::SYM_PIE, None, true);
 }
 
 #[test]
-fn c45_at_a_fixed_address() {
+fn c70_at_a_fixed_address() {
     agrees(fixtures::SYM_NO_PIE, None, true);
 }
 
 #[test]
-fn c45_static() {
+fn c70_static() {
     agrees(fixtures::SYM_STATIC, None, true);
     agrees(fixtures::SYM_STATIC_PIE, None, true);
 }
 
 #[test]
-fn c45_stripped() {
+fn c70_stripped() {
     agrees(fixtures::SYM_STRIPPED, None, false);
     // Nor are there section headers that would lead to anything.
     let (_folder, copy) = copy_of(fixtures::SYM_STRIPPED);
@@ -190,13 +190,13 @@ fn c45_stripped() {
 }
 
 #[test]
-fn c45_in_another_mount_namespace() {
+fn c70_in_another_mount_namespace() {
     assert!(!Path::new("/mnt/sym_mount_ns").exists());
     agrees(fixtures::SYM_MOUNT_NS, Some(fixtures::SYM_PIE), true);
 }
 
 #[test]
-fn c45_in_no_directory() {
+fn c70_in_no_directory() {
     agrees(fixtures::SYM_MEMFD, Some(fixtures::SYM_PIE), true);
 }
 
@@ -229,12 +229,12 @@ fn changed_under_it(change: impl Fn(&Path)) {
 }
 
 #[test]
-fn c45_a_file_that_is_gone() {
+fn c70_a_file_that_is_gone() {
     changed_under_it(|path| fs::remove_file(path).expect("it was there"));
 }
 
 #[test]
-fn c45_a_file_that_is_another_one_now() {
+fn c70_a_file_that_is_another_one_now() {
     changed_under_it(|path| {
         let other = path.with_extension("new");
         fs::copy(fixtures::SYM_NO_PIE, &other).expect("a copy");
@@ -243,7 +243,7 @@ fn c45_a_file_that_is_another_one_now() {
 }
 
 #[test]
-fn c45_libraries_come_and_go() {
+fn c70_libraries_come_and_go() {
     let mut told = Vec::new();
     at_tells(fixtures::SYM_DLOPEN, None, |engine, stop| {
         let [which, addr, ..] = stop.args;
@@ -268,7 +268,7 @@ fn c45_libraries_come_and_go() {
 }
 
 #[test]
-fn c45_from_the_very_start() {
+fn c70_from_the_very_start() {
     let mut seen = 0;
     Trace::of(fixtures::SYM_PIE)
         .client(vec![Topic::Execs], |engine, _, delivery| {
@@ -296,7 +296,7 @@ fn c45_from_the_very_start() {
 }
 
 #[test]
-fn c45_searches() {
+fn c70_searches() {
     let mut seen = 0;
     at_tells(fixtures::SYM_PIE, None, |engine, stop| {
         if stop.args[0] != 0x5301 {
@@ -387,7 +387,7 @@ fn finds_lines(fixture: &str) {
 }
 
 #[test]
-fn c45_lines_of_inlined_functions() {
+fn c70_lines_of_inlined_functions() {
     finds_lines(fixtures::SYM_INLINED);
     finds_lines(fixtures::SYM_INLINED_PACKED);
 }
@@ -422,7 +422,7 @@ fn split(copy: &Path) -> PathBuf {
 }
 
 #[test]
-fn c45_debug_files_by_build_id() {
+fn c70_debug_files_by_build_id() {
     let (folder, copy) = copy_of(fixtures::SYM_PIE);
     let debug = split(&copy);
     let root = folder.path().join("debug");
@@ -449,7 +449,7 @@ fn c45_debug_files_by_build_id() {
 }
 
 #[test]
-fn c45_debug_files_by_name() {
+fn c70_debug_files_by_name() {
     let (folder, copy) = copy_of(fixtures::SYM_NO_PIE);
     let debug = split(&copy);
     tool(
@@ -480,7 +480,7 @@ fn c45_debug_files_by_name() {
 }
 
 #[test]
-fn c45_slots_of_calls() {
+fn c70_slots_of_calls() {
     let mut slots = Vec::new();
     at_tells(fixtures::SYM_GOT, None, |engine, stop| {
         let pid = stop.pid;
@@ -519,7 +519,7 @@ fn c45_slots_of_calls() {
 }
 
 #[test]
-fn c45_slots_of_data() {
+fn c70_slots_of_data() {
     let mut seen = 0;
     at_tells(fixtures::SYM_GOT_DATA, None, |engine, stop| {
         if stop.args[0] != 0x5307 {
@@ -545,7 +545,7 @@ fn c45_slots_of_data() {
 }
 
 #[test]
-fn c45_stubs_have_names() {
+fn c70_stubs_have_names() {
     let mut seen = 0;
     at_tells(fixtures::SYM_GOT, None, |engine, stop| {
         if stop.args[0] != 0x5308 {

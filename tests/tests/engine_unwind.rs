@@ -70,7 +70,7 @@ fn run() -> (Vec<Told>, Vec<String>) {
 }
 
 #[test]
-fn c46_without_frame_pointers() {
+fn c71_without_frame_pointers() {
     let (told, _) = run();
     let (_, addresses, frames, names) = &told[0];
     // The first is in `syscall`, the second behind it in `inner`.
@@ -81,7 +81,7 @@ fn c46_without_frame_pointers() {
 }
 
 #[test]
-fn c46_through_a_signal_s_handler() {
+fn c71_through_a_signal_s_handler() {
     let (told, _) = run();
     let (which, addresses, frames, names) = &told[1];
     assert_eq!(*which, 0x5402);
@@ -97,7 +97,7 @@ fn c46_through_a_signal_s_handler() {
 }
 
 #[test]
-fn c46_through_code_that_nothing_describes() {
+fn c71_through_code_that_nothing_describes() {
     let (told, _) = run();
     let (which, addresses, frames, names) = &told[2];
     assert_eq!(*which, 0x5403);
@@ -107,7 +107,7 @@ fn c46_through_code_that_nothing_describes() {
 }
 
 #[test]
-fn c46_to_the_first_function_of_a_thread() {
+fn c71_to_the_first_function_of_a_thread() {
     let (told, _) = run();
     let (which, addresses, frames, names) = &told[3];
     assert_eq!(*which, 0x5404);
@@ -118,13 +118,13 @@ fn c46_to_the_first_function_of_a_thread() {
 }
 
 #[test]
-fn c46_from_an_address_that_is_no_code() {
+fn c71_from_an_address_that_is_no_code() {
     let (_, crash) = run();
     assert_eq!(crash[..2], ["caller_of_null", "main"]);
 }
 
 #[test]
-fn c46_only_of_tasks_that_are_held() {
+fn c71_only_of_tasks_that_are_held() {
     let mut seen = 0;
     Trace::of(fixtures::HELLO)
         .client(

@@ -28,7 +28,7 @@ fn target() -> Trace<'static> {
 type Hits = BTreeMap<(Option<u64>, u64), u64>;
 
 #[test]
-fn every_write_of_every_thread() {
+fn c56_every_write_of_every_thread() {
     let hits: RefCell<Hits> = RefCell::default();
     let of_process: RefCell<BTreeMap<Pid, u64>> = RefCell::default();
     let variables = Cell::new([0; 5]);
@@ -75,7 +75,7 @@ fn every_write_of_every_thread() {
 
 /// Two clients share one register; each has its own view of it.
 #[test]
-fn clients_share_registers() {
+fn c56_clients_share_registers() {
     let seen = Cell::new((0, 0));
     let ids: RefCell<Vec<BreakpointId>> = RefCell::default();
     target()
@@ -112,7 +112,7 @@ fn clients_share_registers() {
 }
 
 #[test]
-fn reads_and_instructions() {
+fn c56_reads_and_instructions() {
     let reads = Cell::new(0);
     let executed = Cell::new(0);
     let load = Cell::new((0, 0));
@@ -189,7 +189,7 @@ fn what_makes_no_sense_is_refused() {
 
 /// A watch that is touched in the middle of steps is told, and the step counts.
 #[test]
-fn steps_that_touch_watched_memory() {
+fn c56_steps_that_touch_watched_memory() {
     let told_hits = Cell::new(0);
     let done = Cell::new(0);
     let held = Cell::new(None);
@@ -244,4 +244,25 @@ fn steps_that_touch_watched_memory() {
         })
         .run_like_untraced();
     assert_eq!((told_hits.get(), done.get()), (N, N));
+}
+
+/// The fixture has the kernel write to the variable too, by read(2).
+#[test]
+fn c57_what_the_kernel_writes_is_not_seen() {
+    let hits = Cell::new(0);
+    target()
+        .client(vec![tells()], |engine, client, delivery| {
+            if let Some(told) = told(&delivery.event).filter(|told| told.code == 0x1234) {
+                let options = of(BreakpointKind::Write(4));
+                engine
+                    .insert_breakpoint(client, told.pid, told.args[2], options)
+                    .expect("a register");
+            }
+            if let Event::Breakpoint(_) = delivery.event {
+                hits.set(hits.get() + 1);
+            }
+            Some(Action::Proceed)
+        })
+        .run_like_untraced();
+    assert_eq!(hits.get(), N);
 }

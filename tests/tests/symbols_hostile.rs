@@ -160,20 +160,20 @@ fn survives(path: &str, rounds: usize) {
 }
 
 #[test]
-fn c45_damaged_programs() {
+fn c70_damaged_programs() {
     survives(fixtures::SYM_PIE, 2000);
     survives(fixtures::SYM_STRIPPED, 1000);
     survives(fixtures::HELLO_32, 500);
 }
 
 #[test]
-fn c45_damaged_debug_information() {
+fn c70_damaged_debug_information() {
     survives(fixtures::SYM_INLINED, 2000);
     survives(fixtures::SYM_INLINED_PACKED, 1000);
 }
 
 #[test]
-fn c45_damaged_programs_of_others() {
+fn c70_damaged_programs_of_others() {
     survives("/bin/true", 1000);
     survives(fixtures::SYM_STATIC, 100);
 }
@@ -209,7 +209,7 @@ fn ask_engine(engine: &mut Engine, pid: Pid, module: &str) {
 }
 
 #[test]
-fn c45_a_damaged_program_runs_and_harms_nobody() {
+fn c70_a_damaged_program_runs_and_harms_nobody() {
     let whole = fs::read(fixtures::SYM_PIE).expect("it is there");
     let folder = tempfile::tempdir().expect("a folder");
     // What the program needs is in front of what only others read.
