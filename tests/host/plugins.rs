@@ -194,6 +194,22 @@ fn what_is_not_wanted_is_denied() {
     assert!(text.contains("registers: done"), "{text}");
 }
 
+/// What was made to run is not held without the capability for that.
+#[test]
+fn a_call_is_no_way_to_hold_a_task() {
+    let mut args = vec!["run", guests::HOLDS_AFTER_CALL, "--"];
+    args.extend(TARGET);
+    let output = finish(&mut pai_host(&args));
+    let text = stderr(&output);
+    assert_eq!(stdout(&output), SAYS, "{text}");
+    assert!(text.contains("done\n"), "{text}");
+    assert!(
+        text.contains("kept: Err(Error::Denied(\"control\"))"),
+        "{text}"
+    );
+    assert!(text.contains("then: true"), "{text}");
+}
+
 #[test]
 fn options_reach_the_plugin() {
     let run = |options: &[&str]| {

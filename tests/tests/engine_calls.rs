@@ -612,3 +612,38 @@ fn c69_children_have_no_memory_of_ours() {
         .run_like_untraced();
     assert_eq!(allocated.get(), 3, "{traced:?}");
 }
+
+/// The session ends while a task makes a call for a client, at any of the stops
+/// that takes.
+#[test]
+fn c42_detached_in_the_middle_of_calls() {
+    for (mode, nr) in [("getpid", 39), ("pause", 34)] {
+        for leave_at in 1..=6 {
+            let seen = Cell::new(0);
+            let target = Cell::new(Targets::default());
+            let traced = targets(40)
+                .actor(vec![tells(), all_syscalls()], |engine, client, delivery| {
+                    use pai_tests::trace::Reply;
+                    if let Some(told) = told(&delivery.event) {
+                        if let Some(group) = told.code.checked_sub(0x1234).filter(|g| *g < 4) {
+                            let mut targets = target.get();
+                            targets.groups[usize::try_from(group).expect("small")] = told.args;
+                            target.set(targets);
+                        } else if matches!(delivery.event, Event::SyscallEnter(_)) {
+                            seen.set(seen.get() + 1);
+                            if seen.get() == leave_at {
+                                engine
+                                    .start_syscall(client, told.tid, nr, [0; 6], None)
+                                    .expect("an entry will do");
+                                return Reply::Leave;
+                            }
+                        }
+                    }
+                    Reply::Answer(Action::Proceed)
+                })
+                .run();
+            assert_eq!(seen.get(), leave_at, "{mode}");
+            traced.expect(0, "kept: 0 jumps, 0 handled, 0 children\n");
+        }
+    }
+}

@@ -118,6 +118,8 @@ pub(crate) struct Drive {
     /// The stop that was delivered last, while it is not answered. Older ones
     /// are there only with the capability to hold them, and need no look.
     pub(crate) held: Cell<Option<StopId>>,
+    /// The plugin has made tasks run: a stop may have waited for that.
+    pub(crate) operated: Cell<bool>,
     /// When a sleeper wants to be polled again; `None` is never.
     pub(crate) wake_at: Cell<Option<Instant>>,
     /// Its last event, once it was delivered.
@@ -152,6 +154,7 @@ impl Drive {
             mail: Cell::new(None),
             backlog: RefCell::new(VecDeque::new()),
             held: Cell::new(None),
+            operated: Cell::new(false),
             wake_at: Cell::new(None),
             end: RefCell::new(None),
             fatal: Cell::new(None),

@@ -193,7 +193,11 @@ impl Engine {
             .get_mut(&tid)
             .and_then(|task| task.operation.take())
         {
-            let inside = self.tasks.get(&tid).is_some_and(|task| task.in_call);
+            // The entry of a call is inside it as well.
+            let entered = stop == Stop::Syscall
+                && unless_gone(stopped.syscall_info())?
+                    .is_some_and(|info| matches!(info.op, SyscallOp::Entry { .. }));
+            let inside = stop.is_inside_call() || entered;
             return self.let_go_of_operation(stopped, *operation, inside);
         }
         let mut place = Place::Interrupt;

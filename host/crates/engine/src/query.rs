@@ -4,6 +4,7 @@ use pai_ptrace::{Pid, Regs, Signal, Stopped, Tid, kill, tgkill, vectors};
 
 use crate::engine::Engine;
 use crate::error::Error;
+use crate::event::StopId;
 use crate::procfs;
 use crate::subscription::ClientId;
 use crate::task::State;
@@ -292,12 +293,13 @@ impl Engine {
         kill(pid, Signal::KILL).map_err(|e| Error::from_ptrace(e, pid.leader()))
     }
 
-    /// Whether this client has stops that it has not answered.
-    pub fn holds_stops(&self, client: ClientId) -> bool {
+    /// The stops that this client has not answered, and can.
+    pub fn stops_of(&self, client: ClientId) -> impl Iterator<Item = StopId> {
         self.tasks
             .values()
             .filter_map(|task| task.held()?.offer.offered)
-            .any(|(holder, _)| holder == client)
+            .filter(move |(holder, _)| *holder == client)
+            .map(|(_, stop)| stop)
     }
 }
 

@@ -34,6 +34,7 @@ impl Host for State {
         let tid = convert::tid(tid)?;
         let args: Vec<_> = args.into_iter().map(argument).collect::<Result<_, _>>()?;
         let timeout = timeout.map(Duration::from_nanos);
+        self.drive().operated.set(true);
         self.on_tracer(|engine, client| engine.start_call(client, tid, addr, &args, timeout))
             .map(pai_engine::OperationId::raw)
     }
@@ -58,6 +59,7 @@ impl Host for State {
             }
         }
         let timeout = timeout.map(Duration::from_nanos);
+        self.drive().operated.set(true);
         self.on_tracer(|engine, client| engine.start_syscall(client, tid, nr, all, timeout))
             .map(pai_engine::OperationId::raw)
     }

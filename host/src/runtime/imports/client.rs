@@ -131,9 +131,14 @@ impl State {
         local: &Local,
         done: &[Answer],
     ) -> wasmtime::Result<Result<(), Error>> {
-        if let Some(held) = local.drive.held.get()
-            && !done.iter().any(|answer| answer.stop == held.raw())
-            && !engine.runs_for(local.client, held)
+        let answered = |stop: StopId| done.iter().any(|answer| answer.stop == stop.raw());
+        let last = local.drive.held.get();
+        let keeps_last =
+            last.is_some_and(|stop| !answered(stop) && !engine.runs_for(local.client, stop));
+        // Only behind an operation can there be others without the capability.
+        let keeps_others =
+            local.drive.operated.get() && engine.stops_of(local.client).any(|s| !answered(s));
+        if (keeps_last || keeps_others)
             && let Err(denied) = self.require(Capability::Control)
         {
             return Ok(Err(denied));
@@ -256,10 +261,7 @@ fn next_mail(
 fn deliver(drive: &Drive, delivery: pai_engine::Delivery) -> Delivery {
     drive.refresh();
     drive.pause.set(Pause::None);
-    // The end of an operation leaves its stop to be answered.
-    if !matches!(delivery.event, Event::OperationDone(_)) {
-        drive.held.set(delivery.stop);
-    }
+    drive.held.set(delivery.stop);
     if let Event::Ended(end) = &delivery.event {
         *drive.end.borrow_mut() = Some(end.clone());
     }
