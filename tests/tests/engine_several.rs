@@ -5,11 +5,12 @@ use std::cell::{Cell, RefCell};
 
 use pai_engine::{
     Action, BreakpointId, BreakpointOptions, ClientId, Delivery, Engine, Event, Protection, Step,
+    Topic,
 };
 use pai_ptrace::Tid;
 use pai_tests::fixtures;
 use pai_tests::probe::{Told, tells, told};
-use pai_tests::trace::{Reply, Trace};
+use pai_tests::trace::{Reply, Trace, calls};
 
 /// A client that counts hits, and takes its breakpoint away at the end.
 #[derive(Default)]
@@ -173,5 +174,105 @@ fn one_leaves_and_has_memory_in_the_target() {
             })
             .run_like_untraced();
         assert!(looked.get());
+    }
+}
+
+/// It goes while a task of its steps runs. The trap of the last step comes behind
+/// the interrupt that ends them, and is nobody's signal.
+#[test]
+fn one_leaves_in_the_middle_of_its_steps() {
+    for _ in 0..20 {
+        let stepped: Cell<Option<Tid>> = Cell::new(None);
+        run(|engine, client, delivery, hits| {
+            let Event::Breakpoint(hit) = delivery.event else {
+                return Reply::Answer(Action::Proceed);
+            };
+            if hits == 20 {
+                engine
+                    .start_step(client, hit.tid, Step::count(1 << 40), None)
+                    .expect("it is held");
+                stepped.set(Some(hit.tid));
+                return Reply::Hold;
+            }
+            match stepped.take() {
+                Some(tid) if tid != hit.tid => Reply::Leave,
+                other => {
+                    stepped.set(other);
+                    Reply::Answer(Action::Proceed)
+                }
+            }
+        });
+    }
+}
+
+/// The same, and it was the last: the target is let go in the middle of steps.
+#[test]
+fn the_last_leaves_in_the_middle_of_its_steps() {
+    for round in 0..100 {
+        let hits = Cell::new(0);
+        let stepped: Cell<Option<Tid>> = Cell::new(None);
+        target()
+            .actor(vec![tells()], |engine, client, delivery| {
+                if let Some(told) = told(&delivery.event)
+                    && told.code == 0x1234
+                {
+                    insert(engine, client, &told);
+                }
+                let Event::Breakpoint(hit) = delivery.event else {
+                    return Reply::Answer(Action::Proceed);
+                };
+                hits.set(hits.get() + 1);
+                if stepped.get().is_some_and(|tid| tid != hit.tid) && hits.get() > 20 + round % 10 {
+                    return Reply::Leave;
+                }
+                if stepped.get().is_none() && hits.get() >= 20 {
+                    engine
+                        .start_step(client, hit.tid, Step::count(1 << 40), None)
+                        .expect("it is held");
+                    stepped.set(Some(hit.tid));
+                    return Reply::Hold;
+                }
+                Reply::Answer(Action::Proceed)
+            })
+            .run_like_untraced();
+    }
+}
+
+/// A signal has just been sent to a task that is being stepped, or is about to be
+/// delivered to it, when the session ends: it is handled, once.
+#[test]
+fn no_signal_is_lost_when_steps_end_with_the_session() {
+    for (at_signal, leave_at) in (1..16).flat_map(|n| [(true, n), (false, n)]) {
+        let seen = Cell::new(0);
+        let stepping = Cell::new(false);
+        let topic = match at_signal {
+            true => Topic::Signals(vec![]),
+            false => calls(&["kill"], false, true),
+        };
+        let traced = Trace::of(fixtures::STEP_SIGNALS)
+            .arg(20)
+            .actor(vec![tells(), topic], |engine, client, delivery| {
+                if let Some(told) = told(&delivery.event) {
+                    insert(engine, client, &told);
+                }
+                match &delivery.event {
+                    Event::Breakpoint(hit) if !stepping.get() => {
+                        stepping.set(true);
+                        engine
+                            .start_step(client, hit.tid, Step::count(1 << 40), None)
+                            .expect("it is held");
+                        return Reply::Hold;
+                    }
+                    Event::Signal(stop) if stop.signal.get() == 10 => seen.set(seen.get() + 1),
+                    Event::SyscallExit(_) => seen.set(seen.get() + 1),
+                    _ => {}
+                }
+                if seen.get() == leave_at {
+                    return Reply::Leave;
+                }
+                Reply::Answer(Action::Proceed)
+            })
+            .run_like_untraced();
+        assert_eq!(seen.get(), leave_at, "{traced:?}");
     }
 }

@@ -9,7 +9,7 @@ use crate::engine::Engine;
 use crate::error::{Fatal, unless_gone};
 use crate::event::{Event, ExitStatus};
 use crate::inject::{Place, SI_KERNEL};
-use crate::operation::{Doing, Operation};
+use crate::operation::Operation;
 use crate::procfs;
 use crate::single::Here;
 use crate::task::{After, Held, Offer, State, Task};
@@ -192,6 +192,8 @@ impl Engine {
             .tasks
             .get_mut(&tid)
             .and_then(|task| task.operation.take())
+            // What a task does in steps is its own.
+            .filter(|operation| operation.is_foreign())
         {
             // The entry of a call is inside it as well.
             let entered = stop == Stop::Syscall
@@ -268,7 +270,7 @@ impl Engine {
             .tasks
             .get_mut(&stopped.tid())
             .and_then(|task| task.operation.take());
-        if let Some(operation) = operation {
+        if let Some(operation) = operation.filter(|operation| operation.is_foreign()) {
             return self.let_go_of_operation(stopped, *operation, inside);
         }
         if matches!(offer.event, Event::SyscallEnter(_)) && !offer.moved {
@@ -283,7 +285,7 @@ impl Engine {
         self.let_go(stopped, offer.after, place)
     }
 
-    /// Lets go of a task that does something for a client: it is put back to
+    /// Lets go of a task that runs foreign code for a client: it is put back to
     /// where it was.
     fn let_go_of_operation(
         &mut self,
@@ -291,13 +293,6 @@ impl Engine {
         operation: Operation,
         inside: bool,
     ) -> Result<(), Fatal> {
-        if matches!(operation.doing, Doing::Step(_)) {
-            if inside {
-                return self.let_go(stopped, After::Resume, Place::InCall);
-            }
-            let offer = operation.offer;
-            return self.let_go_of_offer(stopped, offer, inside);
-        }
         let stopped = if inside {
             match self.run_to_exit_of_call(stopped)? {
                 Some(stopped) => stopped,
@@ -347,8 +342,13 @@ impl Engine {
     /// call may fail with EINTR at once. The interrupt behind it is one.
     fn pass_entry(&mut self, stopped: Stopped) -> Result<(), Fatal> {
         self.interrupt_again(&stopped)?;
+        self.pass_on(stopped, After::Resume)
+    }
+
+    /// Lets go of a task at its next stop, which comes at once.
+    fn pass_on(&mut self, stopped: Stopped, after: After) -> Result<(), Fatal> {
         let tid = stopped.tid();
-        if let Some(running) = unless_gone(stopped.resume(Resume::Cont, None))?
+        if let Some(running) = unless_gone(stopped.resume(Resume::Cont, after.signal()))?
             && let Some(task) = self.tasks.get_mut(&tid)
         {
             task.state = State::Running(running);
@@ -358,6 +358,10 @@ impl Engine {
 
     fn let_go(&mut self, stopped: Stopped, after: After, place: Place) -> Result<(), Fatal> {
         let tid = stopped.tid();
+        // Another interrupt would overtake it again.
+        if self.owes_trap(tid) && !matches!(after, After::Listen(_)) {
+            return self.pass_on(stopped, after);
+        }
         self.put_back(&stopped)?;
         if let Some(pass) = self
             .tasks
@@ -370,10 +374,7 @@ impl Engine {
         let Some(stopped) = self.clear_space(stopped, place)? else {
             return Ok(());
         };
-        let signal = match after {
-            After::Deliver(signal) => Some(signal),
-            After::Resume | After::Listen(_) => None,
-        };
+        let signal = after.signal();
         if signal.is_some() {
             self.repair_eintr(&stopped, signal)?;
         }

@@ -530,10 +530,17 @@ impl Engine {
     }
 }
 
+impl Operation {
+    /// Whether what the task executes is not its own.
+    pub(crate) fn is_foreign(&self) -> bool {
+        !matches!(self.doing, Doing::Step(_))
+    }
+}
+
 impl Task {
     /// Whether what it executes is not its own.
     pub(crate) fn runs_foreign_code(&self) -> bool {
         let operation = self.operation.as_ref();
-        operation.is_some_and(|operation| !matches!(operation.doing, Doing::Step(_)))
+        operation.is_some_and(|operation| operation.is_foreign())
     }
 }

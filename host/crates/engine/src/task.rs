@@ -148,6 +148,16 @@ pub(crate) enum After {
     Listen(Signal),
 }
 
+impl After {
+    /// What it is resumed with.
+    pub(crate) fn signal(self) -> Option<Signal> {
+        match self {
+            After::Deliver(signal) => Some(signal),
+            After::Resume | After::Listen(_) => None,
+        }
+    }
+}
+
 /// A stopped task, and its stop on its way through the clients that want it.
 #[derive(Debug)]
 pub(crate) struct Held {

@@ -8,6 +8,7 @@ use crate::engine::Engine;
 use crate::error::{Error, Fatal, unless_gone};
 use crate::event::{Event, Hit, Subject};
 use crate::inject::{Place, SI_KERNEL};
+use crate::procfs;
 use crate::single::Here;
 use crate::site::{INT3, Way};
 use crate::subscription::{ClientId, ClientMask};
@@ -51,6 +52,14 @@ impl Engine {
             TRAP_BRKPT | TRAP_TRACE | TRAP_HWBKPT => self.on_debug_trap(stopped, stepping),
             _ => Ok(Some(stopped)),
         }
+    }
+
+    /// Whether the trap of a task's last step is still to come: an interrupt
+    /// overtakes it (get_signal in kernel/signal.c).
+    pub(crate) fn owes_trap(&self, tid: Tid) -> bool {
+        let task = self.tasks.get(&tid);
+        task.is_some_and(|task| task.trap.stepping)
+            && procfs::signals(tid).deliverable() & Signal::TRAP.bit() != 0
     }
 
     /// A step that is done, or watched memory that was touched, or both.
