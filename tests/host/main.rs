@@ -6,6 +6,7 @@ mod bad_input;
 mod cli;
 mod common;
 mod errors;
+mod instruments;
 mod plugins;
 mod programs;
 mod readme;
