@@ -156,7 +156,7 @@ fn fib(n: u64) -> u64 {
 }
 
 #[test]
-fn recursion() {
+fn c59_recursion() {
     let (traced, hooks) = run(Trace::of(fixtures::HOOK_RECURSION).arg(10), RECURSION);
     assert_eq!(hooks.counts("fib"), (177, 177, 0), "{traced:?}");
     assert_eq!(hooks.counts("factorial"), (10, 10, 0));
@@ -179,7 +179,7 @@ fn recursion() {
 }
 
 #[test]
-fn jumps_at_the_end() {
+fn c59_jumps_at_the_end() {
     const N: u64 = 10;
     let names: Names<'_> = &[(
         0x1234,
@@ -214,7 +214,7 @@ fn jumps_at_the_end() {
 }
 
 #[test]
-fn longjmp_leaves_frames() {
+fn c59_longjmp_leaves_frames() {
     const ROUNDS: u64 = 20;
     const DEPTH: u64 = 5;
     let (traced, hooks) = run(
@@ -236,7 +236,7 @@ fn longjmp_leaves_frames() {
 }
 
 #[test]
-fn exceptions_leave_frames() {
+fn c59_exceptions_leave_frames() {
     const N: u64 = 10;
     let (traced, hooks) = run(
         Trace::of(fixtures::HOOK_EXCEPTION).arg(N),
@@ -253,7 +253,7 @@ fn exceptions_leave_frames() {
 }
 
 #[test]
-fn the_unwinder_finds_its_way() {
+fn c59_the_unwinder_finds_its_way() {
     const N: u64 = 5;
     let names = ["outer", "middle", "inner"];
     let (_, hooks) = run(Trace::of(fixtures::HOOK_UNWIND).arg(N), &[(0x1234, &names)]);
@@ -271,7 +271,7 @@ fn the_unwinder_finds_its_way() {
 }
 
 #[test]
-fn threads_in_one_function() {
+fn c59_threads_in_one_function() {
     const THREADS: u64 = 4;
     const N: u64 = 100;
     let (traced, hooks) = run(
@@ -351,7 +351,7 @@ fn a_hook_of_one_thread() {
 }
 
 #[test]
-fn a_handler_on_a_stack_of_its_own() {
+fn c59_a_handler_on_a_stack_of_its_own() {
     const N: u64 = 10;
     let (traced, hooks) = run(
         Trace::of(fixtures::HOOK_SIGALTSTACK).arg(N),
@@ -366,7 +366,7 @@ fn a_handler_on_a_stack_of_its_own() {
 }
 
 #[test]
-fn parent_and_child_return() {
+fn c59_parent_and_child_return() {
     const N: u64 = 5;
     let (traced, hooks) = run(
         Trace::of(fixtures::HOOK_FORK).arg(N),
