@@ -23,6 +23,8 @@ fn tables(stats: &SessionStats) -> String {
     let counters: Vec<Vec<String>> = [
         ("stops", engine.stops),
         ("  of system calls", engine.syscall_stops),
+        ("  at breakpoints", engine.breakpoints),
+        ("stepped in place", engine.steps_in_place),
         ("signals", engine.signals),
         ("processes", engine.processes),
         ("threads", engine.tasks),
@@ -95,6 +97,8 @@ fn data(stats: &SessionStats) -> Value {
         "signals": engine.signals,
         "processes": engine.processes,
         "tasks": engine.tasks,
+        "breakpoints": engine.breakpoints,
+        "steps_in_place": engine.steps_in_place,
         "restarted_calls": engine.restarted_calls,
         "unexpected": engine.unexpected,
         "clashes": engine.clashes,
