@@ -50,7 +50,8 @@ impl Client for Counting<'_> {
     }
 }
 
-struct Silent;
+/// Tells nobody anything.
+pub(crate) struct Silent;
 
 impl Supervisor for Silent {
     fn woken(&mut self, _: &RefCell<Engine>) {}

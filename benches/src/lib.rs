@@ -4,6 +4,7 @@
 //! conditions, and checks that each way saw every event: a tracer that loses
 //! events is not quick but wrong. A wrong count ends the bench with an error.
 
+pub mod breakpoints;
 pub mod counts;
 pub mod engine;
 pub mod minimal;

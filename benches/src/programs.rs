@@ -64,6 +64,11 @@ pub fn noop() -> Option<PathBuf> {
     }
 }
 
+/// The component that counts hits of a breakpoint.
+pub fn breakpoints() -> Option<PathBuf> {
+    beside("../guests/wasm32-wasip2/guest/examples/breakpoints.wasm")
+}
+
 /// A program with its arguments, to be traced in this process.
 ///
 /// # Errors

@@ -40,12 +40,13 @@ pub(crate) fn main(arguments: &[String]) -> Result<()> {
     Ok(())
 }
 
-/// The host, and the plugin that the benches run in it.
+/// The host, and the plugins that the benches run in it.
 fn build() -> Result<()> {
     target::ensure()?;
     run(&mut cargo(&["build", "--release", "--package=pai-host"]))?;
     run(
         cargo(&["build", "--profile=guest", "--package=pai-bench-guest"])
+            .args(["--lib", "--examples"])
             .arg(format!("--target={}", target::WASM))
             .arg("--target-dir")
             .arg(workspace().join("target/guests")),

@@ -1,6 +1,7 @@
 //! `pai-bench-tracer (minimal|engine) PROGRAM [ARG...]`: traces every entry and
-//! exit without Wasm. The counts go to standard error; the exit code is the
-//! program's.
+//! exit without Wasm. `pai-bench-tracer breakpoints FUNCTION PROGRAM [ARG...]`:
+//! has a breakpoint on a function. The counts go to standard error; the exit code
+//! is the program's.
 
 #![expect(clippy::print_stderr, reason = "a command line program")]
 
@@ -8,7 +9,7 @@ use std::env;
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
-use pai_benches::{engine, minimal, programs};
+use pai_benches::{Counts, breakpoints, engine, minimal, programs};
 use pai_engine::ExitStatus;
 
 fn main() -> ExitCode {
@@ -26,15 +27,22 @@ fn trace() -> Result<u8> {
     let [mode, program @ ..] = &arguments[..] else {
         bail!("nothing to trace");
     };
-    let program = programs::program(program)?;
-    let (counts, status) = match mode.as_str() {
-        "minimal" => minimal::trace(&program)?,
-        "engine" => engine::trace(&program)?,
+    let (text, status) = match (mode.as_str(), program) {
+        ("minimal", program) => told(minimal::trace(&programs::program(program)?)?),
+        ("engine", program) => told(engine::trace(&programs::program(program)?)?),
+        ("breakpoints", [function, program @ ..]) => {
+            let (hits, status) = breakpoints::trace(&programs::program(program)?, function)?;
+            (format!("hits {hits}\n"), status)
+        }
         _ => bail!("no tracer named {mode}"),
     };
-    eprint!("{counts}");
+    eprint!("{text}");
     Ok(match status {
         Some(ExitStatus::Exited(code)) => code,
         _ => 125,
     })
+}
+
+fn told((counts, status): (Counts, Option<ExitStatus>)) -> (String, Option<ExitStatus>) {
+    (counts.to_string(), status)
 }
