@@ -30,10 +30,7 @@ fn state_counts() {
 #[test]
 fn functions_of_the_target_are_called() {
     for plugin in [guests::BREAKPOINT, guests::BREAKPOINT_NOEVENT] {
-        for command in [
-            &["echo", "hello"][..],
-            &["python3", "-c", "print('hello')"],
-        ] {
+        for command in [&["echo", "hello"][..], &["python3", "-c", "print('hello')"]] {
             let output = run(plugin, command, 0);
             assert_eq!(stdout(&output), "hello\n");
             let said = stderr(&output);

@@ -160,14 +160,21 @@ impl Space {
     }
 }
 
-/// Where `len` bytes near `addr` are free: the nearest place that neither heap
-/// nor stack will grow into.
+/// Where `len` bytes near `addr` are free: the nearest place below it, and above it
+/// only if there is none. A heap that is not there yet begins above the program, and
+/// a stack grows down.
 pub(crate) fn room_near(maps: &[Mapping], addr: u64, len: u64) -> Option<u64> {
-    let mut best: Option<u64> = None;
+    let mut below: Option<u64> = None;
+    let mut above: Option<u64> = None;
     let mut consider = |start: u64| {
-        let far = |at: u64| at.abs_diff(addr);
-        if far(start) < REACH && best.is_none_or(|best| far(start) < far(best)) {
-            best = Some(start);
+        if start.abs_diff(addr) >= REACH {
+            return;
+        }
+        // Ascending: the last one below and the first one above are the nearest.
+        if start < addr {
+            below = Some(start);
+        } else {
+            above.get_or_insert(start);
         }
     };
     let mut from = LOWEST;
@@ -188,7 +195,7 @@ pub(crate) fn room_near(maps: &[Mapping], addr: u64, len: u64) -> Option<u64> {
     if from.saturating_add(len) <= HIGHEST {
         consider(from);
     }
-    best
+    below.or(above)
 }
 
 impl Engine {
