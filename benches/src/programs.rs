@@ -66,7 +66,7 @@ pub fn noop() -> Option<PathBuf> {
 
 /// The component that counts hits of a breakpoint.
 pub fn breakpoints() -> Option<PathBuf> {
-    beside("../guests/wasm32-wasip2/guest/examples/breakpoints.wasm")
+    beside("../guests/wasm32-wasip2/guest/examples/bench_breakpoints.wasm")
 }
 
 /// A program with its arguments, to be traced in this process.
