@@ -4,8 +4,8 @@
 use std::cell::{Cell, RefCell};
 
 use pai_engine::{
-    Action, BreakpointId, BreakpointOptions, ClientId, Delivery, Engine, Event, Protection, Step,
-    Topic,
+    Action, BreakpointId, BreakpointKind, BreakpointOptions, ClientId, Delivery, Engine, Event,
+    Protection, Step, Topic,
 };
 use pai_ptrace::Tid;
 use pai_tests::fixtures;
@@ -129,6 +129,56 @@ fn one_leaves_the_process() {
         }
         Reply::Answer(Action::Proceed)
     });
+}
+
+/// It leaves the process, and others can have the debug registers.
+#[test]
+fn one_leaves_the_process_and_its_debug_registers() {
+    let all = |engine: &mut Engine, client, told: &Told, offset| {
+        let kinds = [
+            BreakpointKind::HardwareExecute,
+            BreakpointKind::Access(1),
+            BreakpointKind::Access(2),
+            BreakpointKind::Access(4),
+        ];
+        kinds.map(|kind| {
+            let options = BreakpointOptions {
+                kind,
+                ..BreakpointOptions::default()
+            };
+            engine.insert_breakpoint(client, told.pid, told.args[0] + offset, options)
+        })
+    };
+    let at = RefCell::new(None);
+    let hits = Cell::new(0);
+    let got = Cell::new(false);
+    target()
+        .client(vec![tells()], |engine, client, delivery| {
+            if let Some(told) = told(&delivery.event)
+                && told.code == 0x1234
+            {
+                at.replace(Some(told));
+                assert!(all(engine, client, &told, 0).iter().all(Result::is_ok));
+            }
+            if let Event::Breakpoint(_) = delivery.event {
+                hits.set(hits.get() + 1);
+                return Some(Action::Detach);
+            }
+            Some(Action::Proceed)
+        })
+        .client(vec![tells()], |engine, client, delivery| {
+            if let (Some(told), Some(first)) = (told(&delivery.event), *at.borrow()) {
+                let made = all(engine, client, &first, 8);
+                got.set(made.iter().all(Result::is_ok));
+                assert_eq!(got.get(), told.code == 0x1235, "{made:?}");
+                for id in made.into_iter().flatten() {
+                    engine.remove_breakpoint(client, id).expect("it is there");
+                }
+            }
+            Some(Action::Proceed)
+        })
+        .run_like_untraced();
+    assert!(got.get() && hits.get() > 0);
 }
 
 /// Its memory is unmapped at the next stop of the target, not at the end of the

@@ -358,7 +358,7 @@ impl Engine {
 
     fn let_go(&mut self, stopped: Stopped, after: After, place: Place) -> Result<(), Fatal> {
         let tid = stopped.tid();
-        // Another interrupt would overtake it again.
+        // It comes next, if no other interrupt overtakes it too.
         if self.owes_trap(tid) && !matches!(after, After::Listen(_)) {
             return self.pass_on(stopped, after);
         }

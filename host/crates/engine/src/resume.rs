@@ -73,7 +73,7 @@ impl Engine {
     ) -> Result<(), Fatal> {
         let tid = stopped.tid();
         let options = self.wanted_options();
-        let owes_trap = self.owes_trap(tid);
+        let owes_step = self.owes_step(tid);
         let Some(task) = self.tasks.get_mut(&tid) else {
             return Ok(());
         };
@@ -90,7 +90,7 @@ impl Engine {
             }
             how => how,
         };
-        task.trap.stepping = how == Resume::Step || owes_trap;
+        task.trap.stepping = how == Resume::Step || owes_step;
         if how == Resume::Step {
             let mask = unless_gone(stopped.signal_mask())?;
             task.trap.blocks = mask.is_some_and(|mask| mask & Signal::TRAP.bit() != 0);

@@ -234,6 +234,7 @@ impl Engine {
         for addr in unused {
             self.lift(id, addr);
         }
+        self.leave_watches(client, id);
     }
 
     /// A space of its own for a new process or program.

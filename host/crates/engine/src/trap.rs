@@ -11,6 +11,7 @@ use crate::inject::{Place, SI_KERNEL};
 use crate::procfs;
 use crate::single::Here;
 use crate::site::{INT3, Way};
+use crate::space::Space;
 use crate::subscription::{ClientId, ClientMask};
 use crate::task::{After, Held, Offer, State};
 use crate::trap_state::{InCopy, Mark, Pass};
@@ -56,10 +57,18 @@ impl Engine {
 
     /// Whether the trap of a task's last step is still to come: an interrupt
     /// overtakes it (get_signal in kernel/signal.c).
-    pub(crate) fn owes_trap(&self, tid: Tid) -> bool {
+    pub(crate) fn owes_step(&self, tid: Tid) -> bool {
         let task = self.tasks.get(&tid);
-        task.is_some_and(|task| task.trap.stepping)
-            && procfs::signals(tid).deliverable() & Signal::TRAP.bit() != 0
+        task.is_some_and(|task| task.trap.stepping) && has_trap(tid)
+    }
+
+    /// The same for any trap that may be ours.
+    pub(crate) fn owes_trap(&self, tid: Tid) -> bool {
+        let Some(task) = self.tasks.get(&tid) else {
+            return false;
+        };
+        let touched = self.space(task.pid).is_some_and(Space::is_touched);
+        (touched || task.trap.stepping) && has_trap(tid)
     }
 
     /// A step that is done, or watched memory that was touched, or both.
@@ -600,6 +609,11 @@ impl Engine {
         self.serve_later(stopped, stop, status);
         Ok(None)
     }
+}
+
+/// Whether a SIGTRAP is about to be delivered to a task.
+fn has_trap(tid: Tid) -> bool {
+    procfs::signals(tid).deliverable() & Signal::TRAP.bit() != 0
 }
 
 /// Memory as the task itself may access it.

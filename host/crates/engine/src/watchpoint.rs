@@ -152,6 +152,29 @@ impl Engine {
         }
     }
 
+    /// Frees the debug registers of a space that nobody uses without this client.
+    pub(crate) fn leave_watches(&mut self, client: ClientId, id: SpaceId) {
+        let Some(space) = self.spaces.get_mut(&id) else {
+            return;
+        };
+        let foreign = |owner: &BreakpointId| {
+            let breakpoint = self.breakpoints.get(owner);
+            breakpoint.is_some_and(|breakpoint| breakpoint.client != client)
+        };
+        let before = space.watches.version;
+        for slot in &mut space.watches.slots {
+            let Some(watch) = slot else { continue };
+            watch.owners.retain(foreign);
+            if watch.owners.is_empty() {
+                *slot = None;
+                space.watches.version += 1;
+            }
+        }
+        if space.watches.version != before {
+            self.reload_debug_registers(id);
+        }
+    }
+
     /// Makes all tasks of a space stop once; they get the registers when they go
     /// on.
     fn reload_debug_registers(&mut self, space: SpaceId) {
