@@ -7,7 +7,7 @@ use pai_ptrace::{NewTask, Pid, Resume, Signal, Stop, Stopped, SyscallOp, Tid, ki
 
 use crate::engine::Engine;
 use crate::error::{Fatal, unless_gone};
-use crate::event::{Event, ExitStatus};
+use crate::event::ExitStatus;
 use crate::inject::{Place, SI_KERNEL};
 use crate::operation::Operation;
 use crate::procfs;
@@ -273,7 +273,8 @@ impl Engine {
         if let Some(operation) = operation.filter(|operation| operation.is_foreign()) {
             return self.let_go_of_operation(stopped, *operation, inside);
         }
-        if matches!(offer.event, Event::SyscallEnter(_)) && !offer.moved {
+        let place = self.place_of(&stopped, &offer)?;
+        if matches!(place, Place::Entry) {
             return self.pass_entry(stopped);
         }
         if let Some(addr) = offer.at_site
@@ -281,7 +282,6 @@ impl Engine {
         {
             return Ok(());
         }
-        let place = offer.place();
         self.let_go(stopped, offer.after, place)
     }
 

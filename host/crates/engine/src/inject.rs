@@ -109,6 +109,26 @@ impl Offer {
 }
 
 impl Engine {
+    /// Where a held task is, also when it has gone on since its stop.
+    pub(crate) fn place_of(&mut self, stopped: &Stopped, offer: &Offer) -> Result<Place, Fatal> {
+        if !offer.moved || offer.at_exit {
+            return Ok(offer.place());
+        }
+        let inside = self
+            .tasks
+            .get(&stopped.tid())
+            .is_some_and(|task| task.in_call);
+        Ok(match offer.after {
+            After::Listen(_) => Place::GroupStop,
+            After::Deliver(signal) => match unless_gone(stopped.siginfo())? {
+                Some(info) => Place::Signal(signal, Box::new(info)),
+                None => Place::Nowhere("it is about to end"),
+            },
+            After::Resume if inside => place_inside(stopped)?,
+            After::Resume => Place::Interrupt,
+        })
+    }
+
     /// Resumes a stopped task and waits for its next stop that is no business
     /// of the kernel's with signals and group-stops.
     pub(crate) fn run_to_stop(
@@ -462,6 +482,20 @@ impl Engine {
         unless_gone(stopped.set_siginfo(&own))?;
         Ok(())
     }
+}
+
+/// Where a task is that stopped inside a call. The kernel tells the kind of a stop
+/// in its siginfo (ptrace(2), "PTRACE_EVENT stops" and "Syscall-stops").
+fn place_inside(stopped: &Stopped) -> Result<Place, Fatal> {
+    const EVENT_VFORK: i32 = 2;
+    const EVENT_EXIT: i32 = 6;
+    let info = unless_gone(stopped.siginfo())?;
+    Ok(match info.map(|info| info.code() >> 8) {
+        Some(0) => Place::Entry,
+        Some(EVENT_VFORK) => Place::Nowhere("it waits for its vfork child"),
+        Some(EVENT_EXIT) | None => Place::Nowhere("it is about to end"),
+        Some(_) => Place::InCall,
+    })
 }
 
 /// si_code of what the kernel sends by itself (sigaction(2)).

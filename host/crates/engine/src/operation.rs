@@ -120,7 +120,8 @@ impl Engine {
         self.learn_own_trap(client, pid);
         let (_, stopped, mut offer) = self.begin(client, tid)?;
         let after = offer.after;
-        let at_entry = matches!(offer.event, Event::SyscallEnter(_)) && !offer.moved;
+        let place = self.place_of(&stopped, &offer);
+        let at_entry = matches!(self.keep_fatal(place, tid)?, Place::Entry);
         if let (Some(addr), Some(regs)) = (offer.at_site.take(), offer.regs)
             && let Some(task) = self.tasks.get_mut(&tid)
         {
@@ -215,7 +216,8 @@ impl Engine {
         tid: Tid,
     ) -> Result<(Stopped, Offer, Saved), Error> {
         let (_, stopped, mut offer) = self.begin(client, tid)?;
-        let place = offer.place();
+        let place = self.place_of(&stopped, &offer);
+        let place = self.keep_fatal(place, tid)?;
         let in_call = matches!(place, Place::InCall);
         let changed = (offer.regs_dirty || offer.at_site.is_some())
             .then_some(offer.regs)

@@ -1,0 +1,117 @@
+//! Operations that come one after the other, at moments of every kind.
+
+use std::cell::{Cell, RefCell};
+
+use pai_engine::{Action, Argument, Event, Outcome, Step, StopId, Topic};
+use pai_tests::fixtures;
+use pai_tests::probe::{tells, told};
+use pai_tests::trace::Trace;
+
+fn ints(values: &[u64]) -> Vec<Argument> {
+    values.iter().map(|value| Argument::Int(*value)).collect()
+}
+
+/// A task that has been stepped is somewhere else than its stop says: a function
+/// that is called then leaves it there.
+#[test]
+fn a_call_after_steps() {
+    for steps in 1..=4 {
+        let pair = Cell::new(0);
+        let held: Cell<Option<StopId>> = Cell::new(None);
+        let results = RefCell::new(Vec::new());
+        let traced = Trace::of(fixtures::CALL_TARGETS)
+            .arg(60)
+            .client(vec![tells()], |engine, client, delivery| {
+                if let Some(told) = told(&delivery.event) {
+                    if told.code == 0x1237 {
+                        pair.set(told.args[4]);
+                    } else if told.code == 0x1240 {
+                        held.set(delivery.stop);
+                        engine
+                            .start_step(client, told.tid, Step::count(steps), None)
+                            .expect("it is held");
+                        return None;
+                    }
+                }
+                if let Event::OperationDone(done) = &delivery.event {
+                    match done.outcome {
+                        Ok(Outcome::Stepped(ip)) => {
+                            let regs = engine.registers(client, done.tid).expect("held");
+                            assert_eq!(regs.ip(), ip);
+                            engine
+                                .start_call(client, done.tid, pair.get(), &ints(&[30, 12]), None)
+                                .expect("it is held");
+                        }
+                        Ok(Outcome::Called { int, .. }) => {
+                            results.borrow_mut().push(int);
+                            engine
+                                .answer(client, held.take().expect("held"), Action::Proceed)
+                                .expect("no end")
+                                .expect("it is held");
+                        }
+                        ref other => panic!("{other:?}"),
+                    }
+                }
+                Some(Action::Proceed)
+            })
+            .run_like_untraced();
+        traced.expect(0, "kept: 0 jumps, 0 handled, 0 children\n");
+        assert_eq!(results.into_inner(), vec![[42, 18]; 60]);
+    }
+}
+
+/// The same at a signal: it is delivered once.
+#[test]
+fn a_call_after_steps_from_a_signal() {
+    const SIGNALS: u64 = 100;
+    let flag = Cell::new(0);
+    let hot = Cell::new(0);
+    let held: Cell<Option<StopId>> = Cell::new(None);
+    let calls = Cell::new(0);
+    let traced = Trace::of(fixtures::CALL_STORM)
+        .arg(SIGNALS)
+        .client(
+            vec![tells(), Topic::Signals(Vec::new())],
+            |engine, client, delivery| {
+                if let Some(told) = told(&delivery.event) {
+                    flag.set(told.args[0]);
+                    hot.set(told.args[1]);
+                }
+                match &delivery.event {
+                    Event::Signal(stop) if stop.signal.get() >= 34 => {
+                        held.set(delivery.stop);
+                        engine
+                            .start_step(client, stop.tid, Step::count(3), None)
+                            .expect("it is held");
+                        return None;
+                    }
+                    Event::OperationDone(done) => match done.outcome {
+                        Ok(Outcome::Stepped(_)) => {
+                            engine
+                                .start_call(client, done.tid, hot.get(), &ints(&[40, 2]), None)
+                                .expect("it is held");
+                        }
+                        Ok(Outcome::Called { int, .. }) => {
+                            assert_eq!(int[0], 42);
+                            calls.set(calls.get() + 1);
+                            if calls.get() == SIGNALS {
+                                engine
+                                    .write(done.pid, flag.get(), &[1])
+                                    .expect("a variable");
+                            }
+                            engine
+                                .answer(client, held.take().expect("held"), Action::Proceed)
+                                .expect("no end")
+                                .expect("it is held");
+                        }
+                        ref other => panic!("{other:?}"),
+                    },
+                    _ => {}
+                }
+                Some(Action::Proceed)
+            },
+        )
+        .run();
+    traced.expect(0, &format!("{SIGNALS} signals\n"));
+    assert_eq!(calls.get(), SIGNALS);
+}
