@@ -2,9 +2,14 @@
 
 use std::cell::{Cell, RefCell};
 
-use pai_engine::{Action, Argument, Event, Outcome, Step, StopId, Topic};
+use nix::sys::signal::{Signal as NixSignal, kill};
+use pai_engine::{
+    Action, Argument, BreakpointOptions, Event, ExitStatus, Outcome, Step, StopId, Topic,
+};
+use pai_ptrace::Signal;
 use pai_tests::fixtures;
 use pai_tests::probe::{tells, told};
+use pai_tests::target::state;
 use pai_tests::trace::Trace;
 
 fn ints(values: &[u64]) -> Vec<Argument> {
@@ -114,4 +119,44 @@ fn a_call_after_steps_from_a_signal() {
         .run();
     traced.expect(0, &format!("{SIGNALS} signals\n"));
     assert_eq!(calls.get(), SIGNALS);
+}
+
+/// The thread ends in a call that is stepped over: no breakpoint stays behind.
+#[test]
+fn a_thread_that_ends_in_a_stepped_call() {
+    let id = Cell::new(None);
+    let ends = Cell::new(0);
+    let traced = Trace::of(fixtures::STEP_ENDS)
+        .client(vec![tells()], |engine, client, delivery| {
+            match told(&delivery.event) {
+                Some(told) if told.code == 0x1234 => {
+                    let options = BreakpointOptions::default();
+                    let inserted =
+                        engine.insert_breakpoint(client, told.pid, told.args[0], options);
+                    id.set(Some(inserted.expect("code")));
+                }
+                Some(_) => {
+                    let id = id.take().expect("inserted");
+                    engine.remove_breakpoint(client, id).expect("it is there");
+                }
+                None => {}
+            }
+            match &delivery.event {
+                Event::Breakpoint(hit) => {
+                    let over = Step {
+                        over_calls: true,
+                        ..Step::count(1)
+                    };
+                    engine
+                        .start_step(client, hit.tid, over, None)
+                        .expect("it is held");
+                    return None;
+                }
+                Event::OperationDone(_) => ends.set(ends.get() + 1),
+                _ => {}
+            }
+            Some(Action::Proceed)
+        })
+        .run_like_untraced();
+    assert_eq!(ends.get(), 5, "{traced:?}");
 }

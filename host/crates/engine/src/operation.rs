@@ -413,6 +413,7 @@ impl Engine {
     /// The task is gone, and with it what it was doing.
     pub(crate) fn fail_operation(&mut self, tid: Tid, task: &mut Task, error: Error) {
         if let Some(operation) = task.operation.take() {
+            self.forget_way_back(&operation);
             self.tell_done(tid, (operation.id, operation.client), Err(error));
         }
     }

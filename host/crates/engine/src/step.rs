@@ -11,7 +11,7 @@ use crate::displaced::{MAX_INSTRUCTION, StepKind, Width, step_kind};
 use crate::engine::Engine;
 use crate::error::{Error, Fatal, unless_gone};
 use crate::event::{OperationId, Outcome, Subject};
-use crate::operation::Doing;
+use crate::operation::{Doing, Operation};
 use crate::task::After;
 use crate::trap::Past;
 
@@ -217,14 +217,7 @@ impl Engine {
         let Some(mut operation) = task.operation.take() else {
             return self.go_on(stopped, after);
         };
-        let subject = Subject::Operation(operation.id);
-        if let Doing::Step(Stepping {
-            now: Now::Called { back, .. },
-            ..
-        }) = operation.doing
-        {
-            self.remove_owner(back, subject);
-        }
+        self.forget_way_back(&operation);
         let outcome = match operation.cancel.take() {
             Some(cancel) => Err(cancel),
             None => outcome,
@@ -240,6 +233,17 @@ impl Engine {
         let tid = stopped.tid();
         let Some(task) = self.tasks.get_mut(&tid) else {
             return Ok(());
+    /// Nobody waits any more for the return of a function that is stepped over.
+    pub(crate) fn forget_way_back(&mut self, operation: &Operation) {
+        if let Doing::Step(Stepping {
+            now: Now::Called { back, .. },
+            ..
+        }) = operation.doing
+        {
+            self.remove_owner(back, Subject::Operation(operation.id));
+        }
+    }
+
         };
         let pid = task.pid;
         let pass = task.trap.pass.take();
