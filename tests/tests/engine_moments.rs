@@ -121,6 +121,50 @@ fn a_call_after_steps_from_a_signal() {
     assert_eq!(calls.get(), SIGNALS);
 }
 
+/// Steps that the tracer makes for the task are no less in turn.
+#[test]
+fn a_long_row_of_popf() {
+    let held: Cell<Option<StopId>> = Cell::new(None);
+    let row = Cell::new([0; 5]);
+    let outcomes = RefCell::new(Vec::new());
+    let traced = Trace::of(fixtures::STEP_POPF)
+        .client(vec![tells()], |engine, client, delivery| {
+            if let Some(told) = told(&delivery.event) {
+                row.set(told.args);
+                let once = BreakpointOptions {
+                    once: true,
+                    ..BreakpointOptions::default()
+                };
+                engine
+                    .insert_breakpoint(client, told.pid, told.args[0], once)
+                    .expect("code");
+            }
+            match &delivery.event {
+                Event::Breakpoint(hit) => {
+                    held.set(delivery.stop);
+                    let [_, _, count, ..] = row.get();
+                    engine
+                        .start_step(client, hit.tid, Step::count(count), None)
+                        .expect("it is held");
+                    return None;
+                }
+                Event::OperationDone(done) => {
+                    outcomes.borrow_mut().push(done.outcome.clone());
+                    engine
+                        .answer(client, held.take().expect("held"), Action::Proceed)
+                        .expect("no end")
+                        .expect("it is held");
+                }
+                _ => {}
+            }
+            Some(Action::Proceed)
+        })
+        .run_like_untraced();
+    traced.expect(0, "popped\n");
+    let [_, end, ..] = row.get();
+    assert_eq!(outcomes.into_inner(), [Ok(Outcome::Stepped(end))]);
+}
+
 /// The thread ends in a call that is stepped over: no breakpoint stays behind.
 #[test]
 fn a_thread_that_ends_in_a_stepped_call() {

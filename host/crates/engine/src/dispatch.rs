@@ -421,8 +421,10 @@ impl Engine {
             }
             _ => {
                 self.repair_eintr(&stopped, None)?;
-                let foreign = self.tasks.get(&tid).is_some_and(Task::runs_foreign_code);
-                if foreign {
+                let task = self.tasks.get(&tid);
+                let foreign = task.is_some_and(Task::runs_foreign_code);
+                let wanted = task.is_some_and(|task| !task.wanted_by.is_empty());
+                if foreign || !wanted && self.is_made(tid) {
                     return self.go_on(stopped, After::Resume);
                 }
                 self.on_other(stopped, status, OtherStop::Interrupt)

@@ -12,6 +12,7 @@ use crate::engine::Engine;
 use crate::error::{Error, Fatal, unless_gone};
 use crate::event::{OperationId, Outcome, Subject};
 use crate::operation::{Doing, Operation};
+use crate::restart::restarts;
 use crate::task::After;
 use crate::trap::Past;
 
@@ -78,6 +79,8 @@ enum Now {
     Entered,
     /// Behind it.
     Exited,
+    /// We have executed the instruction for the task, which stops before its next.
+    Made,
     /// A called function runs; it returns to this address, with the stack
     /// pointer above this.
     Called {
@@ -188,6 +191,10 @@ impl Engine {
     /// arch/x86/kernel/step.c).
     fn pop_flags(&mut self, pid: Pid, regs: Regs) -> Option<Regs> {
         const POPFQ: u8 = 0x9d;
+        // It goes back to its call first.
+        if regs.syscall_nr() >= 0 && restarts(regs.result()) {
+            return None;
+        }
         let mut regs = regs;
         let mut code = [0];
         let mut word = [0; 8];
@@ -256,7 +263,7 @@ impl Engine {
         }
         match stepping.now {
             Now::Entered => return self.resume_as(stopped, after, Resume::Syscall),
-            Now::Exited => return self.count_step(stopped, after),
+            Now::Exited | Now::Made => return self.count_step(stopped, after),
             Now::Back => {
                 // At the breakpoint behind the call: not executed yet.
                 if let Some(pass) = pass {
@@ -298,7 +305,7 @@ impl Engine {
             if unless_gone(stopped.set_regs(&regs))?.is_none() {
                 return self.dying(tid);
             }
-            return self.count_step(stopped, after);
+            return self.step_was_made(stopped);
         }
         let over = self
             .stepping(tid)
@@ -327,6 +334,28 @@ impl Engine {
             Some(Past::Done(stopped)) => self.count_step(stopped, After::Resume),
             None => Ok(()),
         }
+    }
+
+    /// Behind a step that we made for the task: the next one is made in its turn,
+    /// behind those of others and of whoever wants to end it.
+    fn step_was_made(&mut self, stopped: Stopped) -> Result<(), Fatal> {
+        let tid = stopped.tid();
+        if let Some((_, stepping)) = self.stepping(tid) {
+            stepping.now = Now::Made;
+        }
+        if unless_gone(stopped.interrupt())?.is_none() {
+            return self.dying(tid);
+        }
+        if let Some(task) = self.tasks.get_mut(&tid) {
+            task.interrupting = true;
+        }
+        self.resume_as(stopped, After::Resume, Resume::Cont)
+    }
+
+    /// Whether the stop is the one behind such a step.
+    pub(crate) fn is_made(&mut self, tid: Tid) -> bool {
+        self.stepping(tid)
+            .is_some_and(|(_, stepping)| stepping.now == Now::Made)
     }
 
     /// What the task executes next.
