@@ -165,6 +165,55 @@ fn a_long_row_of_popf() {
     assert_eq!(outcomes.into_inner(), [Ok(Outcome::Stepped(end))]);
 }
 
+/// A call that sleeps is not waited for, however its instruction is passed.
+#[test]
+fn a_call_with_the_trap_flag() {
+    let hits = Cell::new(0);
+    Trace::of(fixtures::BP_TRAP_FLAG)
+        .client(vec![tells()], |engine, client, delivery| {
+            if let Some(told) = told(&delivery.event) {
+                engine
+                    .insert_breakpoint(client, told.pid, told.args[0], BreakpointOptions::default())
+                    .expect("code");
+            }
+            hits.set(hits.get() + usize::from(matches!(delivery.event, Event::Breakpoint(_))));
+            Some(Action::Proceed)
+        })
+        .run_like_untraced();
+    assert_eq!(hits.get(), 5);
+}
+
+/// It ends in front of an instruction that is executed in place: that ends the
+/// session for nobody.
+#[test]
+fn killed_before_a_step_in_place() {
+    let hits = Cell::new(0);
+    let traced = Trace::of(fixtures::BP_TRAP_FLAG)
+        .client(vec![tells()], |engine, client, delivery| {
+            if let Some(told) = told(&delivery.event) {
+                engine
+                    .insert_breakpoint(client, told.pid, told.args[0], BreakpointOptions::default())
+                    .expect("code");
+            }
+            if let Event::Breakpoint(hit) = delivery.event
+                && hits.replace(hits.get() + 1) == 2
+            {
+                let pid = nix::unistd::Pid::from_raw(hit.pid.get());
+                kill(pid, NixSignal::SIGKILL).expect("it lives");
+                while !matches!(state(hit.tid), None | Some('Z')) {
+                    std::thread::yield_now();
+                }
+            }
+            Some(Action::Proceed)
+        })
+        .run();
+    assert_eq!(
+        traced.status,
+        Some(ExitStatus::Killed(Signal::KILL, false)),
+        "{traced:?}"
+    );
+}
+
 /// The thread ends in a call that is stepped over: no breakpoint stays behind.
 #[test]
 fn a_thread_that_ends_in_a_stepped_call() {

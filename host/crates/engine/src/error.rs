@@ -133,16 +133,6 @@ pub enum Fatal {
         /// The task.
         tid: Tid,
     },
-    /// A breakpoint could not be taken out of the target's memory.
-    #[error("the breakpoint at {addr:#x} of process {pid} cannot be taken out: {error}")]
-    Breakpoint {
-        /// Whose memory.
-        pid: Pid,
-        /// Where.
-        addr: u64,
-        /// Why.
-        error: Error,
-    },
     /// A request failed in a way that the engine has no answer for.
     #[error("the kernel refused what tracing needs: {0}")]
     Kernel(#[from] pai_ptrace::Error),

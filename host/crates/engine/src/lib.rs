@@ -32,6 +32,7 @@ mod error;
 mod event;
 mod got;
 mod hook;
+mod in_place;
 mod inject;
 mod lifecycle;
 mod memory;

@@ -234,12 +234,6 @@ impl Engine {
         self.end_operation(stopped, operation.offer, done, outcome)
     }
 
-    /// Starts the next step, or goes on with this one behind a stop in its
-    /// middle.
-    pub(crate) fn step_on(&mut self, stopped: Stopped, after: After) -> Result<(), Fatal> {
-        let tid = stopped.tid();
-        let Some(task) = self.tasks.get_mut(&tid) else {
-            return Ok(());
     /// Nobody waits any more for the return of a function that is stepped over.
     pub(crate) fn forget_way_back(&mut self, operation: &Operation) {
         if let Doing::Step(Stepping {
@@ -251,6 +245,12 @@ impl Engine {
         }
     }
 
+    /// Starts the next step, or goes on with this one behind a stop in its
+    /// middle.
+    pub(crate) fn step_on(&mut self, stopped: Stopped, after: After) -> Result<(), Fatal> {
+        let tid = stopped.tid();
+        let Some(task) = self.tasks.get_mut(&tid) else {
+            return Ok(());
         };
         let pid = task.pid;
         let pass = task.trap.pass.take();
@@ -359,7 +359,7 @@ impl Engine {
     }
 
     /// What the task executes next.
-    fn next_instruction(&mut self, pid: Pid, regs: &Regs) -> Option<StepKind> {
+    pub(crate) fn next_instruction(&mut self, pid: Pid, regs: &Regs) -> Option<StepKind> {
         let mut bytes = [0; MAX_INSTRUCTION];
         let done = self.read_raw(pid, regs.ip(), &mut bytes).ok()?;
         let bytes = &mut bytes[..done];

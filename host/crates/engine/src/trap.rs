@@ -1,6 +1,6 @@
 //! Tasks at breakpoints: which trap is whose, and how they go past.
 
-use pai_ptrace::{Pid, Piece, Regs, Resume, Signal, Stop, Stopped, Tid, monotonic_nanos};
+use pai_ptrace::{Pid, Piece, Regs, Signal, Stop, Stopped, Tid, monotonic_nanos};
 use pai_ptrace::{read_pieces, write_piece};
 
 use crate::displaced::{self, MAX_INSTRUCTION, Memory, Plan, Width, original_ip};
@@ -10,15 +10,15 @@ use crate::event::{Event, Hit, Subject};
 use crate::inject::{Place, SI_KERNEL};
 use crate::procfs;
 use crate::single::Here;
-use crate::site::{INT3, Way};
+use crate::site::Way;
 use crate::space::Space;
 use crate::subscription::{ClientId, ClientMask};
 use crate::task::{After, Held, Offer, State};
 use crate::trap_state::{InCopy, Mark, Pass};
 
 // si_code of SIGTRAP (asm-generic/siginfo.h).
-const TRAP_BRKPT: i32 = 1;
-const TRAP_TRACE: i32 = 2;
+pub(crate) const TRAP_BRKPT: i32 = 1;
+pub(crate) const TRAP_TRACE: i32 = 2;
 const TRAP_HWBKPT: i32 = 4;
 
 /// What became of a task that was to go past a breakpoint.
@@ -441,7 +441,13 @@ impl Engine {
         }
     }
 
-    fn write_ip(&mut self, stopped: Stopped, regs: &Regs, dirty: bool, ip: u64) -> Here<Past> {
+    pub(crate) fn write_ip(
+        &mut self,
+        stopped: Stopped,
+        regs: &Regs,
+        dirty: bool,
+        ip: u64,
+    ) -> Here<Past> {
         let written = if dirty {
             let mut regs = *regs;
             regs.set_ip(ip);
@@ -548,66 +554,6 @@ impl Engine {
             .collect();
         let space = self.spaces.get_mut(&id)?;
         space.take_slot(addr, |slot| busy.contains(&slot))
-    }
-
-    /// Executes the instruction under a breakpoint where it is, with all other
-    /// tasks of the address space stopped meanwhile. Dear, and rare.
-    fn step_in_place(&mut self, stopped: Stopped, pid: Pid, regs: &Regs, addr: u64) -> Here<Past> {
-        let tid = stopped.tid();
-        self.stats.steps_in_place += 1;
-        let Ok(space) = self.space_id(pid) else {
-            return Ok(None);
-        };
-        for other in self.tasks_in(space) {
-            if other != tid {
-                self.stop_now(other)?;
-            }
-        }
-        let original = self
-            .space(pid)
-            .and_then(|space| Some(space.sites.get(&addr)?.original));
-        let Some(original) = original else {
-            return self.write_ip(stopped, regs, true, regs.ip());
-        };
-        if let Err(error) = self.write_raw(pid, addr, &[original]) {
-            return Err(Fatal::Breakpoint { pid, addr, error });
-        }
-        let mut regs = *regs;
-        regs.set_ip(addr);
-        let running = unless_gone(stopped.set_regs(&regs))?
-            .is_some()
-            .then(|| unless_gone(stopped.resume(Resume::Step, None)))
-            .transpose()?
-            .flatten();
-        let Some(running) = running else {
-            self.dying(tid)?;
-            return Ok(None);
-        };
-        let next = self.next_report(running)?;
-        if self.write_raw(pid, addr, &[INT3]).is_err() {
-            // The instruction has unmapped itself.
-            tracing::debug!(target: "pai::engine", %pid, "a breakpoint is gone with its page");
-        }
-        let Some((stopped, stop, status)) = next else {
-            return Ok(None);
-        };
-        if stop == Stop::SignalDelivery(Signal::TRAP)
-            && let Some(info) = unless_gone(stopped.siginfo())?
-            && matches!(info.code(), TRAP_TRACE | TRAP_BRKPT)
-            && !regs.has_trap_flag()
-        {
-            return Ok(Some(Past::Done(stopped)));
-        }
-        // Anything else is for the loop: a fault of the instruction itself, a
-        // signal that came first.
-        if let Some(now) = unless_gone(stopped.regs())?
-            && now.ip() == addr
-            && let Some(task) = self.tasks.get_mut(&tid)
-        {
-            task.trap.mark = Some(Box::new(Mark::new(&now)));
-        }
-        self.serve_later(stopped, stop, status);
-        Ok(None)
     }
 }
 
