@@ -253,3 +253,46 @@ fn a_thread_that_ends_in_a_stepped_call() {
         .run_like_untraced();
     assert_eq!(ends.get(), 5, "{traced:?}");
 }
+
+/// What a program blocks that a called function executes is what it would block
+/// without the call.
+#[test]
+fn programs_that_a_called_function_executes() {
+    for (index, stdout) in [(0, "gone on\n"), (1, "mask 0x200\n")] {
+        let functions = Cell::new([0; 5]);
+        let held: Cell<Option<StopId>> = Cell::new(None);
+        let outcomes = RefCell::new(Vec::new());
+        let traced = Trace::of(fixtures::CALL_EXEC)
+            .client(vec![tells()], |engine, client, delivery| {
+                match told(&delivery.event) {
+                    Some(told) if told.code == 0x1234 => functions.set(told.args),
+                    Some(told) if told.code == 0x1240 => {
+                        held.set(delivery.stop);
+                        engine
+                            .start_call(client, told.tid, functions.get()[index], &[], None)
+                            .expect("it is held");
+                        return None;
+                    }
+                    _ => {}
+                }
+                if let Event::OperationDone(done) = &delivery.event {
+                    outcomes.borrow_mut().push(done.outcome.clone());
+                    let stop = held.take().expect("held");
+                    // After an exec there is none any more.
+                    drop(
+                        engine
+                            .answer(client, stop, Action::Proceed)
+                            .expect("no end"),
+                    );
+                }
+                Some(Action::Proceed)
+            })
+            .run();
+        traced.expect(0, stdout);
+        match &outcomes.into_inner()[..] {
+            [Ok(Outcome::Called { int, .. })] if index == 0 => assert_eq!(int[0], 0),
+            [Err(_)] if index == 1 => {}
+            other => panic!("{other:?}"),
+        }
+    }
+}

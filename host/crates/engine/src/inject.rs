@@ -276,6 +276,14 @@ impl Engine {
         Ok(())
     }
 
+    /// What was blocked for foreign code is not any more, unless it was before.
+    pub(crate) fn unblock(&mut self, stopped: &Stopped, before: u64) -> Result<(), Fatal> {
+        if let Some(mask) = unless_gone(stopped.signal_mask())? {
+            unless_gone(stopped.set_signal_mask(mask & (before | !CAN_WAIT)))?;
+        }
+        Ok(())
+    }
+
     /// Takes a task that is inside a call to the call's exit.
     pub(crate) fn run_to_exit_of_call(&mut self, stopped: Stopped) -> Here<Stopped> {
         let mut saved = Saved {

@@ -276,6 +276,7 @@ impl Engine {
 
         let mut syscall = None;
         let mut options = self.options;
+        let mut own_mask = None;
         let vanished: Vec<Tid> = self
             .tasks
             .iter()
@@ -285,6 +286,7 @@ impl Engine {
         if let Some(task) = self.tasks.get_mut(&former) {
             syscall = task.syscall.take();
             options = task.options;
+            own_mask = task.own_mask();
         }
         for tid in vanished {
             self.orphans.remove(&tid);
@@ -309,6 +311,11 @@ impl Engine {
         let mut task = Task::new(pid, State::Dying, options);
         task.syscall = syscall;
         self.tasks.insert(leader, task);
+        // What was for the function that has executed it would be for good.
+        if let Some(own) = own_mask {
+            self.unblock(&stopped, own)?;
+        }
+        self.restore_filter(&stopped)?;
 
         let abi = stopped.syscall_info().map_or(0, |info| info.arch);
         let space = self.new_space();

@@ -546,4 +546,15 @@ impl Task {
         let operation = self.operation.as_ref();
         operation.is_some_and(|operation| operation.is_foreign())
     }
+
+    /// The signals that it blocked before foreign code ran in it, or in the task
+    /// that made it meanwhile.
+    pub(crate) fn own_mask(&self) -> Option<u64> {
+        let born = self.trap.born_in_call.as_ref();
+        match self.operation.as_ref().map(|operation| &operation.doing) {
+            Some(Doing::Call(frame)) => Some(frame.saved.mask),
+            Some(Doing::Syscall { saved, .. }) => Some(saved.mask),
+            _ => born.map(|born| born.frame.saved.mask),
+        }
+    }
 }
