@@ -256,6 +256,18 @@ impl Engine {
             (Event::TaskStarted { .. }, After::Listen(signal)) if self.started => {
                 self.tell_group_stop(stopped, signal)
             }
+            (
+                Event::Forked {
+                    child,
+                    followed: false,
+                    ..
+                },
+                _,
+            ) => {
+                self.release_orphan(child.leader())?;
+                self.await_leaver(child.leader())?;
+                self.go_on(stopped, after)
+            }
             (Event::Forked { child, .. }, _) => {
                 self.go_on(stopped, after)?;
                 self.release_orphan(child.leader())

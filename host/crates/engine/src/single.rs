@@ -109,4 +109,33 @@ impl Engine {
             what: What::Stopped(stopped, stop),
         });
     }
+
+    /// Serves the first stop of a child that is not to be followed, so that it is
+    /// let go before its creator goes on: that one may want to trace it itself.
+    pub(crate) fn await_leaver(&mut self, child: Tid) -> Result<(), Fatal> {
+        let starts = |engine: &Self| {
+            let task = engine.tasks.get(&child);
+            task.is_some_and(|task| matches!(task.state, State::Starting))
+        };
+        let until = Instant::now() + LOOK;
+        while starts(self) {
+            if let Some(at) = self.queue.iter().position(|report| report.tid == child)
+                && let Some(report) = self.queue.remove(at)
+            {
+                self.dispatch(report)?;
+                continue;
+            }
+            self.alarm.set_deadline(Some(until));
+            match wait::one(child, Block::Yes)? {
+                Waited::Report(report) => {
+                    self.running = self.running.saturating_sub(1);
+                    self.dispatch(report)?;
+                }
+                Waited::Interrupted | Waited::Nothing if Instant::now() < until => {}
+                // The loop will see to it.
+                _ => break,
+            }
+        }
+        Ok(())
+    }
 }
