@@ -367,6 +367,7 @@ fn bad_requests_are_told_what_is_wrong() {
         ("kernel", "bad-address", &["0xffffffff81000000", pid]),
         ("not canonical", "bad-address", &["0x4000000000000000", pid]),
         ("nobody's", "no-such-process", &["2147418112"]),
+        ("middle", "invalid", &["middle of an instruction", pid]),
         ("twice", "invalid", &[add10, "already"]),
         ("of no task", "no-such-task", &["2147418112"]),
         ("of an unknown kind", "unsupported", &["laser"]),

@@ -86,6 +86,8 @@ fn breakpoints(client: &mut Client<Told>, call: &SyscallEvent) {
     at("kernel", pid, 0xffff_ffff_8100_0000, plain());
     at("not canonical", pid, 1 << 62, plain());
     at("nobody's", NOBODY, add10, plain());
+    // Its first instruction is longer than that.
+    at("middle", pid, add10 + 1, plain());
     at("at", pid, add10, plain());
     at("twice", pid, add10, plain());
     let of_nobody = BreakpointOptions {
