@@ -15,6 +15,7 @@ use crate::handlers::{
     Callback, Calls, Fit, Handler, HandlerId, Notice, OnEnter, OnExit, OnNotice, OnSignal, Picked,
     Source,
 };
+use crate::modules::Batch;
 use crate::names;
 use crate::process::RegisterCache;
 
@@ -40,6 +41,8 @@ pub struct Client<S = ()> {
     /// ended that ended before an inner one.
     awaited: Vec<(OpId, Option<OpOutcome>)>,
     pub(crate) registers: RegisterCache,
+    /// Where handlers with breakpoints and hooks are noted.
+    pub(crate) batch: Option<Batch>,
 }
 
 impl<S: fmt::Debug> fmt::Debug for Client<S> {
@@ -63,6 +66,7 @@ impl<S: 'static> Client<S> {
             ended: None,
             awaited: Vec::new(),
             registers: RegisterCache::default(),
+            batch: None,
         }
     }
 
@@ -93,6 +97,9 @@ impl<S: 'static> Client<S> {
     pub(crate) fn add_handler(&mut self, callback: Callback<S>, source: Source) -> HandlerId {
         let id = HandlerId(self.next_handler);
         self.next_handler += 1;
+        if let (Some(batch), Source::Breakpoint(_) | Source::Hook { .. }) = (&self.batch, &source) {
+            batch.borrow_mut().push(id);
+        }
         self.handlers.push(Handler {
             id,
             callback,
@@ -109,6 +116,12 @@ impl<S: 'static> Client<S> {
     /// Takes a handler back; unknown ones are ignored.
     pub fn remove(&mut self, id: HandlerId) {
         self.handlers.retain(|handler| handler.id != id);
+    }
+
+    /// As [`Client::remove`], of many in the order of their ids.
+    pub(crate) fn remove_all(&mut self, ids: &[HandlerId]) {
+        self.handlers
+            .retain(|handler| ids.binary_search(&handler.id).is_err());
     }
 
     /// Before every system call.
@@ -378,6 +391,18 @@ impl<S: 'static> Client<S> {
 
     fn call_handlers(&mut self, event: &Event) -> Result<Action> {
         let fit = |handler: &Handler<S>| handler.callback.fits(event);
+        if matches!(
+            event,
+            Event::Breakpoint(_) | Event::FunctionEnter(_) | Event::FunctionReturn(_)
+        ) {
+            // Each has a handler of its own, and there may be thousands.
+            let own = |handler: &&Handler<S>| fit(handler) == Fit::Specific;
+            let found = self.handlers.iter().find(own);
+            return match found.map(|handler| (handler.id, handler.callback.pick())) {
+                Some(found) => self.call_one(found, event),
+                None => Ok(Action::Proceed),
+            };
+        }
         let best = self.handlers.iter().map(fit).fold(Fit::No, |best, fit| {
             if best == Fit::Specific || fit == Fit::No {
                 best

@@ -198,6 +198,16 @@ impl<S: 'static> Client<S> {
         self.hook(pid, site, Some(Rc::new(enter)), Some(Rc::new(leave)))
     }
 
+    pub(crate) fn hook_entry(
+        &mut self,
+        pid: Pid,
+        function: u64,
+        enter: Rc<CallFn<S>>,
+        leave: Rc<ReturnFn<S>>,
+    ) -> Result<HandlerId> {
+        self.hook(pid, Site::Entry(function), Some(enter), Some(leave))
+    }
+
     fn hook(
         &mut self,
         pid: Pid,

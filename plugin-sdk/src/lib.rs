@@ -44,6 +44,7 @@ mod instruments;
 pub mod json;
 mod macros;
 pub mod manifest;
+mod modules;
 pub mod names;
 mod observer;
 pub mod options;
