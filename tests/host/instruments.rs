@@ -39,3 +39,277 @@ fn functions_of_the_target_are_called() {
         }
     }
 }
+
+/// Lines of text without the tasks at their heads, and without times.
+fn bare(text: &str) -> Vec<String> {
+    let line = |line: &str| {
+        let line = line.trim_start();
+        let line = line.trim_start_matches(|c: char| c.is_ascii_digit());
+        let line = line.split_once(" <0.").map_or(line, |(line, _)| line);
+        line.strip_prefix(' ').unwrap_or(line).to_owned()
+    };
+    text.lines().map(line).collect()
+}
+
+/// A fixture's own functions and no others.
+fn trace_funcs(patterns: &[&str]) -> String {
+    let mut plugin = "trace-funcs".to_owned();
+    for pattern in patterns {
+        plugin.push_str(&format!(" -i '{pattern}'"));
+    }
+    plugin
+}
+
+#[test]
+fn calls_are_traced_with_arguments_and_results() {
+    let plugin = format!("{} -a 1", trace_funcs(&["fib", "factorial"]));
+    let output = run(&plugin, &[fixtures::HOOK_RECURSION, "3"], 0);
+    assert_eq!(
+        bare(&stderr(&output)),
+        [
+            "-> fib(3)",
+            "  -> fib(2)",
+            "    -> fib(1)",
+            "    <- fib = 1",
+            "    -> fib(0)",
+            "    <- fib = 0",
+            "  <- fib = 1",
+            "  -> fib(1)",
+            "  <- fib = 1",
+            "<- fib = 2",
+            "-> factorial(3)",
+            "  -> factorial(2)",
+            "    -> factorial(1)",
+            "    <- factorial = 1",
+            "  <- factorial = 2",
+            "<- factorial = 6",
+        ]
+    );
+}
+
+#[test]
+fn calls_that_do_not_return_are_traced() {
+    let plugin = format!("{} -a 2", trace_funcs(&["deep", "shallow"]));
+    let output = run(&plugin, &[fixtures::HOOK_LONGJMP, "1", "2"], 0);
+    assert_eq!(
+        bare(&stderr(&output)),
+        [
+            "-> deep(2, 1)",
+            "  -> deep(1, 1)",
+            "  <- deep was left",
+            "<- deep was left",
+            "-> deep(2, 0)",
+            "  -> deep(1, 0)",
+            "  <- deep = 1",
+            "<- deep = 3",
+            "-> shallow(1, 0)",
+            "<- shallow = 2",
+        ]
+    );
+}
+
+#[test]
+fn calls_in_children_are_traced() {
+    let plugin = format!("{} -a 1", trace_funcs(&["outer", "forking", "plain"]));
+    let output = run(&plugin, &[fixtures::HOOK_FORK, "1"], 0);
+    // The two processes run at once.
+    let mut lines = bare(&stderr(&output));
+    lines.sort();
+    assert_eq!(
+        lines,
+        [
+            "  -> forking(0)",
+            "  <- forking = 1",
+            "  <- forking = 2",
+            "-> outer(0)",
+            "-> plain(0)",
+            "<- outer = 101",
+            "<- outer = 102",
+            "<- plain = 5",
+        ]
+    );
+}
+
+#[test]
+fn libraries_that_come_and_go_are_traced() {
+    let plugin = format!("{} -a 0", trace_funcs(&["libm.so*!cos"]));
+    let output = run(&plugin, &[fixtures::BP_DLOPEN, "5"], 0);
+    let lines = bare(&stderr(&output));
+    assert_eq!(lines.len(), 30, "{lines:?}");
+    for pair in lines.chunks(2) {
+        assert_eq!(pair[0], "-> cos()");
+        assert!(pair[1].starts_with("<- cos = "), "{pair:?}");
+    }
+}
+
+#[test]
+fn every_program_that_a_shell_executes_is_traced() {
+    let plugin = trace_funcs(&["libc.so*!setlocale"]);
+    let output = run(
+        &plugin,
+        &["sh", "-c", "ls / >/dev/null; cat /dev/null; exit 4"],
+        4,
+    );
+    let text = stderr(&output);
+    let entries = text
+        .lines()
+        .filter(|line| line.contains("-> setlocale(6, "));
+    let tasks: std::collections::BTreeSet<_> = entries
+        .filter_map(|line| line.split_whitespace().next())
+        .collect();
+    assert_eq!(tasks.len(), 2, "{text}");
+}
+
+#[test]
+fn functions_of_coreutils_are_traced() {
+    // Indirect functions, chosen by the loader or at the first call.
+    let output = run(
+        "trace-funcs -i 'libc.so*!mem*' -x '*!memset*'",
+        &["ls", "-l", "/"],
+        0,
+    );
+    assert!(stdout(&output).contains("usr\n"));
+    let text = stderr(&output);
+    assert!(text.contains("-> memcpy(0x"), "{text}");
+    assert!(!text.contains("memset"), "{text}");
+    let entries = text.lines().filter(|line| line.contains(" -> "));
+    let returns = text.lines().filter(|line| line.contains(" <- "));
+    assert_eq!(entries.count(), returns.count(), "{text}");
+}
+
+#[test]
+fn too_many_functions_are_not_hooked() {
+    let output = run("trace-funcs --max 2", &[fixtures::HOOK_RECURSION, "2"], 0);
+    let text = stderr(&output);
+    assert!(text.contains("2 functions were hooked; "), "{text}");
+    assert!(
+        text.contains("narrow --include, or raise --max\n"),
+        "{text}"
+    );
+    let output = run("trace-funcs -i nothing_here", &["true"], 0);
+    assert_eq!(stderr(&output), "no function fits\n");
+}
+
+#[test]
+fn results_are_overridden() {
+    let output = run("override -f varargs", &[fixtures::HOOK_ARGS], 125);
+    assert!(stderr(&output).contains("varargs: no result is given"));
+    let plugin = "override -f ints8=0x10 -f by_value=-7 -f varargs -r 5";
+    let output = run(plugin, &[fixtures::HOOK_ARGS], 0);
+    let text = stdout(&output);
+    for line in [
+        "ints8 16\n",
+        "by_value -7\n",
+        "varargs 5\n",
+        "returns_wide 5 6\n",
+    ] {
+        assert!(text.contains(line), "{line} is not in {text}");
+    }
+    assert_eq!(stderr(&output), "3 results were replaced\n");
+    // Inside of libc, from a program that is not prepared for it.
+    let output = run("override -f 'libc.so*!geteuid=12345'", &["id", "-u"], 0);
+    assert_eq!(stdout(&output), "12345\n");
+    let output = run("override -f nothing_here=1", &["true"], 0);
+    assert_eq!(stderr(&output), "there is no such function\n");
+}
+
+#[test]
+fn functions_run_or_not_when_their_results_are_overridden() {
+    // Each call counts itself.
+    let command = [fixtures::HOOK_RECURSION, "5"];
+    let output = run("override -f fib=8", &command, 0);
+    assert!(
+        stdout(&output).starts_with("fib(5) = 8, 0 calls\n"),
+        "{}",
+        stdout(&output)
+    );
+    let output = run("override --after -f fib=8", &command, 0);
+    assert!(
+        stdout(&output).starts_with("fib(5) = 8, 15 calls\n"),
+        "{}",
+        stdout(&output)
+    );
+    assert_eq!(stderr(&output), "15 results were replaced\n");
+}
+
+#[test]
+fn functions_that_are_called_are_covered() {
+    let output = run("coverage", &[fixtures::HOOK_TAIL, "1"], 0);
+    let text = stderr(&output);
+    for name in [
+        "tail_target",
+        "tail_self",
+        "main",
+        "_start",
+        "tell",
+        "expect",
+    ] {
+        assert!(
+            !text.contains(&format!("  - {name}\n")) && text.contains("  + tail_target\n"),
+            "{name}: {text}"
+        );
+    }
+    assert!(text.contains("  - fail\n"), "{text}");
+    let (_, counts) = text.split_once("hook_tail: ").expect("its module");
+    let numbers: Vec<usize> = counts
+        .split_whitespace()
+        .take(3)
+        .filter_map(|word| word.parse().ok())
+        .collect();
+    let hit = text.lines().filter(|line| line.starts_with("  + ")).count();
+    let not = text.lines().filter(|line| line.starts_with("  - ")).count();
+    assert_eq!(numbers, [hit, hit + not], "{text}");
+}
+
+#[test]
+fn coverage_is_that_of_all_processes_and_of_modules() {
+    let output = run(
+        "coverage -m hook_fork",
+        &["sh", "-c", &format!("exec {} 2", fixtures::HOOK_FORK)],
+        0,
+    );
+    // Only children call it.
+    assert!(
+        stderr(&output).contains("  + plain\n"),
+        "{}",
+        stderr(&output)
+    );
+}
+
+#[test]
+fn lcov_tracefiles() {
+    let file = tempfile::NamedTempFile::new().expect("a temporary file");
+    let path = file.path().to_str().expect("a plain path");
+    let args = [
+        "run",
+        "-o",
+        path,
+        "coverage",
+        "--lcov",
+        "--",
+        fixtures::HOOK_RECURSION,
+        "3",
+    ];
+    let output = finish(&mut pai_host(&args));
+    assert_eq!(status(&output), 0, "{}", stderr(&output));
+    let text = std::fs::read_to_string(path).expect("a log");
+    let source = include_str!("../fixtures/hook_recursion.c");
+    let (_, record) = text
+        .split_once("fixtures/hook_recursion.c\n")
+        .expect("its file");
+    let (record, _) = record.split_once("end_of_record\n").expect("an end");
+    for name in ["fib", "factorial", "main"] {
+        let end = format!(",{name}");
+        let line = record.lines().find_map(|line| {
+            let number = line.strip_prefix("FN:")?.strip_suffix(&end)?;
+            number.parse::<usize>().ok()
+        });
+        let line = line.unwrap_or_else(|| panic!("{name}: {record}"));
+        // The function's head, or a line close behind it.
+        let head = source.lines().skip(line.saturating_sub(4)).take(4);
+        let head: Vec<&str> = head.collect();
+        assert!(head.iter().any(|l| l.contains(name)), "{name}: {head:?}");
+        assert!(record.contains(&format!("FNDA:1,{name}\n")), "{record}");
+    }
+    assert!(record.contains("FNF:3\nFNH:3\n"), "{record}");
+}

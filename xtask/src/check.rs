@@ -43,6 +43,9 @@ pub(crate) fn build_guests() -> Result<()> {
         "-ppai-count",
         "-ppai-strace",
         "-ppai-exits",
+        "-ppai-trace-funcs",
+        "-ppai-override",
+        "-ppai-coverage",
     ])?;
     build(&["-ppai-test-guests", "--examples"])
 }
