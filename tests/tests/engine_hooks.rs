@@ -1078,3 +1078,35 @@ fn slots_when_the_client_leaves_at_any_time() {
         }
     }
 }
+
+#[test]
+fn c53_a_function_of_a_library_that_comes_again() {
+    const N: u64 = 5;
+    let newest = Cell::new(None);
+    let counts = Cell::new((0, 0));
+    Trace::of(fixtures::BP_DLOPEN)
+        .arg(N)
+        .client(vec![tells()], |engine, client, delivery| {
+            if let Some(told) = told(&delivery.event)
+                && told.code == 0x1234
+            {
+                // The hook before is not removed: its function went by itself.
+                let site = HookSite::Entry(told.args[0]);
+                let hook = engine.insert_hook(client, told.pid, site, BOTH);
+                newest.set(Some(hook.expect("a function")));
+            }
+            let (entries, returns) = counts.get();
+            match through_slot(&delivery.event) {
+                Some((true, call)) if Some(call.hook) == newest.get() => {
+                    counts.set((entries + 1, returns));
+                }
+                Some((false, call)) if Some(call.hook) == newest.get() => {
+                    counts.set((entries, returns + 1));
+                }
+                _ => {}
+            }
+            Some(Action::Proceed)
+        })
+        .run_like_untraced();
+    assert_eq!(counts.get(), (3 * N, 3 * N));
+}

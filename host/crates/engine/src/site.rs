@@ -46,15 +46,19 @@ impl Site {
 impl Engine {
     /// Adds an owner to the site at an address, which is made if there is none.
     pub(crate) fn add_owner(&mut self, pid: Pid, addr: u64, owner: Subject) -> Result<(), Error> {
-        let known = self
-            .space_mut(pid)
-            .ok_or(Error::NoSuchProcess(pid))?
-            .sites
-            .get_mut(&addr);
-        if let Some(site) = known {
-            site.owners.push(owner);
-            return Ok(());
-        }
+        // What was there may have been unmapped, and something else be there now.
+        let mut now = [0];
+        let in_place = self.read_raw(pid, addr, &mut now) == Ok(1) && now == [INT3];
+        let space = self.space_mut(pid).ok_or(Error::NoSuchProcess(pid))?;
+        let mut owners = match space.sites.get_mut(&addr) {
+            Some(site) if in_place => {
+                site.owners.push(owner);
+                return Ok(());
+            }
+            Some(site) => site.owners.clone(),
+            None => Vec::new(),
+        };
+        owners.push(owner);
         if self
             .processes
             .get(&pid)
@@ -86,7 +90,7 @@ impl Engine {
             space.removed.remove(&addr);
             let site = Site {
                 original,
-                owners: vec![owner],
+                owners,
                 way: None,
             };
             space.sites.insert(addr, site);
