@@ -9,14 +9,16 @@ use crate::common::{
     PAI_HOST, Ran, copy_program, finish, json_lines, pai_host, plain, status, stderr, stdout,
 };
 
-const BUNDLED: [&str; 7] = [
+const BUNDLED: [&str; 9] = [
     "count",
     "coverage",
     "exits",
+    "malloc-check",
     "minimal",
     "override",
     "strace",
     "trace-funcs",
+    "watch",
 ];
 
 /// Runs pai-host, which has to succeed; what it printed.
@@ -331,11 +333,16 @@ fn the_binary_works_alone() {
     let dir = tempfile::tempdir().expect("a folder");
     let copy = dir.path().join("tracer");
     copy_program(PAI_HOST, &copy);
-    // That one has to be told which function.
-    for plugin in BUNDLED.into_iter().filter(|plugin| *plugin != "override") {
+    for plugin in BUNDLED {
+        // They have to be told of what.
+        let plugin = match plugin {
+            "override" => "override -f absent=1",
+            "watch" => "watch -v absent",
+            other => other,
+        };
         let mut command = Command::new("./tracer");
         command.env_clear().current_dir(dir.path());
-        command.args(["run", plugin, "--", "/bin/sh", "-c", "exit 5"]);
+        command.args(["run", "-t", plugin, "--", "/bin/sh", "-c", "exit 5"]);
         let output = finish(&mut command);
         assert_eq!(status(&output), 5, "{}", stderr(&output));
     }

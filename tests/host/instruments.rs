@@ -1,10 +1,14 @@
 //! Plugins with breakpoints, hooks and calls, on real programs.
 
-use std::process::Output;
+use std::io::{BufRead, BufReader};
+use std::process::{Output, Stdio};
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use pai_tests::target::Target;
 use pai_tests::{fixtures, guests};
 
-use crate::common::{finish, pai_host, status, stderr, stdout};
+use crate::common::{Watchdog, finish, pai_host, status, stderr, stdout};
 
 /// Runs a command under plugins; panics unless it ends with this status.
 #[track_caller]
@@ -191,6 +195,30 @@ fn too_many_functions_are_not_hooked() {
 }
 
 #[test]
+fn a_process_that_runs_is_hooked() {
+    let target = Target::start(fixtures::ATTACH_TARGET, &[]);
+    let pid = target.pid().to_string();
+    let mut host = pai_host(&[
+        "attach",
+        "-p",
+        &pid,
+        "-t",
+        "trace-funcs -i libc!syscall -a 1",
+    ])
+    .stderr(Stdio::piped())
+    .spawn()
+    .expect("pai-host");
+    let _watchdog = Watchdog::over(&host);
+    let mut lines = BufReader::new(host.stderr.take().expect("a pipe")).lines();
+    let line = lines.find(|line| line.as_ref().is_ok_and(|line| line.contains("-> syscall(")));
+    assert!(line.is_some(), "no call was shown");
+    kill(Pid::from_raw(host.id().cast_signed()), Signal::SIGINT).expect("not waited for");
+    lines.for_each(drop);
+    assert!(host.wait().expect("a child").success());
+    target.expect_ok();
+}
+
+#[test]
 fn results_are_overridden() {
     let output = run("override -f varargs", &[fixtures::HOOK_ARGS], 125);
     assert!(stderr(&output).contains("varargs: no result is given"));
@@ -230,6 +258,95 @@ fn functions_run_or_not_when_their_results_are_overridden() {
         stdout(&output)
     );
     assert_eq!(stderr(&output), "15 results were replaced\n");
+}
+
+#[test]
+fn leaks_are_found() {
+    let output = run("malloc-check", &[fixtures::MALLOC_ERRORS], 0);
+    let text = stderr(&output);
+    assert!(
+        text.ends_with("0 errors; 4 blocks, 3047 bytes were not freed\n"),
+        "{text}"
+    );
+    let lines = bare(&text);
+    let at = |what: &str| {
+        let found = lines.iter().position(|line| line.starts_with(what));
+        found.unwrap_or_else(|| panic!("{what:?} is not in {text}"))
+    };
+    let first = at(": 2 blocks, 40 bytes were not freed");
+    assert!(lines[first + 1].contains("make+0x"), "{text}");
+    assert!(lines[first + 1].contains("malloc_errors.c:"), "{text}");
+    assert!(lines[first + 2].contains("leak+0x"), "{text}");
+    assert!(lines[first + 3].contains("main+0x"), "{text}");
+    let first = at(": 1 blocks, 3000 bytes were not freed");
+    assert!(lines[first + 1].contains("main+0x"), "{text}");
+    at(": 1 blocks, 7 bytes were not freed");
+}
+
+#[test]
+fn blocks_that_are_freed_by_mistake_are_found() {
+    // Where the C library would end the program, free does nothing.
+    let args = [
+        "run",
+        "-t",
+        "malloc-check",
+        "-t",
+        "override -f libc!free=0",
+        "--",
+    ];
+    let mut args = args.to_vec();
+    args.extend([fixtures::MALLOC_ERRORS, "mistakes"]);
+    let output = finish(&mut pai_host(&args));
+    let text = stderr(&output);
+    assert_eq!(
+        (status(&output), stdout(&output).as_str()),
+        (0, "done\n"),
+        "{text}"
+    );
+    let lines = bare(&text);
+    let at = |what: &str| {
+        lines
+            .iter()
+            .position(|line| line.contains(what))
+            .expect(what)
+    };
+    let line = at("is freed twice");
+    assert!(lines[line + 1].contains("twice+0x"), "{text}");
+    assert!(lines[line + 2].contains("main+0x"), "{text}");
+    let line = at("it was freed before");
+    assert!(lines[line + 1].contains("twice+0x"), "{text}");
+    let line = at("is freed, and was never allocated");
+    assert!(lines[line + 1].contains("unknown+0x"), "{text}");
+    assert!(text.contains("2 errors; "), "{text}");
+
+    // The C library's own check comes after ours.
+    let output = finish(&mut pai_host(&[
+        "run",
+        "malloc-check",
+        "--",
+        fixtures::MALLOC_ERRORS,
+        "mistakes",
+    ]));
+    assert_eq!(status(&output), -6);
+    assert!(
+        stderr(&output).contains("is freed twice"),
+        "{}",
+        stderr(&output)
+    );
+}
+
+#[test]
+fn programs_free_what_they_allocate() {
+    for command in [
+        &["ls", "-lR", "/etc/apt"][..],
+        &["git", "--version"],
+        &["sh", "-c", "ls / | wc -l; (exit 3)| true"],
+        &["perl", "-e", "print 1"],
+    ] {
+        let output = run("malloc-check -d 2", command, 0);
+        let text = stderr(&output);
+        assert!(text.contains("\n0 errors; "), "{command:?} {text}");
+    }
 }
 
 #[test]
@@ -284,8 +401,8 @@ fn lcov_tracefiles() {
         "run",
         "-o",
         path,
-        "coverage",
-        "--lcov",
+        "-t",
+        "coverage --lcov",
         "--",
         fixtures::HOOK_RECURSION,
         "3",
@@ -299,17 +416,38 @@ fn lcov_tracefiles() {
         .expect("its file");
     let (record, _) = record.split_once("end_of_record\n").expect("an end");
     for name in ["fib", "factorial", "main"] {
-        let end = format!(",{name}");
-        let line = record.lines().find_map(|line| {
-            let number = line.strip_prefix("FN:")?.strip_suffix(&end)?;
-            number.parse::<usize>().ok()
-        });
-        let line = line.unwrap_or_else(|| panic!("{name}: {record}"));
-        // The function's head, or a line close behind it.
-        let head = source.lines().skip(line.saturating_sub(4)).take(4);
-        let head: Vec<&str> = head.collect();
-        assert!(head.iter().any(|l| l.contains(name)), "{name}: {head:?}");
+        let line = source
+            .lines()
+            .position(|line| line.contains(&format!(" {name}(")) && !line.starts_with([' ', '\t']));
+        let line = line.expect("its line") + 1;
+        // That of the first instruction may be behind the head.
+        let told = record
+            .lines()
+            .filter_map(|line| line.strip_prefix("FN:")?.split_once(','))
+            .find(|(_, of)| *of == name);
+        let (told, _) = told.expect("its record");
+        let told: usize = told.parse().expect("a number");
+        assert!((line..=line + 2).contains(&told), "{name} {record}");
         assert!(record.contains(&format!("FNDA:1,{name}\n")), "{record}");
     }
     assert!(record.contains("FNF:3\nFNH:3\n"), "{record}");
+}
+
+#[test]
+fn variables_are_watched() {
+    // In each of two threads and in the child.
+    let output = run("watch -v w1 -v w8", &[fixtures::WATCH_WRITES, "2", "1"], 0);
+    let lines = bare(&stderr(&output));
+    let count = |what: &str| lines.iter().filter(|line| line.starts_with(what)).count();
+    assert_eq!(count("w1 is 0x"), 2, "{lines:?}");
+    assert_eq!(count("w8 is 0x"), 8, "{lines:?}");
+    let writers = lines.iter().filter(|line| line.contains(": store8+0x"));
+    assert_eq!(writers.count(), 8, "{lines:?}");
+    assert_eq!(
+        lines.last().map(String::as_str),
+        Some("writes"),
+        "{lines:?}"
+    );
+    let output = run("watch -v nothing_here", &["true"], 0);
+    assert_eq!(stderr(&output), "there is no such variable\n");
 }

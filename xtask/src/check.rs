@@ -45,6 +45,8 @@ pub(crate) fn build_guests() -> Result<()> {
         "-ppai-exits",
         "-ppai-trace-funcs",
         "-ppai-override",
+        "-ppai-malloc-check",
+        "-ppai-watch",
         "-ppai-coverage",
     ])?;
     build(&["-ppai-test-guests", "--examples"])
