@@ -1,14 +1,37 @@
 //! What fixtures tell of themselves: addresses, as arguments of refused calls
 //! (tests/fixtures/probe.h).
 
-use pai_engine::{Event, SyscallStop, Topic};
+use std::path::Path;
+
+use pai_engine::{Action, ClientId, Engine, Event, SyscallStop, Topic};
 use pai_ptrace::{Pid, Tid};
 
-use crate::trace::{calls, name};
+use crate::trace::{Trace, Traced, calls, name};
 
 /// The topic in which fixtures tell.
 pub fn tells() -> Topic {
     calls(&["getpriority"], true, false)
+}
+
+/// Runs a program and looks at the entry of each call that tells.
+#[track_caller]
+pub fn at_tells(
+    program: impl AsRef<Path>,
+    arg: Option<&str>,
+    mut look: impl FnMut(&mut Engine, ClientId, &SyscallStop),
+) -> Traced {
+    let mut trace = Trace::of(program);
+    if let Some(arg) = arg {
+        trace = trace.arg(arg);
+    }
+    trace
+        .client(vec![tells()], |engine, client, delivery| {
+            if let Event::SyscallEnter(stop) = &delivery.event {
+                look(engine, client, stop);
+            }
+            Some(Action::Proceed)
+        })
+        .run()
 }
 
 /// One call of `tell`.

@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use pai_engine::{
     Action, Client, ClientId, Delivery, Diagnostic, End, Engine, Error, Event, ExitStatus, Fatal,
-    Follow, Served, Sink, Stats, Supervisor, SyscallFilter, SyscallSet, SyscallStop, Topic,
+    Follow, Served, Sink, Stats, StopId, Supervisor, SyscallFilter, SyscallSet, SyscallStop, Topic,
     program, run,
 };
 use pai_ptrace::{Pid, Program, Tid};
@@ -383,6 +383,15 @@ impl<'a> Trace<'a> {
             pid: pid.unwrap_or(Pid::new(0)),
         }
     }
+}
+
+/// Lets a task go on that a handler left held.
+#[track_caller]
+pub fn proceed(engine: &mut Engine, client: ClientId, stop: StopId) {
+    engine
+        .answer(client, stop, Action::Proceed)
+        .expect("no end")
+        .expect("it is held");
 }
 
 /// What every target is started with.

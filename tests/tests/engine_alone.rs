@@ -13,7 +13,7 @@ use pai_engine::{Action, Engine, ExitStatus, Fatal, Follow};
 use pai_ptrace::{Pid, Running, Stopped};
 use pai_tests::fixtures;
 use pai_tests::target::{Target, helper, role, tell};
-use pai_tests::trace::{Reply, Trace, all_syscalls, everything};
+use pai_tests::trace::{Reply, Trace, all_syscalls, everything, proceed};
 
 /// Whether other threads may be given a value of this type.
 trait IsSend {
@@ -257,10 +257,7 @@ fn spawn_until_killed(fixture: &str) {
         }
         let delivery = engine.take_mail(client).expect("mail");
         if let Some(stop) = delivery.stop {
-            engine
-                .answer(client, stop, Action::Proceed)
-                .expect("nothing fatal")
-                .expect("it fits");
+            proceed(&mut engine, client, stop);
         }
     }
 }

@@ -10,7 +10,7 @@ use pai_engine::{
 use pai_ptrace::{Pid, Signal, Tid};
 use pai_tests::fixtures;
 use pai_tests::probe::{tells, told};
-use pai_tests::trace::{Trace, Traced, all_syscalls};
+use pai_tests::trace::{Trace, Traced, all_syscalls, proceed};
 
 const TIMEOUT: Duration = Duration::from_millis(200);
 
@@ -230,30 +230,24 @@ fn c67_programs_of_every_kind_make_calls() {
         let outcome = RefCell::new(None);
         let held: Cell<Option<StopId>> = Cell::new(None);
         let traced = Trace::of(path)
-            .client(
-                vec![pai_tests::trace::calls(&["getpriority"], true, false)],
-                |engine, client, delivery| {
-                    match &delivery.event {
-                        Event::SyscallEnter(stop) if outcome.borrow().is_none() => {
-                            engine
-                                .start_syscall(client, stop.tid, 39, [0; 6], None)
-                                .expect("an entry will do");
-                            held.set(delivery.stop);
-                            return None;
-                        }
-                        Event::OperationDone(done) => {
-                            *outcome.borrow_mut() = Some(done.outcome.clone());
-                            let stop = held.take().expect("held");
-                            engine
-                                .answer(client, stop, Action::Proceed)
-                                .expect("no end")
-                                .expect("it is held");
-                        }
-                        _ => {}
+            .client(vec![tells()], |engine, client, delivery| {
+                match &delivery.event {
+                    Event::SyscallEnter(stop) if outcome.borrow().is_none() => {
+                        engine
+                            .start_syscall(client, stop.tid, 39, [0; 6], None)
+                            .expect("an entry will do");
+                        held.set(delivery.stop);
+                        return None;
                     }
-                    Some(Action::Proceed)
-                },
-            )
+                    Event::OperationDone(done) => {
+                        *outcome.borrow_mut() = Some(done.outcome.clone());
+                        let stop = held.take().expect("held");
+                        proceed(engine, client, stop);
+                    }
+                    _ => {}
+                }
+                Some(Action::Proceed)
+            })
             .run();
         let pid = i64::from(traced.pid.get());
         assert_eq!(
@@ -456,10 +450,7 @@ fn c66_no_signal_and_no_register_is_lost_in_a_storm() {
                             engine.write(pid, flag.get(), &[1]).expect("a variable");
                         }
                         let (stop, _) = held.take().expect("held");
-                        engine
-                            .answer(client, stop, Action::Proceed)
-                            .expect("no end")
-                            .expect("it is held");
+                        proceed(engine, client, stop);
                     }
                     _ => {}
                 }
@@ -544,10 +535,7 @@ fn c61_calls_that_sleep_go_on() {
                 }
                 let answer = |engine: &mut Engine, stop: Option<StopId>| {
                     let stop = stop.expect("held");
-                    engine
-                        .answer(client, stop, Action::Proceed)
-                        .expect("no end")
-                        .expect("it is held");
+                    proceed(engine, client, stop);
                 };
                 match &delivery.event {
                     Event::Stop { tid, .. } if teller.get().is_some() => {

@@ -838,10 +838,6 @@ fn through_slot(event: &Event) -> Option<(bool, FunctionCall)> {
     }
 }
 
-fn marks() -> Vec<pai_engine::Topic> {
-    vec![pai_tests::trace::calls(&["getpriority"], true, false)]
-}
-
 fn mark(event: &Event) -> Option<(Pid, u64)> {
     match event {
         Event::SyscallEnter(stop) => Some((stop.pid, stop.args[0])),
@@ -867,7 +863,7 @@ fn through_got(
 ) -> (Traced, Vec<(bool, FunctionCall)>) {
     let seen = RefCell::new(Vec::new());
     let traced = Trace::of(fixtures::SYM_GOT)
-        .client(marks(), |engine, client, delivery| {
+        .client(vec![tells()], |engine, client, delivery| {
             if let Some((pid, code)) = mark(&delivery.event)
                 && code == from
             {
@@ -935,7 +931,7 @@ fn a_slot_is_itself_again_when_its_hook_goes() {
     let was = Cell::new(0);
     let id = Cell::new(None);
     Trace::of(fixtures::SYM_GOT)
-        .client(marks(), |engine, client, delivery| {
+        .client(vec![tells()], |engine, client, delivery| {
             let Some((pid, code)) = mark(&delivery.event) else {
                 return Some(Action::Proceed);
             };
@@ -1061,7 +1057,7 @@ fn slots_when_the_client_leaves_at_any_time() {
         for how in [Reply::Leave, Reply::Abort] {
             let count = Cell::new(0);
             let traced = Trace::of(fixtures::SYM_GOT)
-                .actor(marks(), |engine, client, delivery| {
+                .actor(vec![tells()], |engine, client, delivery| {
                     if let Some((pid, 0x5307)) = mark(&delivery.event) {
                         let slot = slot_of(engine, pid, "sym_got", "getpgrp");
                         let site = HookSite::GotSlot(slot);

@@ -9,6 +9,7 @@ use nix::unistd::{Uid, setresuid};
 use pai_engine::{Action, Engine, Event, ExitStatus, SymbolKind, Topic};
 use pai_ptrace::Pid;
 use pai_tests::fixtures;
+use pai_tests::probe::{at_tells, tells};
 use pai_tests::target::{Target, helper, role, tell};
 use pai_tests::trace::{Trace, calls};
 
@@ -22,7 +23,7 @@ fn kind_of(engine: &mut Engine, pid: Pid, name: &str) -> SymbolKind {
 fn c70_indirect_functions_before_and_after_they_are_chosen() {
     let mut chooser = None;
     let mut seen = 0;
-    let topics = vec![Topic::Execs, calls(&["getpriority"], true, false)];
+    let topics = vec![Topic::Execs, tells()];
     Trace::of(fixtures::SYM_STATIC)
         .client(topics, |engine, _, delivery| {
             match &delivery.event {
@@ -56,39 +57,32 @@ fn c70_indirect_functions_before_and_after_they_are_chosen() {
 #[test]
 fn c70_modules_in_the_order_of_look_ups() {
     let mut seen = 0;
-    Trace::of(fixtures::SYM_DLOPEN)
-        .client(
-            vec![calls(&["getpriority"], true, false)],
-            |engine, _, delivery| {
-                if let Event::SyscallEnter(stop) = &delivery.event
-                    && stop.args[0] == 0x5304
-                {
-                    let modules = engine.modules(stop.pid).expect("it is there");
-                    let names: Vec<&str> = modules.iter().map(|m| m.name.as_str()).collect();
-                    // The loader comes behind what the program needs, and what
-                    // was loaded at run time behind both; addresses descend.
-                    let expected = [
-                        "sym_dlopen",
-                        "libc.so.6",
-                        "ld-linux-x86-64.so.2",
-                        "libm.so.6",
-                        "[vdso]",
-                    ];
-                    assert_eq!(names, expected);
-                    let maps = engine.maps(stop.pid).expect("it is there");
-                    for module in &modules {
-                        let mut own = maps.iter().filter(|map| map.name == module.path);
-                        let first = own.next().expect("a mapping").start;
-                        let last = own.next_back().map_or(module.end, |map| map.end);
-                        assert_eq!((module.base, module.end >= last), (first, true));
-                    }
-                    seen += 1;
-                }
-                Some(Action::Proceed)
-            },
-        )
-        .run()
-        .expect(0, "3 loads\n");
+    at_tells(fixtures::SYM_DLOPEN, None, |engine, _, stop| {
+        if stop.args[0] != 0x5304 {
+            return;
+        }
+        let modules = engine.modules(stop.pid).expect("it is there");
+        let names: Vec<&str> = modules.iter().map(|m| m.name.as_str()).collect();
+        // The loader comes behind what the program needs, and what
+        // was loaded at run time behind both; addresses descend.
+        let expected = [
+            "sym_dlopen",
+            "libc.so.6",
+            "ld-linux-x86-64.so.2",
+            "libm.so.6",
+            "[vdso]",
+        ];
+        assert_eq!(names, expected);
+        let maps = engine.maps(stop.pid).expect("it is there");
+        for module in &modules {
+            let mut own = maps.iter().filter(|map| map.name == module.path);
+            let first = own.next().expect("a mapping").start;
+            let last = own.next_back().map_or(module.end, |map| map.end);
+            assert_eq!((module.base, module.end >= last), (first, true));
+        }
+        seen += 1;
+    })
+    .expect(0, "3 loads\n");
     assert_eq!(seen, 3);
 }
 
@@ -160,32 +154,25 @@ fn c70_without_privileges() {
         // As after an exec by this user; else our children are not ours.
         set_dumpable(true).expect("a process can say that");
         let mut seen = 0;
-        Trace::of(&program)
-            .client(
-                vec![calls(&["getpriority"], true, false)],
-                |engine, _, delivery| {
-                    if let Event::SyscallEnter(stop) = &delivery.event
-                        && stop.args[0] == 0x5301
-                    {
-                        // That is for the privileged.
-                        let maps = engine.maps(stop.pid).expect("it is there");
-                        let exact = format!(
-                            "/proc/{}/map_files/{:x}-{:x}",
-                            stop.pid, maps[0].start, maps[0].end
-                        );
-                        assert!(fs::File::open(exact).is_err());
-                        let found = engine.lookup(stop.pid, "local_function");
-                        let found = found.expect("no error").expect("it is there");
-                        assert_eq!(found.value, stop.args[3]);
-                        let found = engine.lookup(stop.pid, "libc!printf");
-                        assert!(found.expect("no error").is_some());
-                        seen += 1;
-                    }
-                    Some(Action::Proceed)
-                },
-            )
-            .run()
-            .expect(0, "told\n");
+        at_tells(&program, None, |engine, _, stop| {
+            if stop.args[0] != 0x5301 {
+                return;
+            }
+            // That is for the privileged.
+            let maps = engine.maps(stop.pid).expect("it is there");
+            let exact = format!(
+                "/proc/{}/map_files/{:x}-{:x}",
+                stop.pid, maps[0].start, maps[0].end
+            );
+            assert!(fs::File::open(exact).is_err());
+            let found = engine.lookup(stop.pid, "local_function");
+            let found = found.expect("no error").expect("it is there");
+            assert_eq!(found.value, stop.args[3]);
+            let found = engine.lookup(stop.pid, "libc!printf");
+            assert!(found.expect("no error").is_some());
+            seen += 1;
+        })
+        .expect(0, "told\n");
         return tell(&format!("{seen} seen"));
     }
     let folder = tempfile::tempdir().expect("a folder");

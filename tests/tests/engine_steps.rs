@@ -8,7 +8,7 @@ use pai_engine::{
 use pai_ptrace::Tid;
 use pai_tests::fixtures;
 use pai_tests::probe::{tells, told};
-use pai_tests::trace::{Trace, Traced, all_syscalls, entered};
+use pai_tests::trace::{Trace, Traced, all_syscalls, entered, proceed};
 
 /// What the stepper found.
 #[derive(Default)]
@@ -60,10 +60,7 @@ impl Steps {
                 round.push(ip);
                 if ip == end || how.most > 1 {
                     let stop = self.held.take().expect("held");
-                    engine
-                        .answer(client, stop, Action::Proceed)
-                        .expect("no end")
-                        .expect("it is held");
+                    proceed(engine, client, stop);
                 } else {
                     Self::step(engine, client, done.tid, how.clone());
                 }
@@ -153,10 +150,7 @@ fn c51_until_an_address_or_out_of_a_range() {
                     Event::OperationDone(done) => {
                         ends.borrow_mut().push(done.outcome.clone());
                         let stop = held.take().expect("held");
-                        engine
-                            .answer(client, stop, Action::Proceed)
-                            .expect("no end")
-                            .expect("it is held");
+                        proceed(engine, client, stop);
                     }
                     _ => {}
                 }
@@ -274,10 +268,7 @@ fn c50_signals_come_between_steps() {
                             return None;
                         }
                         let stop = held.take().expect("held");
-                        engine
-                            .answer(client, stop, Action::Proceed)
-                            .expect("no end")
-                            .expect("it is held");
+                        proceed(engine, client, stop);
                     }
                     _ => {}
                 }

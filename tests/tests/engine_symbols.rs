@@ -7,32 +7,9 @@ use std::process::Command;
 
 use pai_engine::{Action, Engine, Error, Event, SymbolKind, SyscallStop, Topic};
 use pai_tests::fixtures;
-use pai_tests::trace::{Trace, Traced, calls, name};
+use pai_tests::probe::{at_tells, tells};
+use pai_tests::trace::Trace;
 use tempfile::TempDir;
-
-/// Runs a program and looks at the entry of each getpriority.
-#[track_caller]
-fn at_tells(
-    program: impl AsRef<Path>,
-    arg: Option<&str>,
-    mut look: impl FnMut(&mut Engine, &SyscallStop),
-) -> Traced {
-    let mut trace = Trace::of(program);
-    if let Some(arg) = arg {
-        trace = trace.arg(arg);
-    }
-    trace
-        .client(
-            vec![calls(&["getpriority"], true, false)],
-            |engine, _, delivery| {
-                if let Event::SyscallEnter(stop) = &delivery.event {
-                    look(engine, stop);
-                }
-                Some(Action::Proceed)
-            },
-        )
-        .run()
-}
 
 #[track_caller]
 fn value(engine: &mut Engine, stop: &SyscallStop, name: &str) -> Option<u64> {
@@ -65,7 +42,7 @@ fn text(path: &Path) -> &str {
 #[track_caller]
 fn agrees(program: impl AsRef<Path>, arg: Option<&str>, has_locals: bool) {
     let mut told = Vec::new();
-    let traced = at_tells(program, arg, |engine, stop| {
+    let traced = at_tells(program, arg, |engine, _, stop| {
         let pid = stop.pid;
         told.push(stop.args[0]);
         let [.., a, b, c, d, e] = stop.args;
@@ -205,7 +182,7 @@ fn c70_in_no_directory() {
 fn changed_under_it(change: impl Fn(&Path)) {
     let (_folder, copy) = copy_of(fixtures::SYM_PIE);
     let mut seen = 0;
-    let topics = vec![Topic::Execs, calls(&["getpriority"], true, false)];
+    let topics = vec![Topic::Execs, tells()];
     Trace::of(&copy)
         .client(topics, |engine, _, delivery| {
             match &delivery.event {
@@ -245,7 +222,7 @@ fn c70_a_file_that_is_another_one_now() {
 #[test]
 fn c70_libraries_come_and_go() {
     let mut told = Vec::new();
-    at_tells(fixtures::SYM_DLOPEN, None, |engine, stop| {
+    at_tells(fixtures::SYM_DLOPEN, None, |engine, _, stop| {
         let [which, addr, ..] = stop.args;
         told.push(which);
         // Nobody says that something has changed.
@@ -298,7 +275,7 @@ fn c70_from_the_very_start() {
 #[test]
 fn c70_searches() {
     let mut seen = 0;
-    at_tells(fixtures::SYM_PIE, None, |engine, stop| {
+    at_tells(fixtures::SYM_PIE, None, |engine, _, stop| {
         if stop.args[0] != 0x5301 {
             return;
         }
@@ -356,33 +333,25 @@ fn line_of(fixture: &str, mark: &str) -> u32 {
 #[track_caller]
 fn finds_lines(fixture: &str) {
     let mut seen = 0;
-    let tells = vec![calls(&["getpriority"], true, false)];
-    Trace::of(fixture)
-        .client(tells, |engine, client, delivery| {
-            if let Event::SyscallEnter(stop) = &delivery.event
-                && name(stop) == "getpriority"
-            {
-                let frames = engine.backtrace(client, stop.tid, 3).expect("it is held");
-                // Behind `syscall`: where all is inlined, and main.
-                let mut lines = Vec::new();
-                for frame in &frames[1..] {
-                    for line in engine.locate(stop.pid, frame - 1).expect("no error") {
-                        let file = line.file.expect("a file");
-                        assert!(file.starts_with('/'), "{file}");
-                        assert!(file.ends_with("fixtures/sym_inlined.c"), "{file}");
-                        lines.push((line.function.expect("a name"), line.line));
-                    }
-                }
-                let line = |name: &str| (name.to_owned(), Some(line_of("sym_inlined.c", name)));
-                let expected = ["innermost", "middle", "outermost", "main"];
-                assert_eq!(lines, expected.map(line));
-                assert_eq!(engine.locate(stop.pid, 1), Ok(Vec::new()));
-                seen += 1;
+    at_tells(fixture, None, |engine, client, stop| {
+        let frames = engine.backtrace(client, stop.tid, 3).expect("it is held");
+        // Behind `syscall`: where all is inlined, and main.
+        let mut lines = Vec::new();
+        for frame in &frames[1..] {
+            for line in engine.locate(stop.pid, frame - 1).expect("no error") {
+                let file = line.file.expect("a file");
+                assert!(file.starts_with('/'), "{file}");
+                assert!(file.ends_with("fixtures/sym_inlined.c"), "{file}");
+                lines.push((line.function.expect("a name"), line.line));
             }
-            Some(Action::Proceed)
-        })
-        .run()
-        .expect(0, "told\n");
+        }
+        let line = |name: &str| (name.to_owned(), Some(line_of("sym_inlined.c", name)));
+        let expected = ["innermost", "middle", "outermost", "main"];
+        assert_eq!(lines, expected.map(line));
+        assert_eq!(engine.locate(stop.pid, 1), Ok(Vec::new()));
+        seen += 1;
+    })
+    .expect(0, "told\n");
     assert_eq!(seen, 1);
 }
 
@@ -396,7 +365,7 @@ fn c70_lines_of_inlined_functions() {
 #[track_caller]
 fn finds_debug_file(copy: &Path, directories: Vec<PathBuf>, found: bool) {
     let mut seen = 0;
-    at_tells(copy, None, |engine, stop| {
+    at_tells(copy, None, |engine, _, stop| {
         if stop.args[0] != 0x5301 {
             return;
         }
@@ -428,7 +397,7 @@ fn c70_debug_files_by_build_id() {
     let root = folder.path().join("debug");
     finds_debug_file(&copy, vec![root.clone()], false);
     let mut id = String::new();
-    at_tells(&copy, None, |engine, stop| {
+    at_tells(&copy, None, |engine, _, stop| {
         let modules = engine.modules(stop.pid).expect("it is there");
         let bytes = modules[0].build_id.clone().expect("it was made");
         id = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
@@ -482,7 +451,7 @@ fn c70_debug_files_by_name() {
 #[test]
 fn c70_slots_of_calls() {
     let mut slots = Vec::new();
-    at_tells(fixtures::SYM_GOT, None, |engine, stop| {
+    at_tells(fixtures::SYM_GOT, None, |engine, _, stop| {
         let pid = stop.pid;
         let slot = engine
             .got_slot(pid, "sym_got", "getpgrp")
@@ -521,7 +490,7 @@ fn c70_slots_of_calls() {
 #[test]
 fn c70_slots_of_data() {
     let mut seen = 0;
-    at_tells(fixtures::SYM_GOT_DATA, None, |engine, stop| {
+    at_tells(fixtures::SYM_GOT_DATA, None, |engine, _, stop| {
         if stop.args[0] != 0x5307 {
             return;
         }
@@ -547,7 +516,7 @@ fn c70_slots_of_data() {
 #[test]
 fn c70_stubs_have_names() {
     let mut seen = 0;
-    at_tells(fixtures::SYM_GOT, None, |engine, stop| {
+    at_tells(fixtures::SYM_GOT, None, |engine, _, stop| {
         if stop.args[0] != 0x5308 {
             return;
         }

@@ -4,6 +4,7 @@ use nix::libc::SIGSEGV;
 use pai_engine::{Action, ClientId, Engine, Error, Event, MAX_FRAMES, Topic};
 use pai_ptrace::{Pid, Tid};
 use pai_tests::fixtures;
+use pai_tests::probe::tells;
 use pai_tests::trace::{Trace, calls};
 
 /// Names of the functions that return addresses lie in.
@@ -36,10 +37,7 @@ type Told = (u64, Vec<u64>, Vec<u64>, Vec<String>);
 fn run() -> (Vec<Told>, Vec<String>) {
     let mut told = Vec::new();
     let mut crash = Vec::new();
-    let topics = vec![
-        calls(&["getpriority"], true, false),
-        Topic::Signals(Vec::new()),
-    ];
+    let topics = vec![tells(), Topic::Signals(Vec::new())];
     Trace::of(fixtures::UNWIND_FRAMES)
         .client(topics, |engine, client, delivery| {
             match &delivery.event {

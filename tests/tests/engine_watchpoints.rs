@@ -8,7 +8,7 @@ use pai_engine::{Action, BreakpointId, BreakpointKind, BreakpointOptions, Error,
 use pai_ptrace::Pid;
 use pai_tests::fixtures;
 use pai_tests::probe::{tells, told};
-use pai_tests::trace::Trace;
+use pai_tests::trace::{Trace, proceed};
 
 const N: u64 = 10;
 const THREADS: u64 = 3;
@@ -233,10 +233,7 @@ fn c56_steps_that_touch_watched_memory() {
                     assert!(operation.outcome.is_ok(), "{operation:?}");
                     done.set(done.get() + 1);
                     let stop = held.take().expect("held");
-                    engine
-                        .answer(client, stop, Action::Proceed)
-                        .expect("no end")
-                        .expect("it is held");
+                    proceed(engine, client, stop);
                 }
                 _ => {}
             }

@@ -2,30 +2,23 @@
 
 use std::cell::Cell;
 
-use pai_engine::{Action, Engine, Error, Event, MAX_PATTERN, MAX_SEARCH, MAX_WRITE, SyscallStop};
+use pai_engine::{Action, Engine, Error, Event, MAX_PATTERN, MAX_SEARCH, MAX_WRITE};
 use pai_ptrace::Pid;
 use pai_tests::fixtures;
+use pai_tests::probe::at_tells;
 use pai_tests::trace::{Trace, Traced, calls};
 
 /// Runs MEM_READABLE and looks once, at the call with this first argument.
 #[track_caller]
 fn at_call(which: u64, mut look: impl FnMut(&mut Engine, Pid, [u64; 5])) -> Traced {
     let looks = Cell::new(0);
-    let traced = Trace::of(fixtures::MEM_READABLE)
-        .client(
-            vec![calls(&["getpriority"], true, false)],
-            |engine, _, delivery| {
-                if let Event::SyscallEnter(SyscallStop { pid, args, .. }) = &delivery.event {
-                    let [first, addresses @ ..] = *args;
-                    if first == which {
-                        looks.set(looks.get() + 1);
-                        look(engine, *pid, addresses);
-                    }
-                }
-                Some(Action::Proceed)
-            },
-        )
-        .run();
+    let traced = at_tells(fixtures::MEM_READABLE, None, |engine, _, stop| {
+        let [first, addresses @ ..] = stop.args;
+        if first == which {
+            looks.set(looks.get() + 1);
+            look(engine, stop.pid, addresses);
+        }
+    });
     assert_eq!(looks.get(), 1);
     traced
 }

@@ -4,11 +4,11 @@
 use std::fs;
 use std::path::Path;
 
-use pai_engine::{Action, Engine, Error, Event};
+use pai_engine::{Engine, Error};
 use pai_ptrace::Pid;
 use pai_symbols::{DebugSearch, Object, Pattern, Source};
 use pai_tests::fixtures;
-use pai_tests::trace::{Trace, calls};
+use pai_tests::probe::at_tells;
 
 /// Numbers that look like chance and are the same each time (xorshift).
 struct Numbers(u64);
@@ -239,22 +239,14 @@ fn c70_a_damaged_program_runs_and_harms_nobody() {
         make_executable(&path);
         let name = format!("damaged{round}");
         let mut asked = 0;
-        Trace::of(&path)
-            .client(
-                vec![calls(&["getpriority"], true, false)],
-                |engine, client, delivery| {
-                    if let Event::SyscallEnter(stop) = &delivery.event
-                        && stop.args[0] == 0x5302
-                    {
-                        ask_engine(engine, stop.pid, &name);
-                        assert!(engine.backtrace(client, stop.tid, 100).is_ok());
-                        asked += 1;
-                    }
-                    Some(Action::Proceed)
-                },
-            )
-            .run()
-            .expect(0, "told\n");
+        at_tells(&path, None, |engine, client, stop| {
+            if stop.args[0] == 0x5302 {
+                ask_engine(engine, stop.pid, &name);
+                assert!(engine.backtrace(client, stop.tid, 100).is_ok());
+                asked += 1;
+            }
+        })
+        .expect(0, "told\n");
         assert_eq!(asked, 1);
     }
 }

@@ -5,7 +5,9 @@ use pai_ptrace::{Pid, Tid};
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::memory::{PAGE, Protection};
-use crate::remote_call::{MADV_DONTFORK, NR_MADVISE, NR_MMAP, NR_MUNMAP, mmap_error};
+use crate::remote_call::{
+    MADV_DONTFORK, MAP_PRIVATE_ANONYMOUS, NR_MADVISE, NR_MMAP, NR_MUNMAP, mapped,
+};
 use crate::space::{Allocation, Space};
 use crate::subscription::ClientId;
 
@@ -14,7 +16,6 @@ pub const MAX_ALLOCATION: u64 = 1 << 30;
 /// Allocations of one client in one address space.
 const MOST_ALLOCATIONS: usize = 4096;
 
-const MAP_PRIVATE_ANONYMOUS: u64 = 0x22;
 const NR_MREMAP: u32 = 25;
 const MREMAP_MAYMOVE: u64 = 1;
 
@@ -154,14 +155,5 @@ impl Space {
         self.garbage.extend(self.allocations.iter().filter_map(own));
         self.allocations
             .retain(|_, allocation| allocation.client != client);
-    }
-}
-
-/// The address that mmap or mremap returned.
-fn mapped(results: &[i64]) -> Result<u64, Error> {
-    match results {
-        [addr] if !(-4095..0).contains(addr) => Ok(addr.cast_unsigned()),
-        [errno, ..] => Err(mmap_error(*errno)),
-        [] => Err(mmap_error(0)),
     }
 }

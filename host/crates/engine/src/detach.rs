@@ -323,11 +323,7 @@ impl Engine {
             return Ok(false);
         };
         if info.code() != SI_KERNEL {
-            let watched = self
-                .tasks
-                .get(&tid)
-                .is_some_and(|task| task.trap.debug_version != 0);
-            return Ok((stepping || watched) && info.code() > 0);
+            return Ok((stepping || self.is_watched(tid)) && info.code() > 0);
         }
         let addr = regs.ip().wrapping_sub(1);
         let ours = self.was_site(pid, addr);

@@ -11,7 +11,7 @@ use crate::engine::Engine;
 use crate::error::Error;
 use crate::event::HookId;
 use crate::memory::PAGE;
-use crate::remote_call::{NR_MMAP, mmap_error};
+use crate::remote_call::{MAP_PRIVATE_ANONYMOUS, NR_MMAP, mapped};
 use crate::site::INT3;
 use crate::space::Space;
 use crate::subscription::ClientId;
@@ -134,7 +134,6 @@ impl Engine {
     /// none. A fork copies it, unlike our other pages.
     fn new_stub(&mut self, client: ClientId, pid: Pid) -> Result<u64, Error> {
         const READ_AND_EXECUTE: u64 = 1 | 4;
-        const PRIVATE_ANONYMOUS: u64 = 0x22;
         let space = self.space_mut(pid).ok_or(Error::NoSuchProcess(pid))?;
         let with_room = |page: &&mut StubPage| page.next + STUB_SIZE <= page.end;
         if let Some(page) = space.stub_pages.iter_mut().find(with_room) {
@@ -145,13 +144,10 @@ impl Engine {
         let tid = self
             .held_task_of(client, pid)
             .ok_or(Error::NotStopped(pid.leader()))?;
-        let args = [0, PAGE, READ_AND_EXECUTE, PRIVATE_ANONYMOUS, u64::MAX, 0];
+        let flags = MAP_PRIVATE_ANONYMOUS;
+        let args = [0, PAGE, READ_AND_EXECUTE, flags, u64::MAX, 0];
         let results = self.calls_of_held(client, tid, &[(NR_MMAP, args)])?;
-        let base = match results[..] {
-            [addr] if !(-4095..0).contains(&addr) => addr.cast_unsigned(),
-            [errno, ..] => return Err(mmap_error(errno)),
-            [] => return Err(mmap_error(0)),
-        };
+        let base = mapped(&results)?;
         let page = StubPage {
             end: base + PAGE,
             next: base + STUB_SIZE,

@@ -179,9 +179,8 @@ impl Engine {
     pub(crate) fn let_child_leave(&mut self, stopped: Stopped, after: After) -> Result<(), Fatal> {
         let tid = stopped.tid();
         let pid = tid.as_pid();
-        let space = self.processes.get(&pid).map(|process| process.space);
-        let shared = self.processes.values().filter(|p| Some(p.space) == space);
-        let borrows = shared.count() > 1 && self.space(pid).is_some_and(Space::is_touched);
+        let shared = self.space_id(pid).is_ok_and(|space| self.is_shared(space));
+        let borrows = shared && self.space(pid).is_some_and(Space::is_touched);
         let task = self.tasks.get(&tid);
         let returns = task.is_some_and(|task| task.trap.born_in_call.is_some());
         if borrows || returns {

@@ -15,7 +15,7 @@ pub(crate) const NR_MUNMAP: u32 = 11;
 pub(crate) const NR_MADVISE: u32 = 28;
 
 const PROT_READ_EXEC: u64 = 1 | 4;
-const MAP_PRIVATE_ANONYMOUS: u64 = 0x2 | 0x20;
+pub(crate) const MAP_PRIVATE_ANONYMOUS: u64 = 0x2 | 0x20;
 const MAP_FIXED_NOREPLACE: u64 = 0x10_0000;
 pub(crate) const MADV_DONTFORK: u64 = 10;
 
@@ -61,7 +61,7 @@ impl Engine {
                 return Ok(None);
             };
             results.push(regs.result());
-            if (-4095..0).contains(&regs.result()) {
+            if is_error(regs.result()) {
                 break;
             }
         }
@@ -199,7 +199,22 @@ impl Engine {
 const EFAULT: i64 = -14;
 const ENOEXEC: i64 = -8;
 
-pub(crate) fn mmap_error(errno: i64) -> Error {
+/// Of these values a system call returns no other (IS_ERR_VALUE in
+/// include/linux/err.h).
+fn is_error(result: i64) -> bool {
+    (-4095..0).contains(&result)
+}
+
+/// The address that mmap or mremap returned.
+pub(crate) fn mapped(results: &[i64]) -> Result<u64, Error> {
+    match results {
+        [addr] if !is_error(*addr) => Ok(addr.cast_unsigned()),
+        [errno, ..] => Err(mmap_error(*errno)),
+        [] => Err(mmap_error(ENOEXEC)),
+    }
+}
+
+fn mmap_error(errno: i64) -> Error {
     Error::Os {
         errno: i32::try_from(-errno).unwrap_or(0),
         operation: "mmap in the target",

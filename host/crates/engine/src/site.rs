@@ -47,8 +47,7 @@ impl Engine {
     /// Adds an owner to the site at an address, which is made if there is none.
     pub(crate) fn add_owner(&mut self, pid: Pid, addr: u64, owner: Subject) -> Result<(), Error> {
         // What was there may have been unmapped, and something else be there now.
-        let mut now = [0];
-        let in_place = self.read_raw(pid, addr, &mut now) == Ok(1) && now == [INT3];
+        let in_place = self.byte_at(pid, addr) == Some(INT3);
         let space = self.space_mut(pid).ok_or(Error::NoSuchProcess(pid))?;
         let mut owners = match space.sites.get_mut(&addr) {
             Some(site) if in_place => {
@@ -195,9 +194,7 @@ impl Engine {
     /// Writes a byte over an `int3`. What has been mapped there since is left
     /// alone: it is no code any more, or has another byte.
     fn restore_byte(&mut self, pid: Pid, addr: u64, original: u8) {
-        let mut now = [0];
-        let there = self.read_raw(pid, addr, &mut now);
-        if there != Ok(1) || now != [INT3] {
+        if self.byte_at(pid, addr) != Some(INT3) {
             return;
         }
         let maps = self.maps(pid).unwrap_or_default();
@@ -232,8 +229,13 @@ impl Engine {
         let known = self
             .space(pid)
             .is_some_and(|space| space.removed.contains_key(&addr));
+        known && self.byte_at(pid, addr).is_some_and(|now| now != INT3)
+    }
+
+    /// The byte that is in memory now, ours or not.
+    fn byte_at(&mut self, pid: Pid, addr: u64) -> Option<u8> {
         let mut now = [0];
-        known && self.read_raw(pid, addr, &mut now) == Ok(1) && now != [INT3]
+        (self.read_raw(pid, addr, &mut now) == Ok(1)).then_some(now[0])
     }
 
     /// A child's memory is a copy from the moment of its fork: breakpoints that
@@ -241,11 +243,7 @@ impl Engine {
     /// parent's are not for it.
     pub(crate) fn settle_copy(&mut self, pid: Pid) {
         let Ok(id) = self.space_id(pid) else { return };
-        let shared = self
-            .processes
-            .values()
-            .filter(|process| process.space == id);
-        if shared.count() > 1 {
+        if self.is_shared(id) {
             return;
         }
         self.settle_stubs(pid);
@@ -274,9 +272,7 @@ impl Engine {
             self.restore_byte(pid, addr, original);
         }
         for (addr, original) in placed {
-            let mut now = [0];
-            if self.read_raw(pid, addr, &mut now) == Ok(1)
-                && now == [original]
+            if self.byte_at(pid, addr) == Some(original)
                 && let Err(error) = self.write_raw(pid, addr, &[INT3])
             {
                 tracing::debug!(target: "pai::engine", %pid, %error, "a breakpoint is lost");

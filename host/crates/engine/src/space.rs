@@ -279,6 +279,12 @@ impl Engine {
         }
     }
 
+    /// Whether several processes have this space (CLONE_VM).
+    pub(crate) fn is_shared(&self, id: SpaceId) -> bool {
+        let here = |process: &&Process| process.space == id;
+        self.processes.values().filter(here).count() > 1
+    }
+
     pub(crate) fn space_id(&self, pid: Pid) -> Result<SpaceId, Error> {
         let process = self.processes.get(&pid);
         Ok(process.ok_or(Error::NoSuchProcess(pid))?.space)

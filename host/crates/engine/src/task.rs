@@ -212,6 +212,16 @@ impl Offer {
         }
     }
 
+    /// Of what a trap means, to each client in its turn; `None` if it means nothing
+    /// to anybody.
+    pub(crate) fn of_hits(events: Vec<(ClientId, Event)>, regs: Regs) -> Option<Self> {
+        let (_, first) = events.first()?;
+        let mut offer = Self::new(first.clone(), After::Resume, ClientMask::NONE);
+        offer.next = events.into();
+        offer.regs = Some(regs);
+        Some(offer)
+    }
+
     /// The task goes on before everybody has answered.
     pub(crate) fn set_moved(&mut self) {
         self.moved = true;

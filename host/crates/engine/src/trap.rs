@@ -1,18 +1,18 @@
 //! Tasks at breakpoints: which trap is whose, and how they go past.
 
-use pai_ptrace::{Pid, Piece, Regs, Signal, Stop, Stopped, Tid, monotonic_nanos};
+use pai_ptrace::{Pid, Piece, Regs, Signal, Stop, Stopped, Tid};
 use pai_ptrace::{read_pieces, write_piece};
 
 use crate::displaced::{self, MAX_INSTRUCTION, Memory, Plan, Width, original_ip};
 use crate::engine::Engine;
 use crate::error::{Error, Fatal, unless_gone};
-use crate::event::{Event, Hit, Subject};
+use crate::event::{Event, Subject};
 use crate::inject::{Place, SI_KERNEL};
 use crate::procfs;
 use crate::single::Here;
 use crate::site::Way;
 use crate::space::Space;
-use crate::subscription::{ClientId, ClientMask};
+use crate::subscription::ClientId;
 use crate::task::{After, Held, Offer, State};
 use crate::trap_state::{InCopy, Mark, Pass};
 
@@ -93,7 +93,7 @@ impl Engine {
         } else {
             stopped
         };
-        let Some((_, first)) = events.first() else {
+        let Some(offer) = Offer::of_hits(events, regs) else {
             return match (stepping, ours) {
                 (true, _) => self.stepped(stopped).map(|()| None),
                 // Hit for nobody, or no longer.
@@ -101,9 +101,6 @@ impl Engine {
                 (false, false) => Ok(Some(stopped)),
             };
         };
-        let mut offer = Offer::new(first.clone(), After::Resume, ClientMask::NONE);
-        offer.next = events.into();
-        offer.regs = Some(regs);
         if let Some(task) = self.tasks.get_mut(&tid) {
             task.trap.stepped = stepping;
             task.state = State::Held(Box::new(Held { stopped, offer }));
@@ -112,7 +109,8 @@ impl Engine {
         Ok(None)
     }
 
-    fn is_watched(&self, tid: Tid) -> bool {
+    /// Whether a trap may be that of a debug register.
+    pub(crate) fn is_watched(&self, tid: Tid) -> bool {
         self.tasks
             .get(&tid)
             .is_some_and(|task| task.trap.debug_version != 0)
@@ -206,7 +204,7 @@ impl Engine {
         events: Vec<(ClientId, Event)>,
     ) -> Result<(), Fatal> {
         let tid = stopped.tid();
-        let Some((_, first)) = events.first() else {
+        let Some(mut offer) = Offer::of_hits(events, regs) else {
             if let Some(task) = self.tasks.get_mut(&tid) {
                 task.trap.pass = Some(Box::new(Pass {
                     addr,
@@ -217,9 +215,6 @@ impl Engine {
             }
             return self.go_on(stopped, After::Resume);
         };
-        let mut offer = Offer::new(first.clone(), After::Resume, ClientMask::NONE);
-        offer.next = events.into();
-        offer.regs = Some(regs);
         offer.at_site = Some(addr);
         let Some(task) = self.tasks.get_mut(&tid) else {
             return Ok(());
@@ -241,47 +236,20 @@ impl Engine {
         else {
             return;
         };
-        let mut spent = Vec::new();
-        let mut breakpoints = Vec::new();
+        let mut hits = Vec::new();
         let mut hooks = Vec::new();
         let mut returns = false;
         let mut jumps = false;
         for owner in &site.owners {
-            let id = match owner {
-                Subject::Breakpoint(id) => id,
-                Subject::Hook(id) => {
-                    hooks.push(*id);
-                    continue;
-                }
-                Subject::Returns => {
-                    returns = true;
-                    continue;
-                }
-                Subject::Jumper => {
-                    jumps = true;
-                    continue;
-                }
-                Subject::Operation(_) => continue,
-            };
-            breakpoints.push(*id);
-        }
-        for id in breakpoints {
-            let Some(breakpoint) = self.count_hit(id, pid, tid) else {
-                continue;
-            };
-            if breakpoint.once {
-                spent.push(Subject::Breakpoint(id));
+            match owner {
+                Subject::Breakpoint(id) => hits.push((*id, None)),
+                Subject::Hook(id) => hooks.push(*id),
+                Subject::Returns => returns = true,
+                Subject::Jumper => jumps = true,
+                Subject::Operation(_) => {}
             }
-            let hit = Hit {
-                pid,
-                tid,
-                breakpoint: id,
-                addr,
-                data: None,
-                at: monotonic_nanos(),
-            };
-            events.push((breakpoint.client, Event::Breakpoint(hit)));
         }
+        self.report_hits(pid, tid, addr, hits, events);
         if returns {
             self.leave_functions(pid, tid, regs, events);
         }
@@ -292,9 +260,6 @@ impl Engine {
             self.enter_function(pid, tid, regs, &hooks, events);
         }
         events.sort_by_key(|(client, _)| *client);
-        for owner in spent {
-            self.remove_subject(owner);
-        }
     }
 
     /// At the first stop of a task that was sent through a copy: its instruction

@@ -10,7 +10,7 @@ use pai_ptrace::{DEBUG_ADDRESSES, Pid, Regs, Stopped, Tid, monotonic_nanos};
 use crate::breakpoint::{Breakpoint, BreakpointKind};
 use crate::engine::Engine;
 use crate::error::{Error, Fatal, unless_gone};
-use crate::event::{BreakpointId, Event, Hit};
+use crate::event::{BreakpointId, Event, Hit, Subject};
 use crate::site::mapping_of;
 use crate::space::SpaceId;
 use crate::subscription::ClientId;
@@ -79,6 +79,20 @@ impl Watches {
     pub(crate) fn is_empty(&self) -> bool {
         self.slots.iter().all(Option::is_none)
     }
+
+    /// Takes owners away; true when that frees a register.
+    fn keep_owners(&mut self, keep: impl Fn(BreakpointId) -> bool) -> bool {
+        let before = self.version;
+        for slot in &mut self.slots {
+            let Some(watch) = slot else { continue };
+            watch.owners.retain(|owner| keep(*owner));
+            if watch.owners.is_empty() {
+                *slot = None;
+                self.version += 1;
+            }
+        }
+        self.version != before
+    }
 }
 
 impl Engine {
@@ -136,15 +150,8 @@ impl Engine {
     pub(crate) fn remove_watch(&mut self, id: BreakpointId) {
         let mut changed = Vec::new();
         for (space_id, space) in &mut self.spaces {
-            let watches = &mut space.watches;
-            for slot in &mut watches.slots {
-                let Some(watch) = slot else { continue };
-                watch.owners.retain(|owner| *owner != id);
-                if watch.owners.is_empty() {
-                    *slot = None;
-                    watches.version += 1;
-                    changed.push(*space_id);
-                }
+            if space.watches.keep_owners(|owner| owner != id) {
+                changed.push(*space_id);
             }
         }
         for space in changed {
@@ -157,20 +164,9 @@ impl Engine {
         let Some(space) = self.spaces.get_mut(&id) else {
             return;
         };
-        let foreign = |owner: &BreakpointId| {
-            let breakpoint = self.breakpoints.get(owner);
-            breakpoint.is_some_and(|breakpoint| breakpoint.client != client)
-        };
-        let before = space.watches.version;
-        for slot in &mut space.watches.slots {
-            let Some(watch) = slot else { continue };
-            watch.owners.retain(foreign);
-            if watch.owners.is_empty() {
-                *slot = None;
-                space.watches.version += 1;
-            }
-        }
-        if space.watches.version != before {
+        let breakpoints = &self.breakpoints;
+        let foreign = |owner| breakpoints.get(&owner).is_some_and(|b| b.client != client);
+        if space.watches.keep_owners(foreign) {
             self.reload_debug_registers(id);
         }
     }
@@ -270,34 +266,42 @@ impl Engine {
             }
         }
         let mut events = Vec::new();
-        let mut spent = Vec::new();
-        for (id, data) in hit {
-            let reported = self.count_hit(id, pid, tid);
-            let Some(Breakpoint { client, once, .. }) = reported else {
+        self.report_hits(pid, tid, regs.ip(), hit, &mut events);
+        events.sort_by_key(|(client, _)| *client);
+        Ok(events)
+    }
+
+    /// Reports hits, each with the address of the data that was touched, and
+    /// removes breakpoints that were to be hit once.
+    pub(crate) fn report_hits(
+        &mut self,
+        pid: Pid,
+        tid: Tid,
+        addr: u64,
+        hits: impl IntoIterator<Item = (BreakpointId, Option<u64>)>,
+        events: &mut Vec<(ClientId, Event)>,
+    ) {
+        for (id, data) in hits {
+            let Some(Breakpoint { client, once, .. }) = self.count_hit(id, pid, tid) else {
                 continue;
             };
-            if once {
-                spent.push(id);
-            }
             let hit = Hit {
                 pid,
                 tid,
                 breakpoint: id,
-                addr: regs.ip(),
+                addr,
                 data,
                 at: monotonic_nanos(),
             };
             events.push((client, Event::Breakpoint(hit)));
+            if once {
+                self.remove_subject(Subject::Breakpoint(id));
+            }
         }
-        events.sort_by_key(|(client, _)| *client);
-        for id in spent {
-            self.remove_subject(crate::event::Subject::Breakpoint(id));
-        }
-        Ok(events)
     }
 
     /// Counts a hit; the breakpoint, if it is to be reported.
-    pub(crate) fn count_hit(&mut self, id: BreakpointId, pid: Pid, tid: Tid) -> Option<Breakpoint> {
+    fn count_hit(&mut self, id: BreakpointId, pid: Pid, tid: Tid) -> Option<Breakpoint> {
         let breakpoint = self.breakpoints.get_mut(&id)?;
         let client = &self.clients[breakpoint.client.index()];
         if !breakpoint.enabled
