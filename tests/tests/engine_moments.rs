@@ -296,3 +296,34 @@ fn programs_that_a_called_function_executes() {
         }
     }
 }
+
+/// A hit within the handler of a signal that came before the instruction was
+/// executed is one of its own, and the hit outside is told once.
+#[test]
+fn hits_within_a_handler() {
+    const CALLS: u64 = 20;
+    let hits = Cell::new(0);
+    let sent = Cell::new(0);
+    let inside = Cell::new(false);
+    let traced = Trace::of(fixtures::BP_HANDLER_HITS)
+        .arg(CALLS)
+        .client(vec![tells()], |engine, client, delivery| {
+            if let Some(told) = told(&delivery.event) {
+                engine
+                    .insert_breakpoint(client, told.pid, told.args[0], BreakpointOptions::default())
+                    .expect("code");
+            }
+            if let Event::Breakpoint(hit) = delivery.event {
+                hits.set(hits.get() + 1);
+                if !inside.replace(!inside.get()) && sent.get() < CALLS {
+                    sent.set(sent.get() + 1);
+                    let usr1 = Signal::new(10).expect("SIGUSR1");
+                    engine.send_signal(hit.tid, usr1).expect("it lives");
+                }
+            }
+            Some(Action::Proceed)
+        })
+        .run();
+    traced.expect(0, "20 calls, 20 handled\n");
+    assert_eq!(hits.get(), 2 * CALLS);
+}

@@ -176,8 +176,8 @@ impl Engine {
             return Ok(());
         };
         let pid = task.pid;
-        // Another function of a handler may be hit first.
-        let mark = task.trap.mark.take_if(|mark| mark.addr == addr);
+        // A handler may come here first, or to another place.
+        let mark = task.trap.mark.take_if(|mark| mark.is_over(&regs));
         let told = mark.is_some_and(|mark| mark.is_about(&regs));
         let mut events = Vec::new();
         if self.step_is_back(tid, &regs)

@@ -105,6 +105,13 @@ impl Mark {
         }
     }
 
+    /// Whether a hit with these registers is the last that it is of use for. A
+    /// handler below its frame has yet to return; one on another stack may be taken
+    /// for one that never will.
+    pub(crate) fn is_over(&self, regs: &Regs) -> bool {
+        self.addr == regs.ip() && !(self.waits() && regs.sp() < self.sp)
+    }
+
     /// The handler has to be watched.
     pub(crate) fn waits(&self) -> bool {
         self.handler && !self.returned
