@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 
 use nix::sys::signal::{Signal as NixSignal, kill};
 use pai_engine::{
-    Action, Argument, BreakpointOptions, Event, ExitStatus, Outcome, Step, StopId, Topic,
+    Action, Argument, BreakpointOptions, Error, Event, ExitStatus, Outcome, Step, StopId, Topic,
 };
 use pai_ptrace::Signal;
 use pai_tests::fixtures;
@@ -326,4 +326,42 @@ fn hits_within_a_handler() {
         .run();
     traced.expect(0, "20 calls, 20 handled\n");
     assert_eq!(hits.get(), 2 * CALLS);
+}
+
+/// Steps of a stopped process are given up while it is stopped.
+#[test]
+fn steps_of_a_stopped_process_are_given_up() {
+    let steps = Cell::new(None);
+    let held: Cell<Option<StopId>> = Cell::new(None);
+    let parent = Cell::new(None);
+    let traced = Trace::of(fixtures::STEP_STOPPED)
+        .client(vec![tells()], |engine, client, delivery| {
+            match told(&delivery.event) {
+                Some(told) if told.code == 0x1234 => {
+                    held.set(delivery.stop);
+                    let how = Step::count(u64::MAX);
+                    let id = engine.start_step(client, told.tid, how, None);
+                    steps.set(Some(id.expect("it is held")));
+                    return None;
+                }
+                Some(told) => {
+                    parent.set(Some((told.pid, told.args[0])));
+                    let id = steps.take().expect("begun");
+                    engine.cancel(client, id).expect("it is going on");
+                }
+                None => {}
+            }
+            if let Event::OperationDone(done) = &delivery.event {
+                assert_eq!(done.outcome, Err(Error::Interrupted));
+                engine
+                    .answer(client, held.take().expect("held"), Action::Proceed)
+                    .expect("no end")
+                    .expect("it is held");
+                let (pid, flag) = parent.get().expect("told");
+                engine.write(pid, flag, &[1]).expect("a variable");
+            }
+            Some(Action::Proceed)
+        })
+        .run();
+    traced.expect(0, "woken\n");
 }

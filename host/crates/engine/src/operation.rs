@@ -469,7 +469,8 @@ impl Engine {
         if let Some(operation) = &mut task.operation {
             operation.cancel.get_or_insert(error);
         }
-        if let State::Running(running) = &task.state
+        // A stopped process stops once more.
+        if let State::Running(running) | State::Listening(running, _) = &task.state
             && !task.interrupting
             && running.interrupt().is_ok()
         {
