@@ -4,9 +4,10 @@ use std::cell::{Cell, RefCell};
 
 use nix::sys::signal::{Signal as NixSignal, kill};
 use pai_engine::{
-    Action, Argument, BreakpointOptions, Error, Event, ExitStatus, Outcome, Step, StopId, Topic,
+    Action, Argument, BreakpointId, BreakpointKind, BreakpointOptions, ClientId, Engine, Error,
+    Event, ExitStatus, Outcome, Step, StopId, Topic,
 };
-use pai_ptrace::Signal;
+use pai_ptrace::{Pid, Signal};
 use pai_tests::fixtures;
 use pai_tests::probe::{tells, told};
 use pai_tests::target::state;
@@ -364,4 +365,48 @@ fn steps_of_a_stopped_process_are_given_up() {
         })
         .run();
     traced.expect(0, "woken\n");
+}
+
+/// Who leaves a process frees its debug registers for others.
+#[test]
+fn who_leaves_watches_nothing() {
+    let variable = Cell::new(0);
+    let traced = Trace::of(fixtures::WATCH_WRITES)
+        .client(vec![tells()], |engine, client, delivery| {
+            if let Some(told) = told(&delivery.event)
+                && variable.replace(told.args[0] & !63) == 0
+            {
+                for index in 0..4 {
+                    watch(engine, client, told.pid, variable.get() + 8 * index).expect("free");
+                }
+                return Some(Action::Detach);
+            }
+            Some(Action::Proceed)
+        })
+        .client(vec![tells()], |engine, client, delivery| {
+            if let Some(told) = told(&delivery.event) {
+                for index in 0..4 {
+                    let addr = variable.get() + 32 + 8 * index;
+                    let id = watch(engine, client, told.pid, addr);
+                    let id = id.expect("free again");
+                    engine.remove_breakpoint(client, id).expect("it is there");
+                }
+            }
+            Some(Action::Proceed)
+        })
+        .run_like_untraced();
+    assert_ne!(variable.get(), 0, "{traced:?}");
+}
+
+fn watch(
+    engine: &mut Engine,
+    client: ClientId,
+    pid: Pid,
+    addr: u64,
+) -> Result<BreakpointId, Error> {
+    let options = BreakpointOptions {
+        kind: BreakpointKind::Write(8),
+        ..BreakpointOptions::default()
+    };
+    engine.insert_breakpoint(client, pid, addr, options)
 }
