@@ -410,3 +410,58 @@ fn watch(
     };
     engine.insert_breakpoint(client, pid, addr, options)
 }
+
+/// A breakpoint whose memory has become something else is in nobody's way: not of
+/// another one there, and not of data.
+#[test]
+fn where_another_s_breakpoint_was() {
+    let first = Cell::new(false);
+    let last: Cell<Option<BreakpointId>> = Cell::new(None);
+    let at = Cell::new((0, 0));
+    let hits = RefCell::new(Vec::new());
+    Trace::of(fixtures::BP_MUNMAP)
+        .client(vec![tells()], |engine, client, delivery| {
+            match told(&delivery.event) {
+                Some(told) if told.code == 0x1234 && !first.replace(true) => {
+                    let options = BreakpointOptions::default();
+                    engine
+                        .insert_breakpoint(client, told.pid, told.args[0], options)
+                        .expect("code");
+                }
+                Some(told) if told.code == 0x1235 && told.args[1] == 0 => {
+                    let [addr, ..] = told.args;
+                    let byte = engine.read(told.pid, addr, 1).expect("data");
+                    engine.write(told.pid, addr, &byte).expect("data");
+                }
+                _ => {}
+            }
+            Some(Action::Proceed)
+        })
+        .client(vec![tells()], |engine, client, delivery| {
+            match told(&delivery.event) {
+                Some(told) if told.code == 0x1234 => {
+                    let [addr, kind, ..] = told.args;
+                    at.set((addr, kind));
+                    let options = BreakpointOptions::default();
+                    last.set(
+                        engine
+                            .insert_breakpoint(client, told.pid, addr, options)
+                            .ok(),
+                    );
+                }
+                Some(_) => {
+                    if let Some(id) = last.take() {
+                        engine.remove_breakpoint(client, id).expect("it is there");
+                    }
+                }
+                None => {}
+            }
+            if let Event::Breakpoint(hit) = delivery.event {
+                assert_eq!(hit.addr, at.get().0);
+                hits.borrow_mut().push(at.get().1);
+            }
+            Some(Action::Proceed)
+        })
+        .run_like_untraced();
+    assert_eq!(hits.into_inner(), [0, 1, 0, 1, 0, 1]);
+}

@@ -92,7 +92,9 @@ impl Engine {
                 owners,
                 way: None,
             };
-            space.sites.insert(addr, site);
+            let gone = space.sites.insert(addr, site);
+            let slot = gone.and_then(|gone| gone.way?.slot);
+            space.free_slots.extend(slot);
         }
         Ok(())
     }
@@ -300,7 +302,7 @@ impl Engine {
     /// Before a write: takes the bytes that belong under breakpoints out of
     /// those to be written, so that the breakpoints stay.
     pub(crate) fn keep_breakpoints(
-        &self,
+        &mut self,
         pid: Pid,
         addr: u64,
         bytes: &mut Cow<'_, [u8]>,
@@ -312,6 +314,9 @@ impl Engine {
         let sites: Vec<u64> = space.sites.range(addr..end).map(|(at, _)| *at).collect();
         let mut hidden = Vec::new();
         for at in sites {
+            if self.byte_at(pid, at) != Some(INT3) {
+                continue;
+            }
             let index = usize::try_from(at - addr).unwrap_or(usize::MAX);
             if let Some(byte) = bytes.to_mut().get_mut(index) {
                 hidden.push((at, std::mem::replace(byte, INT3)));
@@ -336,7 +341,8 @@ impl Engine {
         // An instruction may begin before what was written.
         let first = addr.saturating_sub(MAX_INSTRUCTION as u64);
         for (_, site) in space.sites.range_mut(first..end) {
-            site.way = None;
+            let slot = site.way.take().and_then(|way| way.slot);
+            space.free_slots.extend(slot);
         }
         for (at, byte) in hidden {
             if at < end
