@@ -11,7 +11,7 @@ use pai_ptrace::{Pid, Signal};
 use pai_tests::fixtures;
 use pai_tests::probe::{tells, told};
 use pai_tests::target::state;
-use pai_tests::trace::Trace;
+use pai_tests::trace::{Reply, Trace};
 
 fn ints(values: &[u64]) -> Vec<Argument> {
     values.iter().map(|value| Argument::Int(*value)).collect()
@@ -464,4 +464,38 @@ fn where_another_s_breakpoint_was() {
         })
         .run_like_untraced();
     assert_eq!(hits.into_inner(), [0, 1, 0, 1, 0, 1]);
+}
+
+/// The session ends while children are being made that have copies of breakpoints
+/// and have not been told of.
+#[test]
+fn detached_while_children_are_made() {
+    for last in (1..600).step_by(7) {
+        let hits = Cell::new(0);
+        let traced = Trace::of(fixtures::BP_THREADS)
+            .arg(2)
+            .arg(400)
+            .arg("fork")
+            .arg(20)
+            .arg(10)
+            .actor(vec![tells()], |engine, client, delivery| {
+                if let Some(told) = told(&delivery.event) {
+                    let options = BreakpointOptions::default();
+                    engine
+                        .insert_breakpoint(client, told.pid, told.args[0], options)
+                        .expect("code");
+                }
+                if let Event::Breakpoint(_) = delivery.event {
+                    hits.set(hits.get() + 1);
+                    if hits.get() == last {
+                        return Reply::Abort;
+                    }
+                }
+                Reply::Answer(Action::Proceed)
+            })
+            .run();
+        assert_eq!(hits.get(), last);
+        assert_eq!(traced.status, Some(ExitStatus::Exited(0)), "{traced:?}");
+        assert_eq!(traced.stdout, "process 800, children 200\n", "{traced:?}");
+    }
 }

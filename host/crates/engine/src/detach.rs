@@ -98,6 +98,9 @@ impl Engine {
         let orphans: Vec<Tid> = self.orphans.keys().copied().collect();
         for tid in orphans {
             if let Some(orphan) = self.orphans.remove(&tid) {
+                if !self.tasks.contains_key(&tid) {
+                    self.take_in(tid, None);
+                }
                 self.let_go(orphan.stopped, After::Resume, Place::Interrupt)?;
             }
         }
@@ -160,12 +163,29 @@ impl Engine {
         if wait::any_left() {
             for tid in procfs::traced_by(own_tid()) {
                 if !self.tasks.contains_key(&tid) {
-                    let task = Task::new(tid.as_pid(), State::Starting, self.options);
-                    self.tasks.insert(tid, task);
+                    self.take_in(tid, None);
                 }
             }
         }
         !self.tasks.is_empty()
+    }
+
+    /// Takes in a task that nobody was told of, to let go of it. One with memory of
+    /// its own has a copy of its creator's, with breakpoints that are gone from
+    /// there.
+    fn take_in(&mut self, tid: Tid, creator: Option<Pid>) {
+        let pid = procfs::status_id(tid, "Tgid").unwrap_or(tid.as_pid());
+        let task = Task::new(pid, State::Starting, self.options);
+        self.tasks.insert(tid, task);
+        if pid.leader() != tid || self.processes.contains_key(&pid) {
+            return;
+        }
+        let creator = creator.or_else(|| procfs::status_id(tid, "PPid"));
+        if let Some(creator) = creator.filter(|pid| self.processes.contains_key(pid)) {
+            let space = self.space_of_child(creator, pid, NewTask::Fork);
+            self.add_process(pid, Some(creator), 0, false, space);
+            self.settle_copy(pid);
+        }
     }
 
     fn let_go_of_report(&mut self, report: Report) -> Result<(), Fatal> {
@@ -181,6 +201,10 @@ impl Engine {
             }
             What::Stopped(stopped, stop) => (stopped, stop),
         };
+        if !self.tasks.contains_key(&tid) {
+            // It comes before its creator's report.
+            self.take_in(tid, None);
+        }
         if let Some(task) = self.tasks.get_mut(&tid) {
             task.state = State::Engaged;
             task.in_call = stop.is_inside_call();
@@ -238,8 +262,8 @@ impl Engine {
                     && !self.tasks.contains_key(&Tid::new(child))
                     && procfs::is_traced_by(Tid::new(child), own_tid())
                 {
-                    let task = Task::new(Pid::new(child), State::Starting, self.options);
-                    self.tasks.insert(Tid::new(child), task);
+                    let creator = self.tasks.get(&tid).map(|task| task.pid);
+                    self.take_in(Tid::new(child), creator);
                 }
                 After::Resume
             }
@@ -367,6 +391,13 @@ impl Engine {
             unless_gone(stopped.set_ip(pass.addr))?;
         }
         self.clear_debug_registers(&stopped)?;
+        let stopped = match place {
+            Place::Interrupt | Place::GroupStop => self.take_waiting_trap(stopped)?,
+            _ => Some(stopped),
+        };
+        let Some(stopped) = stopped else {
+            return Ok(());
+        };
         let Some(stopped) = self.clear_space(stopped, place)? else {
             return Ok(());
         };

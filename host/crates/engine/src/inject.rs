@@ -180,6 +180,16 @@ impl Engine {
             let error = Error::Unsupported(format!("task {tid} cannot run anything: {why}"));
             return Ok(Some(Err((stopped, error))));
         }
+        let mut before = None;
+        let stopped = if matches!(place, Place::Interrupt | Place::GroupStop) {
+            before = unless_gone(stopped.regs())?.map(|regs| regs.ip());
+            match self.take_waiting_trap(stopped)? {
+                Some(stopped) => stopped,
+                None => return Ok(None),
+            }
+        } else {
+            stopped
+        };
         let (Some(now), Some(mask)) = (
             unless_gone(stopped.regs())?,
             unless_gone(stopped.signal_mask())?,
@@ -187,6 +197,13 @@ impl Engine {
             self.dying(tid)?;
             return Ok(None);
         };
+        let regs = regs.map(|mut regs| {
+            // A client has not sent it elsewhere.
+            if before == Some(regs.ip()) {
+                regs.set_ip(now.ip());
+            }
+            regs
+        });
         if !now.is_64_bit() {
             let error = Error::Unsupported(format!("task {tid} runs 32-bit code"));
             return Ok(Some(Err((stopped, error))));
@@ -239,6 +256,52 @@ impl Engine {
             _ => Some(stopped),
         };
         Ok(stopped.map(|stopped| Ok((stopped, saved))))
+    }
+
+    /// At a stop that has come before the trap of a breakpoint which the task has
+    /// executed already (get_signal in kernel/signal.c: stops that a tracer asks
+    /// for, and group-stops, are first): takes the trap away, and the task back to
+    /// the breakpoint, which it will hit again if that is still there.
+    pub(crate) fn take_waiting_trap(&mut self, stopped: Stopped) -> Here<Stopped> {
+        let tid = stopped.tid();
+        let Some(pid) = self.tasks.get(&tid).map(|task| task.pid) else {
+            return Ok(Some(stopped));
+        };
+        if self.space(pid).is_none_or(|space| !space.is_touched()) {
+            return Ok(Some(stopped));
+        }
+        let Some(regs) = unless_gone(stopped.regs())? else {
+            self.dying(tid)?;
+            return Ok(None);
+        };
+        let addr = regs.ip().wrapping_sub(1);
+        let known = self
+            .space(pid)
+            .is_some_and(|space| space.sites.contains_key(&addr));
+        if !(known || self.was_site(pid, addr)) || !procfs::signals(tid).is_next_fault(Signal::TRAP)
+        {
+            return Ok(Some(stopped));
+        }
+        let mut stopped = stopped;
+        loop {
+            let Some(running) = unless_gone(stopped.resume(Resume::Cont, None))? else {
+                self.dying(tid)?;
+                return Ok(None);
+            };
+            let Some((there, stop)) = self.next_stop(running)? else {
+                return Ok(None);
+            };
+            stopped = there;
+            // Another one of those may be asked for already.
+            if !matches!(stop, Stop::Interrupt | Stop::GroupStop(_)) {
+                break;
+            }
+        }
+        if unless_gone(stopped.set_ip(addr))?.is_none() {
+            self.dying(tid)?;
+            return Ok(None);
+        }
+        Ok(Some(stopped))
     }
 
     /// A filter of the target's own may kill it for a call that is not its own: it

@@ -112,6 +112,8 @@ pub(crate) fn traces(pid: Pid, tid: Tid) -> bool {
 pub(crate) struct Signals {
     /// For the task or its process.
     pending: u64,
+    /// For the task alone.
+    own: u64,
     blocked: u64,
     ignored: u64,
     caught: u64,
@@ -125,6 +127,15 @@ impl Signals {
     /// Pending and not blocked.
     pub(crate) fn deliverable(self) -> u64 {
         self.pending & !self.blocked
+    }
+
+    /// Whether it is the next that this task will have of those that the processor
+    /// raises.
+    pub(crate) fn is_next_fault(self, signal: Signal) -> bool {
+        /// SYNCHRONOUS_MASK in kernel/signal.c: SIGILL, SIGTRAP, SIGBUS, SIGFPE,
+        /// SIGSEGV, SIGSYS.
+        const FAULTS: u64 = 1 << 3 | 1 << 4 | 1 << 6 | 1 << 7 | 1 << 10 | 1 << 30;
+        self.own & !self.blocked & FAULTS == signal.bit()
     }
 
     /// Whether it is blocked.
@@ -158,6 +169,7 @@ pub(crate) fn signals(tid: Tid) -> Signals {
     };
     Signals {
         pending: mask("SigPnd") | mask("ShdPnd"),
+        own: mask("SigPnd"),
         blocked: mask("SigBlk"),
         ignored: mask("SigIgn"),
         caught: mask("SigCgt"),
