@@ -28,7 +28,7 @@ use crate::trap_state::{Mark, Pass};
 /// All signals but those that the processor raises (SIGILL, SIGTRAP, SIGBUS,
 /// SIGFPE, SIGSEGV, SIGSYS), which cannot wait: the kernel takes their handlers
 /// away when they are blocked (force_sig_info_to_task in kernel/signal.c).
-const CAN_WAIT: u64 = !(1 << 3 | 1 << 4 | 1 << 6 | 1 << 7 | 1 << 10 | 1 << 30);
+pub(crate) const CAN_WAIT: u64 = !(1 << 3 | 1 << 4 | 1 << 6 | 1 << 7 | 1 << 10 | 1 << 30);
 
 /// Which kind of stop the task was in, by what it takes to get back to it.
 #[derive(Clone, Debug)]
@@ -60,13 +60,30 @@ pub(crate) struct Saved {
     /// It took part in a group-stop meanwhile, which has to be told.
     pub(crate) group_stop: bool,
     /// What it had to do with breakpoints.
-    trap: (Option<Box<Pass>>, Option<Box<Mark>>),
+    pub(crate) trap: (Option<Box<Pass>>, Option<Box<Mark>>),
 }
 
 impl Saved {
     /// Whether the task was about to enter a call.
     pub(crate) fn is_of_an_entry(&self) -> bool {
         matches!(self.place, Place::Entry)
+    }
+
+    /// What a child has of it that the task makes meanwhile. A signal that was about
+    /// to be delivered, and a group-stop, are for the task alone.
+    pub(crate) fn for_child(&self) -> Self {
+        let place = match self.place {
+            Place::Entry => Place::Entry,
+            _ => Place::User,
+        };
+        Self {
+            regs: self.regs,
+            mask: self.mask,
+            place,
+            stop_signals: Vec::new(),
+            group_stop: false,
+            trap: self.trap.clone(),
+        }
     }
 }
 
@@ -335,14 +352,6 @@ impl Engine {
         {
             task.options.remove(Options::SUSPEND_SECCOMP);
             unless_gone(stopped.set_options(task.options))?;
-        }
-        Ok(())
-    }
-
-    /// What was blocked for foreign code is not any more, unless it was before.
-    pub(crate) fn unblock(&mut self, stopped: &Stopped, before: u64) -> Result<(), Fatal> {
-        if let Some(mask) = unless_gone(stopped.signal_mask())? {
-            unless_gone(stopped.set_signal_mask(mask & (before | !CAN_WAIT)))?;
         }
         Ok(())
     }

@@ -19,6 +19,7 @@
 
 mod allocation;
 mod attach;
+mod births;
 mod breakpoint;
 mod call;
 mod clients;

@@ -159,6 +159,7 @@ impl Engine {
         if tid == pid.leader() {
             self.settle_copy(pid);
         }
+        self.place_child(&stopped)?;
         if unfollowed {
             return self.let_child_leave(stopped, after);
         }

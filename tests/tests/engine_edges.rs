@@ -1,0 +1,153 @@
+//! What happens rarely, and must not be seen by the target.
+
+use std::cell::{Cell, RefCell};
+
+use pai_engine::{
+    Action, BreakpointOptions, ClientId, Delivery, Engine, Error, Event, Outcome, StopId, Topic,
+};
+use pai_tests::fixtures;
+use pai_tests::probe::{tells, told};
+use pai_tests::trace::{Trace, calls, name, proceed};
+
+const CLONE: u32 = 56;
+const FORK: u32 = 57;
+const VFORK: u32 = 58;
+const CLONE3: u32 = 435;
+const SIGCHLD: u64 = 17;
+const CLONE_VM: u64 = 0x100;
+const CLONE_UNTRACED: u64 = 0x80_0000;
+/// Bytes of a `struct clone_args`.
+const CLONE_ARGS: u64 = 88;
+
+/// Stops of the fixture `inject_births`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Moment {
+    Entry,
+    Exit,
+    Breakpoint,
+    Signal,
+}
+
+impl Moment {
+    const ALL: [Moment; 4] = [
+        Moment::Entry,
+        Moment::Exit,
+        Moment::Breakpoint,
+        Moment::Signal,
+    ];
+
+    fn is(self, event: &Event) -> bool {
+        match (self, event) {
+            (Moment::Entry, Event::SyscallEnter(stop))
+            | (Moment::Exit, Event::SyscallExit(stop)) => {
+                name(stop) == "getpriority" && stop.args[0] == 0x1240
+            }
+            (Moment::Breakpoint, Event::Breakpoint(_)) | (Moment::Signal, Event::Signal(_)) => true,
+            _ => false,
+        }
+    }
+}
+
+/// Everything at which the fixture can be stopped.
+fn moments() -> Vec<Topic> {
+    let usr2 = pai_ptrace::Signal::new(12).expect("SIGUSR2");
+    vec![
+        calls(&["getpriority"], true, true),
+        Topic::Signals(vec![usr2]),
+    ]
+}
+
+/// A child that a client makes by a system call goes on where its creator was
+/// stopped, whether it is followed or not.
+#[test]
+fn children_of_system_calls_of_clients() {
+    for follow in [true, false] {
+        for moment in Moment::ALL {
+            for nr in [FORK, CLONE, CLONE3] {
+                let args = Cell::new(0);
+                let held: Cell<Option<StopId>> = Cell::new(None);
+                let outcomes = RefCell::new(Vec::new());
+                let mut trace = Trace::of(fixtures::INJECT_BIRTHS);
+                if !follow {
+                    trace = trace.no_follow();
+                }
+                let traced = trace
+                    .client(moments(), |engine, client, delivery| {
+                        if let Some(told) = told(&delivery.event).filter(|t| t.code == 0x1234) {
+                            args.set(told.args[1]);
+                            let options = BreakpointOptions::default();
+                            engine
+                                .insert_breakpoint(client, told.pid, told.args[0], options)
+                                .expect("code");
+                        }
+                        if let Event::OperationDone(done) = &delivery.event {
+                            outcomes.borrow_mut().push(done.outcome.clone());
+                            proceed(engine, client, held.take().expect("held"));
+                        }
+                        if moment.is(&delivery.event)
+                            && held.get().is_none()
+                            && outcomes.borrow().is_empty()
+                        {
+                            let args = match nr {
+                                CLONE => [SIGCHLD, 0, 0, 0, 0, 0],
+                                CLONE3 => [args.get(), CLONE_ARGS, 0, 0, 0, 0],
+                                _ => [0; 6],
+                            };
+                            let stop = delivery.stop.expect("a stop");
+                            engine
+                                .start_syscall(client, stop.tid(), nr, args, None)
+                                .expect("it is held");
+                            held.set(Some(stop));
+                            return None;
+                        }
+                        Some(Action::Proceed)
+                    })
+                    .run();
+                traced.expect(0, "1 children\n");
+                assert_eq!(traced.stats.processes, 2);
+                match outcomes.into_inner()[..] {
+                    [Ok(Outcome::Syscalled(child))] if child > 1 => {}
+                    ref other => panic!("{moment:?}, call {nr}: {other:?}"),
+                }
+            }
+        }
+    }
+}
+
+/// One that would share the memory of its creator has no place to go on at, and one
+/// that is not traced cannot be brought to it.
+#[test]
+fn children_without_a_place_of_their_own_are_refused() {
+    let refused = Cell::new(0);
+    let look = |engine: &mut Engine, client: ClientId, delivery: &Delivery| {
+        let Some(told) = told(&delivery.event).filter(|told| told.code == 0x1234) else {
+            return Some(Action::Proceed);
+        };
+        let args = told.args[1];
+        let mut refuse = |nr, args| {
+            let error = engine.start_syscall(client, told.tid, nr, args, None);
+            assert!(matches!(error, Err(Error::Unsupported(_))), "{error:?}");
+            refused.set(refused.get() + 1);
+        };
+        refuse(VFORK, [0; 6]);
+        for flags in [CLONE_VM, CLONE_UNTRACED] {
+            refuse(CLONE, [flags | SIGCHLD, 0, 0, 0, 0, 0]);
+        }
+        let before = engine.read(told.pid, args, 8).expect("a variable");
+        for flags in [CLONE_VM, CLONE_UNTRACED] {
+            engine
+                .write(told.pid, args, &flags.to_le_bytes())
+                .expect("a variable");
+            let args = [args, CLONE_ARGS, 0, 0, 0, 0];
+            let error = engine.start_syscall(client, told.tid, CLONE3, args, None);
+            assert!(matches!(error, Err(Error::Unsupported(_))), "{error:?}");
+        }
+        engine.write(told.pid, args, &before).expect("a variable");
+        Some(Action::Proceed)
+    };
+    let traced = Trace::of(fixtures::INJECT_BIRTHS)
+        .client(vec![tells()], look)
+        .run();
+    traced.expect(0, "0 children\n");
+    assert_eq!(refused.get(), 3);
+}
