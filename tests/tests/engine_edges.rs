@@ -151,3 +151,38 @@ fn children_without_a_place_of_their_own_are_refused() {
     traced.expect(0, "0 children\n");
     assert_eq!(refused.get(), 3);
 }
+
+/// Threads and children of a called function block what the target blocks, and its
+/// filter holds for them.
+#[test]
+fn threads_that_a_called_function_makes() {
+    for (index, looks) in [(0, 2), (1, 1), (2, 0)] {
+        let functions = Cell::new([0; 5]);
+        let held: Cell<Option<StopId>> = Cell::new(None);
+        let traced = Trace::of(fixtures::CALL_THREADS)
+            .client(vec![tells()], |engine, client, delivery| {
+                match told(&delivery.event) {
+                    Some(told) if told.code == 0x1234 => functions.set(told.args),
+                    Some(told) => {
+                        let function = functions.get()[index];
+                        engine
+                            .start_call(client, told.tid, function, &[], None)
+                            .expect("it is held");
+                        held.set(delivery.stop);
+                        return None;
+                    }
+                    None => {}
+                }
+                if let Event::OperationDone(done) = &delivery.event {
+                    assert!(
+                        matches!(done.outcome, Ok(Outcome::Called { .. })),
+                        "{done:?}"
+                    );
+                    proceed(engine, client, held.take().expect("held"));
+                }
+                Some(Action::Proceed)
+            })
+            .run();
+        traced.expect(0, &format!("as before, {looks}\n"));
+    }
+}

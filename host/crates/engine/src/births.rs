@@ -6,6 +6,7 @@ use pai_ptrace::{Pid, Stopped, Tid};
 use crate::call::Frame;
 use crate::engine::Engine;
 use crate::error::{Error, Fatal, unless_gone};
+use crate::event::SyscallId;
 use crate::inject::{CAN_WAIT, Saved};
 use crate::operation::Doing;
 use crate::task::{After, State};
@@ -88,10 +89,56 @@ impl Engine {
         Some(Box::new(BornInCall { function, saved }))
     }
 
+    /// At the first stop of a task: what was blocked and suspended for the foreign
+    /// code that it was born in is not for it.
+    ///
+    /// A C library makes a thread with all signals blocked. The first that the thread
+    /// does is to set the mask that its creator had (pthread_create in glibc and musl),
+    /// and only then it can be given its own.
+    pub(crate) fn settle_birth(&mut self, stopped: &Stopped) -> Result<(), Fatal> {
+        self.place_child(stopped)?;
+        let tid = stopped.tid();
+        let Some(own) = self.tasks.get(&tid).and_then(|t| t.trap.born_blocked) else {
+            return Ok(());
+        };
+        self.restore_filter(stopped)?;
+        let mask = unless_gone(stopped.signal_mask())?.unwrap_or(own);
+        let by_library = mask & !own & !CAN_WAIT != 0;
+        if !by_library {
+            self.unblock_child(stopped)?;
+        }
+        Ok(())
+    }
+
+    /// Gives a task its own mask that may block what was blocked in its creator.
+    fn unblock_child(&mut self, stopped: &Stopped) -> Result<(), Fatal> {
+        let task = self.tasks.get_mut(&stopped.tid());
+        match task.and_then(|task| task.trap.born_blocked.take()) {
+            Some(own) => self.unblock(stopped, own),
+            None => Ok(()),
+        }
+    }
+
+    /// Behind a call of such a task.
+    pub(crate) fn settle_mask(
+        &mut self,
+        stopped: &Stopped,
+        call: SyscallId,
+        args: &[u64; 6],
+    ) -> Result<(), Fatal> {
+        const NR_RT_SIGPROCMASK: u32 = 14;
+        const SIG_SETMASK: u64 = 2;
+        let sets = call.nr == NR_RT_SIGPROCMASK && args[0] == SIG_SETMASK && args[1] != 0;
+        if sets && call.abi == pai_syscalls::abi::X86_64 {
+            self.unblock_child(stopped)?;
+        }
+        Ok(())
+    }
+
     /// At its first stop, a child of a system call is sent to where its creator is
     /// going to be. It stops on its way to user mode (ret_from_fork in
     /// arch/x86/kernel/process.c), where the kernel restarts what is to restart.
-    pub(crate) fn place_child(&mut self, stopped: &Stopped) -> Result<(), Fatal> {
+    fn place_child(&mut self, stopped: &Stopped) -> Result<(), Fatal> {
         let tid = stopped.tid();
         let Some(task) = self.tasks.get_mut(&tid) else {
             return Ok(());
@@ -113,7 +160,7 @@ impl Engine {
         }
         unless_gone(stopped.set_regs(&regs))?;
         unless_gone(stopped.set_signal_mask(mask))?;
-        self.restore_filter(stopped)
+        Ok(())
     }
 
     /// A child that returns from the function it was born in goes on like its
@@ -138,6 +185,7 @@ impl Engine {
             return Ok(Some(stopped));
         };
         task.state = State::Engaged;
+        task.trap.born_blocked = None;
         let unfollowed = task.unfollowed;
         let BornInCall { function, saved } = *born;
         if let Some((_, vectors)) = function {

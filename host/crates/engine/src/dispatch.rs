@@ -217,6 +217,13 @@ impl Engine {
                 (entry, false)
             }
         };
+        if self
+            .tasks
+            .get(&tid)
+            .is_some_and(|t| t.trap.born_blocked.is_some())
+        {
+            self.settle_mask(&stopped, entry.call, &entry.args)?;
+        }
         let restarts = restarts(ret) && !is_sigreturn(entry.call);
         if let Some(task) = self.tasks.get_mut(&tid) {
             if let Some(addr) = task.trap.call_at.take().filter(|_| restarts) {

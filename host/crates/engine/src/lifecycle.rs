@@ -76,6 +76,9 @@ impl Engine {
         let (pid, options) = (task.pid, task.options);
         let rewritten = task.rewritten.clone();
         let frames = task.trap.frames.clone();
+        let foreign = task.runs_foreign_code().then(|| task.own_mask()).flatten();
+        // A child of a child that has yet to settle is no better off.
+        let blocked = foreign.or(task.trap.born_blocked);
         let born = self.birth_in_call(tid);
         let thread = kind == NewTask::Clone && procfs::is_task_of(pid, child);
         let child_pid = if thread { pid } else { child.as_pid() };
@@ -95,6 +98,7 @@ impl Engine {
             // It begins with a copy of the registers.
             task.rewritten = rewritten;
             task.unfollowed = !followed;
+            task.trap.born_blocked = blocked;
             self.add_task(child, task);
             self.running += usize::from(!reported);
             if !thread {
@@ -159,7 +163,7 @@ impl Engine {
         if tid == pid.leader() {
             self.settle_copy(pid);
         }
-        self.place_child(&stopped)?;
+        self.settle_birth(&stopped)?;
         if unfollowed {
             return self.let_child_leave(stopped, after);
         }

@@ -559,7 +559,7 @@ impl Task {
         match self.operation.as_ref().map(|operation| &operation.doing) {
             Some(Doing::Call(frame)) => Some(frame.saved.mask),
             Some(Doing::Syscall { saved, .. }) => Some(saved.mask),
-            _ => born.map(|born| born.own_mask()),
+            _ => born.map(|born| born.own_mask()).or(self.trap.born_blocked),
         }
     }
 }

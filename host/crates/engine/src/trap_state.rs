@@ -35,6 +35,9 @@ pub(crate) struct TrapState {
     /// It was born in something that its creator did for a client, and gets back from
     /// there like its creator, who alone has something there.
     pub(crate) born_in_call: Option<Box<BornInCall>>,
+    /// It may block signals that were blocked for foreign code in its creator, who
+    /// itself blocks these.
+    pub(crate) born_blocked: Option<u64>,
 }
 
 /// A task at a breakpoint.
