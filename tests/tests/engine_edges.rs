@@ -2,12 +2,16 @@
 
 use std::cell::{Cell, RefCell};
 
+use nix::sys::signal::{Signal as NixSignal, kill};
 use pai_engine::{
-    Action, BreakpointOptions, ClientId, Delivery, Engine, Error, Event, Outcome, StopId, Topic,
+    Action, BreakpointOptions, ClientId, Delivery, Engine, Error, Event, ExitStatus, Outcome,
+    StopId, Topic,
 };
+use pai_ptrace::Pid;
 use pai_tests::fixtures;
 use pai_tests::probe::{tells, told};
-use pai_tests::trace::{Trace, calls, name, proceed};
+use pai_tests::target::state;
+use pai_tests::trace::{Reply, Trace, calls, name, proceed};
 
 const CLONE: u32 = 56;
 const FORK: u32 = 57;
@@ -185,4 +189,66 @@ fn threads_that_a_called_function_makes() {
             .run();
         traced.expect(0, &format!("as before, {looks}\n"));
     }
+}
+
+/// A child whose creator is killed before it can tell of it has a copy of the
+/// creator's breakpoints, and is known to have it.
+#[test]
+fn a_child_whose_creator_is_killed_before_it_tells() {
+    assert_eq!(kill_before_it_tells(Reply::Answer(Action::Proceed)), 1);
+}
+
+/// The same when the session ends before anybody else has heard of the child.
+#[test]
+fn a_child_whose_creator_is_killed_when_the_session_ends() {
+    assert_eq!(kill_before_it_tells(Reply::Abort), 0);
+}
+
+/// Goes on like this when the creator is dead; how often its child hits a breakpoint.
+fn kill_before_it_tells(reply: Reply) -> usize {
+    let subscribed = Cell::new(None);
+    let hot = Cell::new(0);
+    let hits = Cell::new(0);
+    let traced = Trace::of(fixtures::BP_ORPHAN)
+        .actor(vec![Topic::Execs], |engine, client, delivery| {
+            if let Event::Execed(_) = &delivery.event {
+                let id = engine.subscribe(client, tells()).expect("no end");
+                subscribed.set(Some(id));
+            }
+            if let Some(told) = told(&delivery.event) {
+                for addr in &told.args[..2] {
+                    engine
+                        .insert_breakpoint(client, told.pid, *addr, BreakpointOptions::default())
+                        .expect("code");
+                }
+                hot.set(told.args[0]);
+                // Nobody stops at calls any more.
+                engine.unsubscribe(client, subscribed.take().expect("an exec"));
+            }
+            if let Event::Breakpoint(hit) = &delivery.event {
+                if hit.addr == hot.get() {
+                    hits.set(hits.get() + 1);
+                } else {
+                    let regs = engine.registers(client, hit.tid).expect("held");
+                    let worker =
+                        Pid::new(i32::try_from(regs.get("rdi").expect("rdi")).expect("an id"));
+                    let go = regs.get("rsi").expect("rsi");
+                    engine.write(hit.pid, go, &[1]).expect("a variable");
+                    while state(worker.leader()) != Some('t') {
+                        std::thread::yield_now();
+                    }
+                    kill(nix::unistd::Pid::from_raw(worker.get()), NixSignal::SIGKILL)
+                        .expect("it lives");
+                    while !matches!(state(worker.leader()), None | Some('Z')) {
+                        std::thread::yield_now();
+                    }
+                    return reply;
+                }
+            }
+            Reply::Answer(Action::Proceed)
+        })
+        .run();
+    assert_eq!(traced.stdout, "the child has gone on\n", "{traced:?}");
+    assert_eq!(traced.status, Some(ExitStatus::Exited(0)), "{traced:?}");
+    hits.get()
 }

@@ -40,6 +40,7 @@ mod memory;
 pub mod observe;
 mod offer;
 mod operation;
+mod orphans;
 pub mod procfs;
 mod query;
 mod remote_call;

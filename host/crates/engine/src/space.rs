@@ -108,7 +108,7 @@ impl Space {
 
     /// What a copy of it (fork) begins with: breakpoints are copied, our pages
     /// are not (MADV_DONTFORK).
-    fn copy(&self) -> Self {
+    pub(crate) fn copy(&self) -> Self {
         Self {
             sites: self
                 .sites
@@ -274,8 +274,11 @@ impl Engine {
 
     /// Forgets a space that no process has any more.
     pub(crate) fn drop_space(&mut self, id: SpaceId) {
-        if !self.processes.values().any(|process| process.space == id) {
-            self.spaces.remove(&id);
+        if !self.processes.values().any(|process| process.space == id)
+            && let Some(space) = self.spaces.remove(&id)
+            && space.is_touched()
+        {
+            self.buried.add(space);
         }
     }
 
