@@ -4,10 +4,10 @@ use std::cell::{Cell, RefCell};
 
 use nix::sys::signal::{Signal as NixSignal, kill};
 use pai_engine::{
-    Action, BreakpointOptions, ClientId, Delivery, Engine, Error, Event, ExitStatus, Outcome,
+    Action, BreakpointOptions, ClientId, Delivery, Engine, Error, Event, ExitStatus, Outcome, Step,
     StopId, Topic,
 };
-use pai_ptrace::Pid;
+use pai_ptrace::{Pid, Signal};
 use pai_tests::fixtures;
 use pai_tests::probe::{tells, told};
 use pai_tests::target::state;
@@ -54,7 +54,7 @@ impl Moment {
 
 /// Everything at which the fixture can be stopped.
 fn moments() -> Vec<Topic> {
-    let usr2 = pai_ptrace::Signal::new(12).expect("SIGUSR2");
+    let usr2 = Signal::new(12).expect("SIGUSR2");
     vec![
         calls(&["getpriority"], true, true),
         Topic::Signals(vec![usr2]),
@@ -251,4 +251,127 @@ fn kill_before_it_tells(reply: Reply) -> usize {
     assert_eq!(traced.stdout, "the child has gone on\n", "{traced:?}");
     assert_eq!(traced.status, Some(ExitStatus::Exited(0)), "{traced:?}");
     hits.get()
+}
+
+/// Where the steps of the fixture `step_ignored` end. `send` says which signal comes
+/// before the step with this index.
+fn steps_with(send: impl Fn(usize) -> Option<i32>) -> Vec<u64> {
+    let told_of = Cell::new([0; 5]);
+    let held: Cell<Option<StopId>> = Cell::new(None);
+    let ends = RefCell::new(Vec::new());
+    let calls_seen = RefCell::new(Vec::new());
+    let topics = vec![tells(), calls(&["getppid"], true, true)];
+    let step = |engine: &mut Engine, client, tid| {
+        if let Some(number) = send(ends.borrow().len()) {
+            let signal = Signal::new(number).expect("a signal");
+            engine.send_signal(tid, signal).expect("it lives");
+        }
+        engine
+            .start_step(client, tid, Step::count(1), None)
+            .expect("it is held");
+    };
+    let traced = Trace::of(fixtures::STEP_IGNORED)
+        .client(topics, |engine, client, delivery| {
+            if let Some(told) = told(&delivery.event) {
+                told_of.set(told.args);
+                engine
+                    .insert_breakpoint(client, told.pid, told.args[0], BreakpointOptions::default())
+                    .expect("code");
+            }
+            match &delivery.event {
+                Event::Breakpoint(hit) => {
+                    held.set(delivery.stop);
+                    step(engine, client, hit.tid);
+                    return None;
+                }
+                Event::OperationDone(done) => {
+                    let Ok(Outcome::Stepped(ip)) = done.outcome else {
+                        panic!("{done:?}");
+                    };
+                    let [begin, end, ..] = told_of.get();
+                    ends.borrow_mut().push(ip.wrapping_sub(begin));
+                    if ip == end {
+                        proceed(engine, client, held.take().expect("held"));
+                    } else {
+                        step(engine, client, done.tid);
+                    }
+                }
+                Event::SyscallEnter(stop) | Event::SyscallExit(stop) if name(stop) == "getppid" => {
+                    calls_seen.borrow_mut().push(stop.ret.is_some());
+                }
+                _ => {}
+            }
+            Some(Action::Proceed)
+        })
+        .run();
+    traced.expect(0, "0 handled, flags as usual\n");
+    assert_eq!(calls_seen.into_inner(), [false, true]);
+    ends.into_inner()
+}
+
+/// A signal that is ignored is no step, and hides none.
+#[test]
+fn steps_meet_signals_that_are_ignored() {
+    const USR1: i32 = 10;
+    const CHLD: i32 = 17;
+    let without = steps_with(|_| None);
+    assert_eq!(without.len(), 12);
+    for signal in [USR1, CHLD] {
+        assert_eq!(steps_with(|_| Some(signal)), without);
+        for at in 0..without.len() {
+            assert_eq!(steps_with(|index| (index == at).then_some(signal)), without);
+        }
+    }
+}
+
+/// One that has a handler ends the step there, and its frame is left alone.
+#[test]
+fn steps_meet_a_signal_at_pushed_flags() {
+    let usr1 = Signal::new(10).expect("SIGUSR1");
+    for index in 0..12 {
+        let told_of = Cell::new([0; 5]);
+        let held: Cell<Option<StopId>> = Cell::new(None);
+        let steps = Cell::new(0);
+        let step = |engine: &mut Engine, client, tid| {
+            if steps.get() == index {
+                engine.send_signal(tid, usr1).expect("it lives");
+            }
+            steps.set(steps.get() + 1);
+            engine
+                .start_step(client, tid, Step::count(1), None)
+                .expect("it is held");
+        };
+        let traced = Trace::of(fixtures::STEP_IGNORED)
+            .arg("handled")
+            .client(vec![tells()], |engine, client, delivery| {
+                if let Some(told) = told(&delivery.event) {
+                    told_of.set(told.args);
+                    let options = BreakpointOptions::default();
+                    engine
+                        .insert_breakpoint(client, told.pid, told.args[0], options)
+                        .expect("code");
+                }
+                match &delivery.event {
+                    Event::Breakpoint(hit) if steps.get() == 0 => {
+                        held.set(delivery.stop);
+                        step(engine, client, hit.tid);
+                        return None;
+                    }
+                    Event::OperationDone(done) => {
+                        let [_, end, handler, ..] = told_of.get();
+                        match done.outcome {
+                            Ok(Outcome::Stepped(ip)) if ip == handler || ip == end => {
+                                proceed(engine, client, held.take().expect("held"));
+                            }
+                            Ok(_) => step(engine, client, done.tid),
+                            ref other => panic!("{other:?}"),
+                        }
+                    }
+                    _ => {}
+                }
+                Some(Action::Proceed)
+            })
+            .run();
+        traced.expect(0, "1 handled, flags as usual\n");
+    }
 }

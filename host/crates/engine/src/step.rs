@@ -12,6 +12,7 @@ use crate::engine::Engine;
 use crate::error::{Error, Fatal, unless_gone};
 use crate::event::{OperationId, Outcome, Subject};
 use crate::operation::{Doing, Operation};
+use crate::procfs;
 use crate::restart::restarts;
 use crate::task::After;
 use crate::trap::Past;
@@ -191,10 +192,6 @@ impl Engine {
     /// arch/x86/kernel/step.c).
     fn pop_flags(&mut self, pid: Pid, regs: Regs) -> Option<Regs> {
         const POPFQ: u8 = 0x9d;
-        // It goes back to its call first.
-        if regs.syscall_nr() >= 0 && restarts(regs.result()) {
-            return None;
-        }
         let mut regs = regs;
         let mut code = [0];
         let mut word = [0; 8];
@@ -287,7 +284,11 @@ impl Engine {
             }
             Now::Plain | Now::Pushf(_) => {}
         }
-        if after != After::Resume {
+        let ignored = after
+            .signal()
+            .is_some_and(|signal| procfs::signals(tid).ignored() & signal.bit() != 0);
+        if after != After::Resume && !ignored {
+            stepping.now = Now::Plain;
             // A signal is delivered first: the step ends in its handler.
             return self.resume_as(stopped, after, Resume::Step);
         }
@@ -298,7 +299,12 @@ impl Engine {
                 None => return self.dying(tid),
             },
         };
-        let kind = self.next_instruction(pid, &regs);
+        let kind = if regs.syscall_nr() >= 0 && restarts(regs.result()) {
+            // It goes back to its call first.
+            Some(StepKind::Syscall)
+        } else {
+            self.next_instruction(pid, &regs)
+        };
         if kind == Some(StepKind::Popf)
             && let Some(regs) = self.pop_flags(pid, regs)
         {
