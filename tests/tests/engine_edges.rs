@@ -4,8 +4,8 @@ use std::cell::{Cell, RefCell};
 
 use nix::sys::signal::{Signal as NixSignal, kill};
 use pai_engine::{
-    Action, BreakpointOptions, ClientId, Delivery, Engine, Error, Event, ExitStatus, Outcome, Step,
-    StopId, Topic,
+    Action, BreakpointOptions, ClientId, Delivery, Engine, Error, Event, ExitStatus, Outcome,
+    Protection, Step, StopId, Topic,
 };
 use pai_ptrace::{Pid, Signal};
 use pai_tests::fixtures;
@@ -374,4 +374,86 @@ fn steps_meet_a_signal_at_pushed_flags() {
             .run();
         traced.expect(0, "1 handled, flags as usual\n");
     }
+}
+
+/// A process that is stopped and woken while it executes something for a client is in
+/// the end what it would be without.
+#[test]
+fn stopped_and_woken_in_calls() {
+    const GETPID: u32 = 39;
+    for what in ["memory", "function", "system call"] {
+        let idle = Cell::new(0);
+        let held: Cell<Option<StopId>> = Cell::new(None);
+        let done = Cell::new(0);
+        let traced = Trace::of(fixtures::CALL_STOPPED)
+            .no_follow()
+            .arg(1000)
+            .client(vec![tells()], |engine, client, delivery| {
+                match told(&delivery.event) {
+                    Some(told) if told.code == 0x1234 => idle.set(told.args[0]),
+                    Some(told) if what == "memory" => {
+                        let made = engine.allocate(client, told.tid, 1, Protection::READ);
+                        engine
+                            .free(client, told.pid, made.expect("room"))
+                            .expect("it is there");
+                        done.set(done.get() + 1);
+                    }
+                    Some(told) => {
+                        let started = if what == "function" {
+                            engine.start_call(client, told.tid, idle.get(), &[], None)
+                        } else {
+                            engine.start_syscall(client, told.tid, GETPID, [0; 6], None)
+                        };
+                        started.expect("it is held");
+                        held.set(delivery.stop);
+                        return None;
+                    }
+                    None => {}
+                }
+                if let Event::OperationDone(operation) = &delivery.event {
+                    assert!(operation.outcome.is_ok(), "{what}: {operation:?}");
+                    done.set(done.get() + 1);
+                    proceed(engine, client, held.take().expect("held"));
+                }
+                Some(Action::Proceed)
+            })
+            .run();
+        traced.expect(0, "1000 handled\n");
+        assert!(done.get() > 0);
+    }
+}
+
+/// One that is stopped then, and not woken, stops before it does anything else.
+#[test]
+fn stopped_in_a_call() {
+    let order = RefCell::new(Vec::new());
+    let topics = vec![tells(), Topic::Forks, Topic::JobControl];
+    let traced = Trace::of(fixtures::CALL_STOPPED)
+        .arg(0)
+        .client(topics, |engine, client, delivery| {
+            if let Some(told) = told(&delivery.event) {
+                engine
+                    .send_signal(told.tid, Signal::STOP)
+                    .expect("it lives");
+                let made = engine.allocate(client, told.tid, 1, Protection::READ);
+                made.expect("room");
+                order.borrow_mut().push("told");
+            }
+            match &delivery.event {
+                Event::JobControl {
+                    tid, stopped: true, ..
+                } => {
+                    order.borrow_mut().push("stopped");
+                    let cont = Signal::new(18).expect("SIGCONT");
+                    engine.send_signal(*tid, cont).expect("it lives");
+                }
+                Event::JobControl { .. } => order.borrow_mut().push("woken"),
+                Event::Forked { .. } => order.borrow_mut().push("forked"),
+                _ => {}
+            }
+            Some(Action::Proceed)
+        })
+        .run();
+    traced.expect(0, "1 handled\n");
+    assert_eq!(order.into_inner(), ["told", "stopped", "woken", "forked"]);
 }

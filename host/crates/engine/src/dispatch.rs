@@ -52,7 +52,11 @@ impl Engine {
                 };
                 let interrupted = std::mem::take(&mut task.interrupting);
                 task.in_call = stop.is_inside_call();
-                if interrupted && !task.wanted_by.is_empty() && stop != Stop::Interrupt {
+                let is_other = stop != Stop::Interrupt;
+                let wanted = interrupted && !task.wanted_by.is_empty() && is_other;
+                // In a stopped process it comes as a group-stop.
+                task.owes_group_stop &= is_other && !matches!(stop, Stop::GroupStop(_));
+                if wanted || task.owes_group_stop {
                     // This stop has taken the place of the one that was asked for.
                     task.interrupting = unless_gone(stopped.interrupt())?.is_some();
                 }

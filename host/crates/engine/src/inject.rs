@@ -14,7 +14,7 @@
 //! The waits here are for one task that is about to stop, so they are short; a
 //! report that is not about this is left to the loop.
 
-use pai_ptrace::{NewTask, Options, Regs, Resume, SigInfo, Signal, Stop, Stopped, tgkill};
+use pai_ptrace::{NewTask, Options, Regs, Resume, SigInfo, Signal, Stop, Stopped};
 
 use crate::engine::Engine;
 use crate::error::{Error, Fatal, unless_gone};
@@ -55,8 +55,6 @@ pub(crate) struct Saved {
     pub(crate) regs: Regs,
     pub(crate) mask: u64,
     place: Place,
-    /// Stop signals that came meanwhile.
-    stop_signals: Vec<Signal>,
     /// It took part in a group-stop meanwhile, which has to be told.
     pub(crate) group_stop: bool,
     /// What it had to do with breakpoints.
@@ -80,7 +78,6 @@ impl Saved {
             regs: self.regs,
             mask: self.mask,
             place,
-            stop_signals: Vec::new(),
             group_stop: false,
             trap: self.trap.clone(),
         }
@@ -165,11 +162,12 @@ impl Engine {
             let Some((stopped, stop)) = self.next_stop(running)? else {
                 return Ok(None);
             };
+            let mut with = None;
             match stop {
                 Stop::GroupStop(_) => saved.group_stop = true,
-                Stop::SignalDelivery(signal) if signal.stops() => {
-                    saved.stop_signals.push(signal);
-                }
+                // SIGSTOP cannot be blocked. The process is stopped, as it should be,
+                // and only this task goes on: the kernel knows when SIGCONT comes.
+                Stop::SignalDelivery(signal) if signal.stops() => with = Some(signal),
                 // One that was asked for before.
                 Stop::Interrupt => {
                     if let Some(task) = self.tasks.get_mut(&tid) {
@@ -178,7 +176,7 @@ impl Engine {
                 }
                 _ => return Ok(Some((stopped, stop))),
             }
-            resumed = stopped.resume(how, None);
+            resumed = stopped.resume(how, with);
         }
     }
 
@@ -240,7 +238,6 @@ impl Engine {
             regs: regs.unwrap_or(now),
             mask,
             place,
-            stop_signals: Vec::new(),
             group_stop: false,
             trap: (None, None),
         };
@@ -362,7 +359,6 @@ impl Engine {
             regs: Regs::default(),
             mask: 0,
             place: Place::User,
-            stop_signals: Vec::new(),
             group_stop: false,
             trap: (None, None),
         };
@@ -430,20 +426,15 @@ impl Engine {
             }
             _ => {}
         }
-        if saved.group_stop {
-            live!(stopped.interrupt());
+        if let Some(task) = self.tasks.get_mut(&tid) {
+            task.owes_group_stop |= saved.group_stop;
+            if task.owes_group_stop {
+                task.interrupting = true;
+                live!(stopped.interrupt());
+            }
         }
         live!(stopped.set_signal_mask(saved.mask));
         self.restore_filter(&stopped)?;
-        for signal in saved.stop_signals {
-            // It has no sender any more, which nobody can see: a stop signal has
-            // no handler, or is not one of those that cannot wait.
-            if let Some(task) = self.tasks.get(&tid)
-                && let Err(error) = tgkill(task.pid, tid, signal.get())
-            {
-                tracing::debug!(target: "pai::engine", %tid, %error, "a stop signal is lost");
-            }
-        }
         Ok(Some(stopped))
     }
 

@@ -63,6 +63,9 @@ pub(crate) struct Task {
     /// We asked for an interrupt that has not shown yet. Any stop takes its
     /// place (ptrace_stop in kernel/signal.c).
     pub(crate) interrupting: bool,
+    /// It took part in a group-stop while foreign code ran in it, and is to stop as
+    /// its process has.
+    pub(crate) owes_group_stop: bool,
     /// Who asked for the interrupt.
     pub(crate) wanted_by: ClientMask,
     /// The spawned child before its execve: its calls are ours.
@@ -102,6 +105,7 @@ impl Task {
             syscall: None,
             restarting: None,
             interrupting: false,
+            owes_group_stop: false,
             wanted_by: ClientMask::NONE,
             before_exec: false,
             chosen: None,
