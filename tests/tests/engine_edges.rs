@@ -4,8 +4,8 @@ use std::cell::{Cell, RefCell};
 
 use nix::sys::signal::{Signal as NixSignal, kill};
 use pai_engine::{
-    Action, BreakpointOptions, ClientId, Delivery, Engine, Error, Event, ExitStatus, Outcome,
-    Protection, Step, StopId, Topic,
+    Action, BreakpointOptions, ClientId, Delivery, Engine, Error, Event, ExitStatus, OperationId,
+    Outcome, Protection, Step, StopId, Topic,
 };
 use pai_ptrace::{Pid, Signal};
 use pai_tests::fixtures;
@@ -456,4 +456,54 @@ fn stopped_in_a_call() {
         .run();
     traced.expect(0, "1 handled\n");
     assert_eq!(order.into_inner(), ["told", "stopped", "woken", "forked"]);
+}
+
+/// Steps that are given up at a breakpoint leave the task there, and what is done with
+/// its registers then counts.
+#[test]
+fn steps_are_given_up_at_a_breakpoint() {
+    let hot = Cell::new(0);
+    let going: Cell<Option<(ClientId, OperationId)>> = Cell::new(None);
+    let held: Cell<Option<StopId>> = Cell::new(None);
+    let hits = Cell::new(0);
+    let traced = Trace::of(fixtures::STEP_CANCEL)
+        .client(vec![tells()], |engine, client, delivery| {
+            match told(&delivery.event) {
+                Some(told) if told.code == 0x1234 => hot.set(told.args[0]),
+                Some(told) => {
+                    let how = Step::count(u64::MAX);
+                    let id = engine.start_step(client, told.tid, how, None);
+                    going.set(Some((client, id.expect("it is held"))));
+                    held.set(delivery.stop);
+                    return None;
+                }
+                None => {}
+            }
+            if let Event::OperationDone(done) = &delivery.event {
+                assert_eq!(done.outcome, Err(Error::Interrupted));
+                let mut regs = engine.registers(client, done.tid).expect("held");
+                assert_eq!(regs.ip(), hot.get());
+                assert!(regs.set("rsi", 22));
+                engine.set_registers(client, done.tid, regs).expect("held");
+                proceed(engine, client, held.take().expect("held"));
+            }
+            Some(Action::Proceed)
+        })
+        .client(vec![tells()], |engine, client, delivery| {
+            if let Some(told) = told(&delivery.event).filter(|told| told.code == 0x1234) {
+                let options = BreakpointOptions::default();
+                engine
+                    .insert_breakpoint(client, told.pid, told.args[0], options)
+                    .expect("code");
+            }
+            if let Event::Breakpoint(_) = &delivery.event {
+                hits.set(hits.get() + 1);
+                let (client, id) = going.take().expect("it steps");
+                engine.cancel(client, id).expect("it is going on");
+            }
+            Some(Action::Proceed)
+        })
+        .run();
+    traced.expect(0, "53\n");
+    assert_eq!(hits.get(), 1);
 }

@@ -156,7 +156,7 @@ impl Engine {
             // It makes the call itself.
             regs.restart_syscall();
             regs.leave_syscall();
-            task.trap.mark = Some(Box::new(Mark::of_call(regs.ip(), regs.sp())));
+            task.trap.mark = Some(Box::new(Mark::of_place(regs.ip(), regs.sp())));
         }
         unless_gone(stopped.set_regs(&regs))?;
         unless_gone(stopped.set_signal_mask(mask))?;

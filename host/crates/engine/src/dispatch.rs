@@ -231,7 +231,7 @@ impl Engine {
         let restarts = restarts(ret) && !is_sigreturn(entry.call);
         if let Some(task) = self.tasks.get_mut(&tid) {
             if let Some(addr) = task.trap.call_at.take().filter(|_| restarts) {
-                task.trap.mark = Some(Box::new(Mark::of_call(addr, info.sp)));
+                task.trap.mark = Some(Box::new(Mark::of_place(addr, info.sp)));
             }
             if is_sigreturn(entry.call)
                 && let Some(mark) = &mut task.trap.mark

@@ -11,7 +11,7 @@ use crate::procfs;
 use crate::single::Here;
 use crate::subscription::{ClientId, ClientMask};
 use crate::task::{After, Held, InSyscall, Offer, Rewritten, State};
-use crate::trap_state::Pass;
+use crate::trap_state::{Mark, Pass};
 
 impl Engine {
     /// Holds a task and offers its stop to the clients of the mask, observers
@@ -183,6 +183,11 @@ impl Engine {
                 dirty: regs_dirty,
                 early: change.early.map(|(_, value)| value),
             }));
+        }
+        if regs_dirty && let Some(regs) = &regs {
+            // A client has sent it away from the breakpoint that it was to hit again.
+            let left = |mark: &mut Box<Mark>| !mark.handler && mark.addr != regs.ip();
+            task.trap.mark.take_if(left);
         }
         let chosen = match &event {
             Event::SyscallExit(stop) if !moved && (regs_dirty || change.result.is_some()) => {

@@ -79,8 +79,8 @@ impl Mark {
         }
     }
 
-    /// For a system call that restarts.
-    pub(crate) fn of_call(addr: u64, sp: u64) -> Self {
+    /// For a system call that restarts, or a task whose registers may be changed.
+    pub(crate) fn of_place(addr: u64, sp: u64) -> Self {
         Self {
             addr,
             sp,
