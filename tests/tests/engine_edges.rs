@@ -507,3 +507,28 @@ fn steps_are_given_up_at_a_breakpoint() {
     traced.expect(0, "53\n");
     assert_eq!(hits.get(), 1);
 }
+
+/// What cannot be unmapped keeps nothing else of ours in the target.
+#[test]
+fn memory_that_cannot_be_unmapped() {
+    let traced = Trace::of(fixtures::ALLOC_SEALED)
+        .actor(vec![tells()], |engine, client, delivery| {
+            match told(&delivery.event) {
+                Some(told) if told.code == 0x1234 => {
+                    for variable in &told.args[..2] {
+                        let made = engine.allocate(client, told.tid, 1, Protection::READ);
+                        let made = made.expect("room").to_le_bytes();
+                        engine
+                            .write(told.pid, *variable, &made)
+                            .expect("a variable");
+                    }
+                    Reply::Answer(Action::Proceed)
+                }
+                Some(_) => Reply::Leave,
+                None => Reply::Answer(Action::Proceed),
+            }
+        })
+        .run();
+    assert_eq!(traced.stdout, "sealed\n", "{traced:?}");
+    assert_eq!(traced.status, Some(ExitStatus::Exited(0)), "{traced:?}");
+}
