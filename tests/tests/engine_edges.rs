@@ -4,8 +4,8 @@ use std::cell::{Cell, RefCell};
 
 use nix::sys::signal::{Signal as NixSignal, kill};
 use pai_engine::{
-    Action, BreakpointOptions, ClientId, Delivery, Engine, Error, Event, ExitStatus, OperationId,
-    Outcome, Protection, Step, StopId, Topic,
+    Action, BreakpointOptions, ClientId, Delivery, Engine, Error, Event, ExitStatus, HookOptions,
+    HookSite, OperationId, Outcome, Protection, Step, StopId, Topic,
 };
 use pai_ptrace::{Pid, Signal};
 use pai_tests::fixtures;
@@ -531,4 +531,52 @@ fn memory_that_cannot_be_unmapped() {
         .run();
     assert_eq!(traced.stdout, "sealed\n", "{traced:?}");
     assert_eq!(traced.status, Some(ExitStatus::Exited(0)), "{traced:?}");
+}
+
+/// Who leaves a process takes its hooks of slots along.
+#[test]
+fn who_leaves_hooks_no_slots() {
+    let slot = Cell::new(0);
+    let seen = Cell::new(0);
+    let word = |engine: &mut Engine, pid| {
+        let bytes = engine.read(pid, slot.get(), 8).expect("a slot");
+        u64::from_le_bytes(bytes.try_into().expect("8 bytes"))
+    };
+    let traced = Trace::of(fixtures::SYM_GOT)
+        .client(vec![tells()], |engine, client, delivery| {
+            match &delivery.event {
+                Event::SyscallEnter(stop) if stop.args[0] == 0x5307 => {
+                    let imports = engine.imports(stop.pid, "sym_got").expect("a module");
+                    let own = imports.iter().find(|import| import.name == "getpgrp");
+                    slot.set(own.expect("it calls it").slot);
+                    let both = HookOptions {
+                        enter: true,
+                        leave: true,
+                        tid: None,
+                    };
+                    engine
+                        .insert_hook(client, stop.pid, HookSite::GotSlot(slot.get()), both)
+                        .expect("a slot");
+                }
+                Event::SyscallEnter(stop) if stop.args[0] == 0x5308 => {
+                    return Some(Action::Detach);
+                }
+                Event::FunctionEnter(_) => seen.set(seen.get() + 1),
+                _ => {}
+            }
+            Some(Action::Proceed)
+        })
+        .client(vec![tells()], |engine, _, delivery| {
+            if let Event::SyscallEnter(stop) = &delivery.event
+                && matches!(stop.args[0], 0x5308 | 0x5309)
+            {
+                let function = engine.lookup(stop.pid, "getpgrp").expect("symbols");
+                let function = function.expect("it has one").value;
+                assert_eq!(word(engine, stop.pid), function);
+            }
+            Some(Action::Proceed)
+        })
+        .run_like_untraced();
+    traced.expect(0, "first: theirs\nsecond: theirs\n");
+    assert_eq!(seen.get(), 1);
 }

@@ -219,6 +219,17 @@ impl Engine {
         for site in space.sites.values_mut() {
             site.owners.retain(|owner| !own(owner));
         }
+        let mut retired = Vec::new();
+        for (addr, stub) in &mut space.stubs {
+            stub.hooks.retain(|hook| !own(&Subject::Hook(*hook)));
+            if stub.hooks.is_empty() {
+                retired.push(*addr);
+            }
+        }
+        let retired: Vec<(u64, Stub)> = retired
+            .into_iter()
+            .filter_map(|addr| Some((addr, space.stubs.remove(&addr)?)))
+            .collect();
         // Without a hook nobody waits for a return.
         let hooked = |site: &Site| site.owners.iter().any(|o| matches!(o, Subject::Hook(_)));
         if space.stubs.is_empty() && !space.sites.values().any(hooked) {
@@ -233,6 +244,9 @@ impl Engine {
         space.abandon(client);
         for addr in unused {
             self.lift(id, addr);
+        }
+        for (addr, stub) in retired {
+            self.retire(pid, addr, &stub);
         }
         self.leave_watches(client, id);
     }
