@@ -580,3 +580,30 @@ fn who_leaves_hooks_no_slots() {
     traced.expect(0, "first: theirs\nsecond: theirs\n");
     assert_eq!(seen.get(), 1);
 }
+
+/// Children that ask for no tracer get none, and no breakpoints either; a thread that
+/// does cannot do without.
+#[test]
+fn children_that_escape_have_no_breakpoints() {
+    let hits = Cell::new(0);
+    let forks = RefCell::new(Vec::new());
+    let traced = Trace::of(fixtures::BP_UNTRACED)
+        .client(vec![tells(), Topic::Forks], |engine, client, delivery| {
+            if let Some(told) = told(&delivery.event) {
+                let options = BreakpointOptions::default();
+                engine
+                    .insert_breakpoint(client, told.pid, told.args[0], options)
+                    .expect("code");
+            }
+            match delivery.event {
+                Event::Breakpoint(_) => hits.set(hits.get() + 1),
+                Event::Forked { followed, .. } => forks.borrow_mut().push(followed),
+                _ => {}
+            }
+            Some(Action::Proceed)
+        })
+        .run_like_untraced();
+    traced.expect(0, "2 children, 1 thread\n");
+    assert_eq!(hits.get(), 4);
+    assert_eq!(forks.into_inner(), [false, false]);
+}

@@ -13,13 +13,13 @@ use crate::task::{After, State};
 use crate::trap_state::Mark;
 
 // Numbers of the 64-bit ABI, and flags (linux/sched.h).
-const NR_CLONE: u32 = 56;
+pub(crate) const NR_CLONE: u32 = 56;
 const NR_VFORK: u32 = 58;
-const NR_CLONE3: u32 = 435;
+pub(crate) const NR_CLONE3: u32 = 435;
 /// The other ABI of 64-bit code has the same numbers with this bit (asm/unistd.h).
-const X32_BIT: u32 = 1 << 30;
+pub(crate) const X32_BIT: u32 = 1 << 30;
 const CLONE_VM: u64 = 0x100;
-const CLONE_UNTRACED: u64 = 0x80_0000;
+pub(crate) const CLONE_UNTRACED: u64 = 0x80_0000;
 
 /// A child with memory of its own that a task makes for a client.
 #[derive(Clone, Debug)]

@@ -152,6 +152,7 @@ impl Engine {
             });
         }
         if enter.is_empty() {
+            self.keep_child(&stopped)?;
             return self.go_on(stopped, After::Resume);
         }
         let event = Event::SyscallEnter(SyscallStop {

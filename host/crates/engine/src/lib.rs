@@ -58,6 +58,7 @@ mod symbols;
 mod task;
 mod trap;
 mod trap_state;
+mod untraced;
 mod watch;
 mod watchpoint;
 

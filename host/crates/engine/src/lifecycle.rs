@@ -72,7 +72,8 @@ impl Engine {
         let born = self.birth_in_call(tid);
         let thread = kind == NewTask::Clone && procfs::is_task_of(pid, child);
         let child_pid = if thread { pid } else { child.as_pid() };
-        let followed = thread || self.follow == Follow::Yes;
+        let escapes = rewritten.as_ref().is_some_and(|call| call.untraced);
+        let followed = thread || self.follow == Follow::Yes && !escapes;
         // Its report may have been taken already: its first stop, or all of
         // its short life.
         if let Some(at) = self.early_ends.iter().position(|end| end.tid == child) {

@@ -257,6 +257,10 @@ impl Engine {
     /// first stop waited for the news of its birth.
     fn told(&mut self, stopped: Stopped, event: &Event, after: After) -> Result<(), Fatal> {
         match (event, after) {
+            (Event::SyscallEnter(_), _) => {
+                self.keep_child(&stopped)?;
+                self.go_on(stopped, after)
+            }
             // Born into a group-stop: that is told next.
             (Event::TaskStarted { .. }, After::Listen(signal)) if self.started => {
                 self.tell_group_stop(stopped, signal)
@@ -500,6 +504,8 @@ impl Held {
                         before: regs,
                         args: stop.args,
                         compat,
+                        memory: None,
+                        untraced: false,
                     }));
                     regs.set_syscall_nr(i64::from(stop.call.nr.cast_signed()));
                     regs.set_syscall_args(compat, &stop.args);

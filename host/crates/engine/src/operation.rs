@@ -137,6 +137,10 @@ impl Engine {
             let written = unless_gone(stopped.set_regs(&regs)).map_err(Fatal::from);
             self.keep_fatal(written, tid)?;
         }
+        if at_entry {
+            let kept = self.keep_child(&stopped);
+            self.keep_fatal(kept, tid)?;
+        }
         offer.set_moved();
         let doing = Doing::Step(Stepping::new(how, at_entry));
         let id = self.attach_operation(client, tid, offer, doing, timeout);

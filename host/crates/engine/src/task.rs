@@ -42,7 +42,7 @@ pub(crate) struct InSyscall {
     pub(crate) tampered: bool,
 }
 
-/// What has to be undone behind a call that a client rewrote.
+/// What has to be undone behind a call that a client, or we, rewrote.
 #[derive(Clone, Debug)]
 pub(crate) struct Rewritten {
     /// The registers before.
@@ -50,6 +50,10 @@ pub(crate) struct Rewritten {
     /// The arguments since.
     pub(crate) args: [u64; 6],
     pub(crate) compat: bool,
+    /// Eight bytes of memory that were changed too, and what was there.
+    pub(crate) memory: Option<(u64, u64)>,
+    /// The child that it makes was not to be traced (see [`crate::untraced`]).
+    pub(crate) untraced: bool,
 }
 
 #[derive(Debug)]
