@@ -125,7 +125,12 @@ impl Offer {
 impl Engine {
     /// Where a held task is, also when it has gone on since its stop.
     pub(crate) fn place_of(&mut self, stopped: &Stopped, offer: &Offer) -> Result<Place, Fatal> {
-        if !offer.moved || offer.at_exit {
+        // A trap may be a hit and a signal of the program's own.
+        let is_both = matches!(
+            (&offer.event, offer.after),
+            (Event::Breakpoint(_), After::Deliver(_))
+        );
+        if !(offer.moved || is_both) || offer.at_exit {
             return Ok(offer.place());
         }
         let inside = self
