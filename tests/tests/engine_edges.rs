@@ -387,7 +387,7 @@ fn stopped_and_woken_in_calls() {
         let done = Cell::new(0);
         let traced = Trace::of(fixtures::CALL_STOPPED)
             .no_follow()
-            .arg(1000)
+            .arg(100)
             .client(vec![tells()], |engine, client, delivery| {
                 match told(&delivery.event) {
                     Some(told) if told.code == 0x1234 => idle.set(told.args[0]),
@@ -418,7 +418,7 @@ fn stopped_and_woken_in_calls() {
                 Some(Action::Proceed)
             })
             .run();
-        traced.expect(0, "1000 handled\n");
+        traced.expect(0, "100 handled\n");
         assert!(done.get() > 0);
     }
 }
