@@ -7,6 +7,7 @@ mod cli;
 mod common;
 mod errors;
 mod instruments;
+mod leaks;
 mod plugins;
 mod programs;
 mod readme;
