@@ -11,6 +11,7 @@ mod leaks;
 mod plugins;
 mod programs;
 mod readme;
+mod records;
 mod several;
 mod several_instruments;
 mod terminal;

@@ -65,7 +65,13 @@ fn commands_do_what_they_say() {
 }
 
 /// READMEs of plugins.
-const PLUGINS: &[&str] = &[include_str!("../../plugins/malloc-check/README.md")];
+const PLUGINS: &[&str] = &[
+    include_str!("../../plugins/coverage/README.md"),
+    include_str!("../../plugins/malloc-check/README.md"),
+    include_str!("../../plugins/override/README.md"),
+    include_str!("../../plugins/trace-funcs/README.md"),
+    include_str!("../../plugins/watch/README.md"),
+];
 
 #[test]
 fn commands_of_plugins_do_what_they_say() {
