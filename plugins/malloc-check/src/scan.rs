@@ -68,7 +68,10 @@ pub(crate) fn scan(
             }
             at += len;
         }
+        // Before larger roots, for which there may be no time.
+        graph.follow(&mut reader)?;
     }
+    // What only registers lead to.
     graph.follow(&mut reader)?;
     graph.finish(&mut reader)?;
     Ok(Seen {
