@@ -17,10 +17,13 @@
 
 #![no_std]
 
+extern crate alloc;
+
 #[cfg(test)]
 extern crate std;
 
 pub mod abi;
+pub mod decode;
 pub mod errno;
 pub mod signal;
 

@@ -21,6 +21,7 @@ mod allocation;
 mod attach;
 mod breakpoint;
 mod call;
+mod capture;
 mod clients;
 mod detach;
 // Public for the tests, which run its plans on a processor.

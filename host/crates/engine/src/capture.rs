@@ -1,0 +1,131 @@
+//! Reads what the arguments of a call lead to, while the call is stopped.
+
+use pai_ptrace::{MAX_PIECES, Piece, read_pieces};
+use pai_syscalls::decode::{self, Captured, Limits, Want, When, captured};
+
+use crate::engine::Engine;
+use crate::event::SyscallStop;
+use crate::memory::PAGE;
+
+/// A pointer leads to pointers, and so on: no description needs more rounds.
+const MAX_ROUNDS: usize = 8;
+/// No more is kept of one call, whatever its arguments say.
+const MAX_CAPTURED: usize = 256 << 10;
+
+impl Engine {
+    /// Reads the memory that a call takes, at its entry, or that it has returned, at
+    /// its exit, and appends it in the encoding of [`Captured`]. At the exit,
+    /// `captured` has to hold what was read at the entry.
+    ///
+    /// All pieces that are known to be wanted are read in one process_vm_readv(2). What
+    /// cannot be read is left out. Returns how many pieces that were.
+    pub fn capture(&mut self, stop: &SyscallStop, limits: Limits, captured: &mut Vec<u8>) -> usize {
+        let Some(call) = decode::describe(stop.call.abi, stop.call.nr) else {
+            return 0;
+        };
+        let when = match stop.ret {
+            None => When::Enter,
+            Some(_) => When::Exit,
+        };
+        let mut asked = Vec::new();
+        let mut unreadable = 0;
+        for _ in 0..MAX_ROUNDS {
+            let first = asked.len();
+            let known = Captured::decode(captured);
+            let abi = stop.call.abi;
+            decode::wants(call, abi, stop.args, stop.ret, limits, &known, &mut asked);
+            drop(known);
+            let Some(new) = asked.get(first..).filter(|new| !new.is_empty()) else {
+                break;
+            };
+            let mut again = false;
+            for chunk in new.chunks(MAX_PIECES / 2) {
+                self.read_wants(stop, chunk, |want, bytes| {
+                    let end = match want.text {
+                        true => bytes.iter().position(|byte| *byte == 0).map(|at| at + 1),
+                        false => None,
+                    };
+                    again |= want.leads || want.text && end.is_none();
+                    unreadable += usize::from(bytes.is_empty());
+                    let bytes = &bytes[..end.unwrap_or(bytes.len())];
+                    if captured.len() + bytes.len() <= MAX_CAPTURED {
+                        captured::encode(captured, when, want.addr, bytes);
+                    }
+                });
+            }
+            if !again {
+                break;
+            }
+        }
+        unreadable
+    }
+
+    /// Hands out as much of each as can be read.
+    fn read_wants(
+        &mut self,
+        stop: &SyscallStop,
+        wants: &[Want],
+        mut each: impl FnMut(&Want, &[u8]),
+    ) {
+        // Text may end before the page that its length leads into, and the kernel
+        // gives up at the first piece that it cannot read whole.
+        let mut pieces = Vec::with_capacity(wants.len() * 2);
+        for want in wants {
+            let in_page = usize::try_from(PAGE - want.addr % PAGE).unwrap_or(want.len);
+            let first = want.len.min(in_page);
+            pieces.push(Piece {
+                addr: want.addr,
+                len: first,
+            });
+            if want.len > first {
+                pieces.push(Piece {
+                    addr: want.addr.saturating_add(first as u64),
+                    len: want.len - first,
+                });
+            }
+        }
+        let mut buf = vec![0; pieces.iter().map(|piece| piece.len).sum()];
+        let lens = read_all(stop, &pieces, &mut buf);
+        let (mut at, mut next) = (0, 0);
+        for want in wants {
+            let mut known = 0;
+            let mut whole = true;
+            let mut len = 0;
+            while len < want.len {
+                let (Some(piece), Some(done)) = (pieces.get(next), lens.get(next)) else {
+                    break;
+                };
+                if whole {
+                    known += done;
+                }
+                whole &= *done == piece.len;
+                len += piece.len;
+                next += 1;
+            }
+            let bytes = &mut buf[at..at + known];
+            self.hide_breakpoints(stop.pid, want.addr, bytes);
+            each(want, bytes);
+            at += want.len;
+        }
+    }
+}
+
+/// How much of each piece could be read.
+fn read_all(stop: &SyscallStop, pieces: &[Piece], buf: &mut [u8]) -> Vec<usize> {
+    let mut lens = Vec::with_capacity(pieces.len());
+    let mut at = 0;
+    while lens.len() < pieces.len() {
+        let rest = &pieces[lens.len()..];
+        let mut done = read_pieces(stop.tid, rest, &mut buf[at..]).unwrap_or(0);
+        for piece in rest {
+            let of_piece = done.min(piece.len);
+            done -= of_piece;
+            at += piece.len;
+            lens.push(of_piece);
+            if of_piece < piece.len {
+                break;
+            }
+        }
+    }
+    lens
+}

@@ -1,0 +1,81 @@
+//! What calls of several areas take.
+
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::string::String;
+
+use super::schema::prelude::*;
+
+structs! {
+    /// timespec(3type)
+    TIMESPEC "timespec" { tv_sec: LONG, tv_nsec: ULONG }
+    /// timeval(3type)
+    TIMEVAL "timeval" { tv_sec: LONG, tv_usec: ULONG }
+    /// readv(2)
+    IOVEC_OUT "iovec" {
+        iov_base: Bytes(Out, Len::Shared("iov_len"), TEXT), iov_len: SIZE,
+    }
+    /// writev(2)
+    IOVEC_IN "iovec" {
+        iov_base: Bytes(In, Len::Field("iov_len"), TEXT), iov_len: SIZE,
+    }
+}
+
+/// A `struct timespec` that the kernel reads.
+pub(crate) const TIMESPEC_IN: Type = To(In, &Struct(&TIMESPEC));
+/// A `struct timespec` that the kernel writes.
+pub(crate) const TIMESPEC_OUT: Type = To(Out, &Struct(&TIMESPEC));
+/// A `struct timeval` that the kernel reads.
+pub(crate) const TIMEVAL_IN: Type = To(In, &Struct(&TIMEVAL));
+/// A `struct timeval` that the kernel writes.
+pub(crate) const TIMEVAL_OUT: Type = To(Out, &Struct(&TIMEVAL));
+
+/// A set of signals in memory, of 8 bytes or of as many as there are.
+pub(crate) const SIGNALS: Type = Special(signals, 0);
+
+fn signals(view: &View<'_>) -> Value {
+    let mut bytes = [0; 8];
+    for (to, from) in bytes.iter_mut().zip(view.bytes) {
+        *to = *from;
+    }
+    Value::Signals(u64::from_le_bytes(bytes))
+}
+
+/// A time since the epoch in UTC: `2026-11-19T18:19:05.450984862+0000`, without the
+/// fraction if that is zero. Nothing for the epoch itself and for what no calendar has.
+pub(crate) fn date(seconds: i64, nanos: u64) -> Option<String> {
+    if seconds == 0 && nanos == 0 || seconds.unsigned_abs() > 1 << 40 || nanos >= 1_000_000_000 {
+        return None;
+    }
+    let (days, second) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
+    // Howard Hinnant, "chrono-compatible low-level date algorithms", civil_from_days.
+    let shifted = days + 719_468;
+    let (era, day_of_era) = (shifted.div_euclid(146_097), shifted.rem_euclid(146_097));
+    let year_of_era =
+        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let from_march = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * from_march + 2) / 5 + 1;
+    let month = if from_march < 10 {
+        from_march + 3
+    } else {
+        from_march - 9
+    };
+    let year = year_of_era + era * 400 + i64::from(month <= 2);
+    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
+    let mut text = format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}");
+    if nanos != 0 {
+        text.push_str(&format!(".{nanos:09}"));
+    }
+    text.push_str("+0000");
+    Some(text)
+}
+
+/// Seconds with the date behind them.
+pub(crate) fn dated(seconds: Value, nanos: u64) -> Value {
+    let number = seconds.number().unwrap_or(0).cast_signed();
+    match date(number, nanos) {
+        Some(date) => Value::Comment(Box::new(seconds), date),
+        None => seconds,
+    }
+}

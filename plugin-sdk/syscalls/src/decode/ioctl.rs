@@ -1,0 +1,6 @@
+//! ioctl(2), by request.
+
+use super::schema::prelude::*;
+
+calls! { CALLS
+}

@@ -1,0 +1,6 @@
+//! Memory: mappings, advice, policies, futexes.
+
+use super::schema::prelude::*;
+
+calls! { CALLS
+}

@@ -1,0 +1,6 @@
+//! Sockets and their addresses.
+
+use super::schema::prelude::*;
+
+calls! { CALLS
+}

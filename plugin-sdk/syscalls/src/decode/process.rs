@@ -1,0 +1,6 @@
+//! Processes, tasks, users, scheduling and limits.
+
+use super::schema::prelude::*;
+
+calls! { CALLS
+}

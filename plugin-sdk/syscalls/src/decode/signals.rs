@@ -1,0 +1,6 @@
+//! Signals.
+
+use super::schema::prelude::*;
+
+calls! { CALLS
+}

@@ -1,0 +1,515 @@
+//! Values as strace(1) writes them.
+
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use crate::signal;
+
+use super::schema::{Look, Set};
+use super::value::{Bytes, Fields, Items, Value};
+
+mod call;
+mod number;
+mod quote;
+
+pub use call::{push_error, push_name, push_raw_arguments, push_restart};
+pub use number::{push_decimal, push_hex, push_octal};
+
+/// Which bytes are shown in hexadecimal digits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Hex {
+    /// None: others than letters are in octal digits.
+    #[default]
+    No,
+    /// All of a text that is not all letters (`-x`).
+    Odd,
+    /// All (`-xx`).
+    All,
+}
+
+/// How names are shown (`-X`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Names {
+    /// As numbers.
+    Raw,
+    /// As names.
+    #[default]
+    Abbrev,
+    /// As numbers with names in comments.
+    Verbose,
+}
+
+/// Says more about a file descriptor: `<...>`.
+pub type Tell<'a> = &'a dyn Fn(&mut Vec<u8>, i32);
+
+/// How values are written.
+#[derive(Clone, Copy, Default)]
+pub struct Style<'a> {
+    /// Everything (`-v`).
+    pub verbose: bool,
+    /// Which bytes are in hexadecimal digits.
+    pub hex: Hex,
+    /// How names are shown.
+    pub names: Names,
+    /// Says more about descriptors (`-y`).
+    pub descriptor: Option<Tell<'a>>,
+}
+
+impl core::fmt::Debug for Style<'_> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Style")
+            .field("verbose", &self.verbose)
+            .field("hex", &self.hex)
+            .field("names", &self.names)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Style<'_> {
+    /// Writes a value.
+    pub fn push(&self, out: &mut Vec<u8>, value: &Value) {
+        match value {
+            Value::Signed(number) => push_decimal(out, *number),
+            Value::Unsigned(number) => number::push_unsigned(out, *number),
+            Value::Hex(0) => out.push(b'0'),
+            Value::Hex(number) => push_hex(out, *number),
+            Value::Octal(number) => push_octal(out, *number),
+            Value::Address(0) => self.push_named(out, "NULL", 0),
+            Value::Address(addr) => push_hex(out, *addr),
+            Value::Fd(fd) => self.push_fd(out, *fd),
+            Value::Pid(pid) => push_decimal(out, (*pid).into()),
+            Value::Uid(u32::MAX) => out.extend_from_slice(b"-1"),
+            Value::Uid(id) => number::push_unsigned(out, (*id).into()),
+            Value::Mode(mode) => self.push_mode(out, *mode),
+            Value::Device(device) => self.push_device(out, *device),
+            Value::Signal(number) => self.push_signal(out, *number),
+            Value::Signals(set) => push_signals(out, *set),
+            Value::WaitStatus(status) => push_wait_status(out, *status),
+            Value::Limit(limit) => self.push_limit(out, *limit),
+            Value::One(value, set) => self.push_one(out, *value, set),
+            Value::Flags(bits, set) => self.push_flags(out, *bits, set),
+            Value::Bytes(bytes) => self.push_bytes(out, bytes),
+            Value::Struct(fields) => self.push_fields(out, fields),
+            Value::Array(items) => self.push_items(out, items),
+            Value::To { value, .. } => self.push_target(out, value),
+            Value::Changed { before, after, .. } => self.push_changed(out, before, after),
+            Value::Counted {
+                addr,
+                items,
+                count,
+                what,
+            } => {
+                if self.verbose && !(items.items.is_empty() && *count > 0) {
+                    return self.push_items(out, items);
+                }
+                push_hex(out, *addr);
+                let plural = what.strip_suffix('s').filter(|_| *count == 1);
+                out.extend_from_slice(
+                    format!(" /* {count} {} */", plural.unwrap_or(what)).as_bytes(),
+                );
+            }
+            Value::Call(name, args) => {
+                out.extend_from_slice(name.as_bytes());
+                out.push(b'(');
+                self.push_list(out, args);
+                out.push(b')');
+            }
+            Value::Plain(text) => out.extend_from_slice(text.as_bytes()),
+            Value::Comment(value, comment) => {
+                self.push(out, value);
+                push_comment(out, comment);
+            }
+            Value::Told(value, told) => {
+                if self.verbose || self.names == Names::Raw {
+                    return self.push(out, value);
+                }
+                out.extend_from_slice(told.as_bytes());
+            }
+        }
+    }
+
+    /// What a pointer leads to: a number is in brackets.
+    fn push_target(&self, out: &mut Vec<u8>, value: &Value) {
+        let brackets = match value {
+            Value::Comment(value, _) => is_number(value),
+            value => is_number(value),
+        };
+        if brackets {
+            out.push(b'[');
+        }
+        self.push(out, value);
+        if brackets {
+            out.push(b']');
+        }
+    }
+
+    fn push_changed(&self, out: &mut Vec<u8>, before: &Value, after: &Value) {
+        let (mut one, mut other) = (Vec::new(), Vec::new());
+        self.push(&mut one, before);
+        self.push(&mut other, after);
+        let brackets = is_number(after);
+        if brackets {
+            out.push(b'[');
+        }
+        out.extend_from_slice(&one);
+        if one != other {
+            out.extend_from_slice(b" => ");
+            out.extend_from_slice(&other);
+        }
+        if brackets {
+            out.push(b']');
+        }
+    }
+
+    fn push_list(&self, out: &mut Vec<u8>, values: &[Value]) {
+        for (index, value) in values.iter().enumerate() {
+            if index > 0 {
+                out.extend_from_slice(b", ");
+            }
+            self.push(out, value);
+        }
+    }
+
+    fn push_items(&self, out: &mut Vec<u8>, items: &Items) {
+        out.push(b'[');
+        self.push_list(out, &items.items);
+        if items.more.is_some() {
+            if !items.items.is_empty() {
+                out.extend_from_slice(b", ");
+            }
+            out.extend_from_slice(b"...");
+        }
+        out.push(b']');
+    }
+
+    fn push_fields(&self, out: &mut Vec<u8>, fields: &Fields) {
+        out.push(b'{');
+        let mut first = true;
+        let mut separate = |out: &mut Vec<u8>| {
+            if !core::mem::replace(&mut first, false) {
+                out.extend_from_slice(b", ");
+            }
+        };
+        let mut hidden = fields.more;
+        for field in &fields.fields {
+            if field.verbose && !self.verbose {
+                hidden = true;
+                continue;
+            }
+            separate(out);
+            if !field.name.is_empty() {
+                out.extend_from_slice(field.name.as_bytes());
+                out.push(b'=');
+            }
+            self.push(out, &field.value);
+        }
+        if hidden {
+            separate(out);
+            out.extend_from_slice(b"...");
+        }
+        out.push(b'}');
+    }
+
+    fn push_bytes(&self, out: &mut Vec<u8>, bytes: &Bytes) {
+        let hex = match bytes.look {
+            Look::Hex => Hex::All,
+            Look::Text => self.hex,
+        };
+        quote::push_quoted(out, &bytes.data, hex);
+        if bytes.more {
+            out.extend_from_slice(b"...");
+        }
+    }
+
+    fn push_fd(&self, out: &mut Vec<u8>, fd: i32) {
+        const AT_FDCWD: i32 = -100;
+        if fd == AT_FDCWD {
+            self.push_named(out, "AT_FDCWD", fd.into());
+        } else {
+            push_decimal(out, fd.into());
+        }
+        if let Some(tell) = self.descriptor {
+            tell(out, fd);
+        }
+    }
+
+    /// A name, its number, or both.
+    fn push_named(&self, out: &mut Vec<u8>, name: &str, value: i64) {
+        match self.names {
+            Names::Abbrev => out.extend_from_slice(name.as_bytes()),
+            Names::Raw => push_number(out, value.cast_unsigned()),
+            Names::Verbose => {
+                push_number(out, value.cast_unsigned());
+                push_comment(out, name);
+            }
+        }
+    }
+
+    fn push_one(&self, out: &mut Vec<u8>, value: u64, set: &Set) {
+        match set.name(value) {
+            Some(name) => self.push_named(out, name, value.cast_signed()),
+            None => {
+                push_number(out, value);
+                if self.names != Names::Raw && !set.unknown.is_empty() {
+                    push_comment(out, set.unknown);
+                }
+            }
+        }
+    }
+
+    fn push_flags(&self, out: &mut Vec<u8>, bits: u64, set: &Set) {
+        if self.names == Names::Raw {
+            return push_number(out, bits);
+        }
+        let mut text = Vec::new();
+        let named = flags(&mut text, bits, set);
+        match (named, self.names) {
+            (true, Names::Verbose) => {
+                push_number(out, bits);
+                out.extend_from_slice(b" /* ");
+                out.extend_from_slice(&text);
+                out.extend_from_slice(b" */");
+            }
+            _ => out.extend_from_slice(&text),
+        }
+    }
+
+    fn push_mode(&self, out: &mut Vec<u8>, mode: u32) {
+        const FORMAT: u32 = 0o170_000;
+        let name = match mode & FORMAT {
+            0o100_000 => "S_IFREG",
+            0o040_000 => "S_IFDIR",
+            0o020_000 => "S_IFCHR",
+            0o060_000 => "S_IFBLK",
+            0o010_000 => "S_IFIFO",
+            0o120_000 => "S_IFLNK",
+            0o140_000 => "S_IFSOCK",
+            _ => return push_octal_padded(out, mode),
+        };
+        if self.names == Names::Raw {
+            return push_octal_padded(out, mode);
+        }
+        let mut text = Vec::from(name.as_bytes());
+        for (bit, name) in [
+            (0o4000, "|S_ISUID"),
+            (0o2000, "|S_ISGID"),
+            (0o1000, "|S_ISVTX"),
+        ] {
+            if mode & bit != 0 {
+                text.extend_from_slice(name.as_bytes());
+            }
+        }
+        text.push(b'|');
+        push_octal_padded(&mut text, mode & 0o777);
+        if self.names == Names::Verbose {
+            push_octal_padded(out, mode);
+            out.extend_from_slice(b" /* ");
+            out.extend_from_slice(&text);
+            out.extend_from_slice(b" */");
+        } else {
+            out.extend_from_slice(&text);
+        }
+    }
+
+    fn push_device(&self, out: &mut Vec<u8>, device: u64) {
+        // gnu_dev_major and gnu_dev_minor: makedev(3).
+        let major = (device >> 8 & 0xfff) | (device >> 32 & 0xffff_f000);
+        let minor = (device & 0xff) | (device >> 12 & 0xffff_ff00);
+        let mut text = Vec::from(*b"makedev(");
+        push_number(&mut text, major);
+        text.extend_from_slice(b", ");
+        push_number(&mut text, minor);
+        text.push(b')');
+        match self.names {
+            Names::Raw => push_number(out, device),
+            Names::Abbrev => out.extend_from_slice(&text),
+            Names::Verbose => {
+                push_number(out, device);
+                out.extend_from_slice(b" /* ");
+                out.extend_from_slice(&text);
+                out.extend_from_slice(b" */");
+            }
+        }
+    }
+
+    fn push_signal(&self, out: &mut Vec<u8>, number: u32) {
+        match signal::name(number).filter(|_| number != 0) {
+            Some(name) => self.push_named(out, name, number.into()),
+            None => push_decimal(out, number.cast_signed().into()),
+        }
+    }
+
+    fn push_limit(&self, out: &mut Vec<u8>, limit: u64) {
+        match limit {
+            u64::MAX => self.push_named(out, "RLIM64_INFINITY", -1),
+            limit if limit > 1024 && limit % 1024 == 0 => {
+                number::push_unsigned(out, limit / 1024);
+                out.extend_from_slice(b"*1024");
+            }
+            limit => number::push_unsigned(out, limit),
+        }
+    }
+}
+
+/// Whether a pointer to it is shown in brackets.
+fn is_number(value: &Value) -> bool {
+    matches!(
+        value,
+        Value::Signed(_)
+            | Value::Unsigned(_)
+            | Value::Hex(_)
+            | Value::Octal(_)
+            | Value::Address(_)
+            | Value::Fd(_)
+            | Value::Pid(_)
+            | Value::Uid(_)
+            | Value::Mode(_)
+            | Value::Device(_)
+            | Value::Signal(_)
+            | Value::WaitStatus(_)
+            | Value::Limit(_)
+            | Value::One(..)
+            | Value::Flags(..)
+            | Value::To { .. }
+    )
+}
+
+/// `0`, or hexadecimal digits.
+fn push_number(out: &mut Vec<u8>, value: u64) {
+    match value {
+        0 => out.push(b'0'),
+        value => push_hex(out, value),
+    }
+}
+
+fn push_comment(out: &mut Vec<u8>, comment: &str) {
+    out.extend_from_slice(b" /* ");
+    out.extend_from_slice(comment.as_bytes());
+    out.extend_from_slice(b" */");
+}
+
+/// At least three digits.
+fn push_octal_padded(out: &mut Vec<u8>, value: u32) {
+    out.extend_from_slice(format!("{value:#05o}").replacen("0o", "0", 1).as_bytes());
+}
+
+/// Bits as names, what has none as a number; true if there was any name.
+fn flags(out: &mut Vec<u8>, bits: u64, set: &Set) -> bool {
+    let start = out.len();
+    let mut left = bits;
+    let mut named = false;
+    let join = |out: &mut Vec<u8>, text: &str| {
+        if out.len() > start {
+            out.push(b'|');
+        }
+        out.extend_from_slice(text.as_bytes());
+    };
+    for (mask, values) in set.first {
+        match values.name(bits & mask) {
+            Some(name) => {
+                join(out, name);
+                left &= !mask;
+                named = true;
+            }
+            None if bits & mask != 0 => {
+                join(out, &format!("{:#x} /* {} */", bits & mask, values.unknown));
+                left &= !mask;
+            }
+            None => {}
+        }
+    }
+    if bits == 0
+        && set.first.is_empty()
+        && let Some(name) = set.name(0)
+    {
+        out.extend_from_slice(name.as_bytes());
+        return true;
+    }
+    for (value, name) in set.names {
+        if *value != 0 && left & value == *value {
+            join(out, name);
+            left &= !value;
+            named = true;
+        }
+    }
+    for (mask, values) in set.last {
+        let value = bits & mask;
+        if value != 0 {
+            match values.name(value) {
+                Some(name) => {
+                    join(out, name);
+                    named = true;
+                }
+                None => join(out, &format!("{value:#x}")),
+            }
+        }
+        left &= !mask;
+    }
+    if left != 0 {
+        join(out, &format!("{left:#x}"));
+        if !named && !set.unknown.is_empty() {
+            push_comment(out, set.unknown);
+        }
+    }
+    if out.len() == start {
+        out.push(b'0');
+    }
+    named
+}
+
+/// `[INT TERM]`, or `~[KILL STOP]` where most are in.
+fn push_signals(out: &mut Vec<u8>, set: u64) {
+    let most = set.count_ones() > 32;
+    let shown = if most { !set } else { set };
+    if most {
+        out.push(b'~');
+    }
+    out.push(b'[');
+    let mut first = true;
+    for number in (1..=64).filter(|number| shown >> (number - 1) & 1 != 0) {
+        if !core::mem::replace(&mut first, false) {
+            out.push(b' ');
+        }
+        match signal::name(number) {
+            Some(name) => {
+                out.extend_from_slice(name.strip_prefix("SIG").unwrap_or(name).as_bytes())
+            }
+            None => push_decimal(out, number.into()),
+        }
+    }
+    out.push(b']');
+}
+
+/// As the macros of wait(2) take it apart.
+fn push_wait_status(out: &mut Vec<u8>, status: u32) {
+    let signal = |number: u32| match signal::name(number) {
+        Some(name) => String::from(name),
+        None => format!("{number}"),
+    };
+    let event = status >> 16;
+    let code = status >> 8 & 0xff;
+    let end = status & 0x7f;
+    let mut text = if status == 0xffff {
+        String::from("{WIFCONTINUED(s)}")
+    } else if status & 0xff == 0x7f {
+        let stopped = match code & 0x80 {
+            0 => signal(code),
+            _ => format!("{} | 0x80", signal(code & 0x7f)),
+        };
+        format!("{{WIFSTOPPED(s) && WSTOPSIG(s) == {stopped}}}")
+    } else if end == 0 {
+        format!("{{WIFEXITED(s) && WEXITSTATUS(s) == {code}}}")
+    } else {
+        let core = if status & 0x80 == 0 {
+            ""
+        } else {
+            " && WCOREDUMP(s)"
+        };
+        format!("{{WIFSIGNALED(s) && WTERMSIG(s) == {}{core}}}", signal(end))
+    };
+    if event != 0 && status & 0xff == 0x7f {
+        text.push_str(&format!(" | {event}<<16"));
+    }
+    out.extend_from_slice(text.as_bytes());
+}

@@ -1,0 +1,44 @@
+//! Numbers, without `fmt`: these run many times for every call.
+
+use alloc::vec::Vec;
+
+/// `0x1f`
+pub fn push_hex(out: &mut Vec<u8>, value: u64) {
+    out.extend_from_slice(b"0x");
+    let digits = (u64::BITS - value.leading_zeros()).div_ceil(4).max(1);
+    for place in (0..digits).rev() {
+        let digit = (value >> (4 * place)) & 0xf;
+        out.push(b"0123456789abcdef"[digit as usize]);
+    }
+}
+
+/// `017`, and `0`
+pub fn push_octal(out: &mut Vec<u8>, value: u64) {
+    out.push(b'0');
+    let digits = (u64::BITS - value.leading_zeros()).div_ceil(3);
+    for place in (0..digits).rev() {
+        out.push(b'0' + ((value >> (3 * place)) & 7) as u8);
+    }
+}
+
+/// `-12`
+pub fn push_decimal(out: &mut Vec<u8>, value: i64) {
+    if value < 0 {
+        out.push(b'-');
+    }
+    push_unsigned(out, value.unsigned_abs());
+}
+
+pub(crate) fn push_unsigned(out: &mut Vec<u8>, mut value: u64) {
+    let mut digits = [0; 20];
+    let mut first = digits.len();
+    loop {
+        first -= 1;
+        digits[first] = b'0' + (value % 10) as u8;
+        value /= 10;
+        if value == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(&digits[first..]);
+}

@@ -1,0 +1,6 @@
+//! Clocks and timers.
+
+use super::schema::prelude::*;
+
+calls! { CALLS
+}
