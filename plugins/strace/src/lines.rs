@@ -1,10 +1,13 @@
 //! Lines as `strace -f` writes them: whose they are, and how calls that overlap
 //! are cut and taken up again.
 
-use pai_plugin::{ExecInfo, ExitStatus, JobEvent, RecordFlags, SignalStop, SyscallRecord, Tid};
+use pai_plugin::decode::text::{push_decimal, push_name};
+use pai_plugin::{
+    Call, ExecInfo, ExitStatus, JobEvent, RecordFlags, SignalStop, SyscallRecord, Tid,
+};
 use pai_syscalls::signal::Name;
 
-use crate::call::{push_decimal, push_entry, push_name, push_result};
+use crate::call::Look;
 use crate::siginfo;
 
 /// Results start in this column, or later.
@@ -24,12 +27,19 @@ pub(crate) struct Lines {
     /// Where the current line starts in `out`, and what of it is gone already.
     start: usize,
     gone: usize,
+    /// How calls are shown.
+    pub(crate) look: Look,
 }
 
 struct Task {
     tid: Tid,
     /// The call whose entry was written, but not its result.
-    inside: Option<SyscallRecord>,
+    inside: Option<Inside>,
+}
+
+struct Inside {
+    record: SyscallRecord,
+    captured: Vec<u8>,
 }
 
 impl Lines {
@@ -38,30 +48,45 @@ impl Lines {
         self.task(tid);
     }
 
-    pub(crate) fn call(&mut self, record: &SyscallRecord) {
+    pub(crate) fn call(&mut self, call: Call<'_>) {
+        let record = call.record;
         let unfinished = record.record_flags.contains(RecordFlags::UNFINISHED);
         let inside = self.task(record.tid).inside.take();
         // An entry time of its own: the result of the earlier call was lost.
-        let resumes = inside.is_some_and(|call| call.at == record.at && call.call == record.call);
+        let resumes = inside.is_some_and(
+            |Inside {
+                 record: earlier, ..
+             }| { earlier.at == record.at && earlier.call == record.call },
+        );
+        let goes_on = resumes || record.record_flags.contains(RecordFlags::NO_ENTRY);
+        let shown = self.look.show(call);
         if !resumes || self.open != Some(record.tid) {
             self.begin(Some(record.tid));
-            if resumes || record.record_flags.contains(RecordFlags::NO_ENTRY) {
+            if goes_on {
                 self.out.extend_from_slice(b"<... ");
-                push_name(&mut self.out, record.call);
+                push_name(&mut self.out, record.call.abi, record.call.nr);
                 self.out.extend_from_slice(b" resumed>");
             } else {
-                push_entry(&mut self.out, record);
+                push_name(&mut self.out, record.call.abi, record.call.nr);
+                self.out.push(b'(');
             }
+        }
+        if !goes_on {
+            shown.push_entry(&mut self.out);
         }
         if unfinished {
             self.open = Some(record.tid);
-            self.task(record.tid).inside = Some(*record);
+            self.task(record.tid).inside = Some(Inside {
+                record: *record,
+                captured: call.captured.to_vec(),
+            });
             return;
         }
         self.open = None;
+        shown.push_rest(&mut self.out);
         self.out.push(b')');
         self.pad();
-        push_result(&mut self.out, record);
+        shown.push_result(&mut self.out);
         self.out.push(b'\n');
     }
 
@@ -180,7 +205,7 @@ impl Lines {
         &mut self.tasks[at]
     }
 
-    fn forget(&mut self, tid: Tid) -> Option<SyscallRecord> {
+    fn forget(&mut self, tid: Tid) -> Option<Inside> {
         let at = self
             .tasks
             .binary_search_by_key(&tid, |task| task.tid)
@@ -190,9 +215,17 @@ impl Lines {
 
     /// Closes the call in which a task ends, should the host not have done so.
     fn vanish(&mut self, tid: Tid) {
-        if let Some(mut call) = self.task(tid).inside {
-            call.record_flags = RecordFlags::NO_RETURN;
-            self.call(&call);
+        if let Some(inside) = self.task(tid).inside.take() {
+            let mut record = inside.record;
+            record.record_flags = RecordFlags::NO_RETURN;
+            self.task(tid).inside = Some(Inside {
+                record,
+                captured: Vec::new(),
+            });
+            self.call(Call {
+                record: &record,
+                captured: &inside.captured,
+            });
         }
     }
 }

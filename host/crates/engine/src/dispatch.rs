@@ -128,6 +128,7 @@ impl Engine {
         task.chosen = None;
         task.stopped_at = None;
         task.rewritten = None;
+        task.captured.forget();
         let restarting = task.restarting.take();
         let continues = restarting.filter(|_| is_restart_syscall(call));
         let enter = self.syscall_mask(call, continues, Edge::Enter, pid, tid);
@@ -147,10 +148,7 @@ impl Engine {
                 tampered: false,
             });
         }
-        if enter.is_empty() {
-            return self.go_on(stopped, After::Resume);
-        }
-        let event = Event::SyscallEnter(SyscallStop {
+        let entered = SyscallStop {
             pid,
             tid,
             call,
@@ -163,7 +161,14 @@ impl Engine {
             ip: info.ip,
             at,
             took: 0,
-        });
+        };
+        if enter.is_empty() {
+            if !self.table.captures(call).and(exit).is_empty() {
+                self.keep_captured(&entered);
+            }
+            return self.go_on(stopped, After::Resume);
+        }
+        let event = Event::SyscallEnter(entered);
         self.offer(stopped, event, enter, After::Resume)
     }
 
@@ -214,6 +219,9 @@ impl Engine {
                     continues: None,
                     tampered: false,
                 };
+                if let Some(task) = self.tasks.get_mut(&tid) {
+                    task.captured.forget();
+                }
                 (entry, false)
             }
         };

@@ -10,7 +10,7 @@ use crate::procfs;
 use crate::sigtrap::OwnTrap;
 use crate::space::{Space, SpaceId};
 use crate::subscription::Edge;
-use crate::task::{After, InSyscall, Process, State, Task};
+use crate::task::{After, InSyscall, Memories, Process, State, Task};
 
 /// First stop of a task whose creator has not told us about it yet. The two
 /// reports come in either order (ptrace(2), PTRACE_O_TRACECLONE).
@@ -274,6 +274,7 @@ impl Engine {
         let at = monotonic_nanos();
 
         let mut syscall = None;
+        let mut captured = Memories::default();
         let mut options = self.options;
         let mut own_mask = None;
         let vanished: Vec<Tid> = self
@@ -284,6 +285,7 @@ impl Engine {
             .collect();
         if let Some(task) = self.tasks.get_mut(&former) {
             syscall = task.syscall.take();
+            captured = std::mem::take(&mut task.captured);
             options = task.options;
             own_mask = task.own_mask();
         }
@@ -309,6 +311,7 @@ impl Engine {
         }
         let mut task = Task::new(pid, State::Dying, options);
         task.syscall = syscall;
+        task.captured = captured;
         self.tasks.insert(leader, task);
         // What was for the function that has executed it would be for good.
         if let Some(own) = own_mask {
@@ -470,9 +473,14 @@ impl Engine {
             at,
             took: 0,
         };
+        let wanted = self.table.captures(call);
         for client in mask.iter() {
+            let captured: &[u8] = match wanted.has(client) {
+                true => &task.captured.bytes,
+                false => &[],
+            };
             if let Some(sink) = &mut self.clients[client.index()].sink {
-                sink.no_return(&stop);
+                sink.no_return(&stop, captured);
             }
         }
     }

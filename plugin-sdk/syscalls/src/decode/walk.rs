@@ -13,12 +13,26 @@ use super::value::Value;
 use super::view::View;
 
 /// How much is read.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Limits {
     /// Bytes of text and of buffers.
     pub text: usize,
     /// Elements of arrays.
     pub items: usize,
+}
+
+impl Limits {
+    /// Nothing is read.
+    pub const NONE: Self = Self { text: 0, items: 0 };
+
+    /// The greater of both.
+    #[must_use]
+    pub fn or(self, other: Self) -> Self {
+        Self {
+            text: self.text.max(other.text),
+            items: self.items.max(other.items),
+        }
+    }
 }
 
 impl Default for Limits {

@@ -1,4 +1,5 @@
 use super::*;
+use crate::call::Detail;
 use crate::call::tests::record;
 use crate::siginfo::tests::stop;
 
@@ -8,6 +9,7 @@ struct Trace(Lines, String);
 impl Trace {
     fn of(tasks: &[Tid]) -> Self {
         let mut lines = Lines::default();
+        lines.look.detail = Detail::Raw;
         for &tid in tasks {
             lines.started(tid);
         }
@@ -15,7 +17,12 @@ impl Trace {
     }
 
     fn call(&mut self, record: &SyscallRecord) -> &mut Self {
-        self.with(|lines| lines.call(record))
+        self.with(|lines| {
+            lines.call(Call {
+                record,
+                captured: &[],
+            });
+        })
     }
 
     fn unfinished(&mut self, record: &SyscallRecord) -> &mut Self {
@@ -189,8 +196,13 @@ fn an_entry_that_was_not_seen_is_resumed() {
 #[test]
 fn pieces_end_with_a_line() {
     let mut lines = Lines::default();
+    lines.look.detail = Detail::Raw;
     while lines.out.len() < 2 * PIECE {
-        lines.call(&record(10, "getpid", &[], 10));
+        let record = &record(10, "getpid", &[], 10);
+        lines.call(Call {
+            record,
+            captured: &[],
+        });
     }
     let mut sizes = Vec::new();
     lines.take(|piece| {
