@@ -10,7 +10,7 @@
 pub use pai_syscalls::decode::*;
 
 use crate::RecordFlags;
-use crate::bindings::pai::plugin::events::{CaptureLimits, SyscallEvent};
+use crate::bindings::pai::plugin::events::{self, CaptureLimits, SyscallEvent};
 use crate::bindings::pai::plugin::memory;
 use crate::client::Client;
 use crate::error::{Error, Result};
@@ -22,6 +22,11 @@ impl From<Limits> for CaptureLimits {
         Self {
             text: number(limits.text),
             items: number(limits.items),
+            descriptors: match limits.descriptors {
+                Descriptors::Nothing => events::Descriptors::Nothing,
+                Descriptors::Names => events::Descriptors::Names,
+                Descriptors::Details => events::Descriptors::Details,
+            },
         }
     }
 }

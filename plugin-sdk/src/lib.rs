@@ -37,6 +37,7 @@
 
 pub mod bindings;
 mod client;
+pub mod clock;
 #[cfg(feature = "syscalls")]
 pub mod decode;
 mod effects;

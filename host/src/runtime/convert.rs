@@ -2,7 +2,7 @@
 
 use pai_engine as engine;
 use pai_ptrace::{NewTask, Pid, Signal, Tid};
-use pai_syscalls::decode::Limits;
+use pai_syscalls::decode::{Descriptors, Limits};
 
 use super::bindings::types::Error;
 use super::bindings::{events, memory, observe, tasks, types};
@@ -204,6 +204,11 @@ pub(crate) fn limits(limits: events::CaptureLimits) -> Result<Limits, Error> {
     Ok(Limits {
         text: limits.text as usize,
         items: limits.items as usize,
+        descriptors: match limits.descriptors {
+            events::Descriptors::Nothing => Descriptors::Nothing,
+            events::Descriptors::Names => Descriptors::Names,
+            events::Descriptors::Details => Descriptors::Details,
+        },
     })
 }
 

@@ -1,10 +1,18 @@
 //! One system call as text: arguments and result.
 
+use std::ops::Range;
+
 use pai_plugin::decode::text::{
     Style, push_decimal, push_error, push_hex, push_raw_arguments, push_restart,
 };
-use pai_plugin::decode::{Decoded, Limits, is_error};
+use pai_plugin::decode::{self, Captured, Decoded, Limits, Value, is_error};
 use pai_plugin::{Call, RecordFlags, SyscallId, SyscallRecord};
+
+use crate::select::Descriptors;
+use crate::settings::Settings;
+
+/// Bytes that are dumped of one call.
+pub(crate) const MOST_DUMPED: usize = 1 << 16;
 
 /// How much is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -18,25 +26,23 @@ pub(crate) enum Detail {
     Full,
 }
 
-/// How calls are shown.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Look {
-    pub(crate) detail: Detail,
-    pub(crate) limits: Limits,
-    pub(crate) style: Style<'static>,
-}
-
-impl Look {
-    pub(crate) fn show(self, call: Call<'_>) -> Shown<'_> {
-        let decoded = match self.detail {
-            Detail::Raw => None,
-            Detail::Basic | Detail::Full => call.decode(self.limits),
-        };
-        Shown {
-            call,
-            style: self.style,
-            decoded,
-        }
+/// A call as these settings show it.
+pub(crate) fn show<'a>(call: Call<'a>, settings: &Settings) -> Shown<'a> {
+    let id = call.record.call;
+    let decoded = match settings.detail {
+        Detail::Basic | Detail::Full if !settings.raw.has(id) => call.decode(settings.limits),
+        _ => None,
+    };
+    let style = Style {
+        verbose: settings.verbose.has(id),
+        ..settings.style
+    };
+    Shown {
+        call,
+        style,
+        names: settings.argument_names,
+        decoded,
+        described: settings.limits.descriptors != decode::Descriptors::Nothing,
     }
 }
 
@@ -44,18 +50,88 @@ impl Look {
 pub(crate) struct Shown<'a> {
     call: Call<'a>,
     style: Style<'static>,
+    /// All arguments have their names.
+    names: bool,
     decoded: Option<Decoded>,
+    /// Descriptors have what they refer to.
+    described: bool,
 }
 
 impl Shown<'_> {
+    /// Whether one of these is among its arguments, by name or as a descriptor.
+    pub(crate) fn concerns(&self, paths: &[Vec<u8>]) -> bool {
+        let Some(decoded) = &self.decoded else {
+            return false;
+        };
+        let captured = Captured::decode(self.call.captured);
+        let is_one = |name: &[u8]| paths.iter().any(|path| path == name);
+        decoded.args.iter().any(|arg| match &arg.value {
+            Value::Fd(fd) => captured.descriptor(*fd).is_some_and(is_one),
+            Value::To { value, .. } => match &**value {
+                Value::Bytes(bytes) => bytes.whole && is_one(&bytes.data),
+                _ => false,
+            },
+            _ => false,
+        })
+    }
+
+    /// What was read or written, if its descriptor is among these.
+    pub(crate) fn transferred(
+        &self,
+        call: &Call<'_>,
+        reads: &Descriptors,
+        writes: &Descriptors,
+    ) -> Option<Vec<u8>> {
+        let shown = self.decoded.as_ref()?;
+        let Value::Fd(fd) = shown.args.first()?.value else {
+            return None;
+        };
+        if !reads.has(fd) && !writes.has(fd) {
+            return None;
+        }
+        // All of them, however many the line shows.
+        let decoded = call.decode(Limits {
+            text: MOST_DUMPED,
+            ..Limits::default()
+        })?;
+        let incoming = match decoded.call.name {
+            "read" | "pread64" | "recv" | "recvfrom" => true,
+            "write" | "pwrite64" | "send" | "sendto" => false,
+            _ => return None,
+        };
+        let wanted = if incoming { reads } else { writes };
+        let done = usize::try_from(call.ret).unwrap_or(0);
+        let bytes = decoded.args.get(1)?.value.bytes()?;
+        let wanted = wanted.has(fd) && done > 0;
+        wanted.then(|| bytes[..done.min(bytes.len())].to_vec())
+    }
+
+    /// With what descriptors refer to, if that is wanted.
+    fn with_style(&self, push: impl FnOnce(&Style<'_>)) {
+        if !self.described {
+            return push(&self.style);
+        }
+        let captured = Captured::decode(self.call.captured);
+        let tell = |out: &mut Vec<u8>, fd: i32| {
+            if let Some(name) = captured.descriptor(fd) {
+                out.push(b'<');
+                push_escaped(out, name);
+                out.push(b'>');
+            }
+        };
+        push(&Style {
+            descriptor: Some(&tell),
+            ..self.style
+        });
+    }
+
     /// The arguments that are known when the call is made.
     pub(crate) fn push_entry(&self, out: &mut Vec<u8>) {
         let SyscallId { abi, nr } = self.call.record.call;
         let Some(decoded) = &self.decoded else {
             return push_raw_arguments(out, abi, nr, self.call.arguments());
         };
-        self.style
-            .push_arguments(out, decoded, 0..decoded.known_at_entry);
+        self.push_some(out, decoded, 0..decoded.known_at_entry);
         let some = decoded.known_at_entry > 0;
         if some && decoded.known_at_entry < decoded.args.len() {
             out.extend_from_slice(b", ");
@@ -65,9 +141,18 @@ impl Shown<'_> {
     /// The others.
     pub(crate) fn push_rest(&self, out: &mut Vec<u8>) {
         if let Some(decoded) = &self.decoded {
-            let rest = decoded.known_at_entry..decoded.args.len();
-            self.style.push_arguments(out, decoded, rest);
+            self.push_some(out, decoded, decoded.known_at_entry..decoded.args.len());
         }
+    }
+
+    fn push_some(&self, out: &mut Vec<u8>, decoded: &Decoded, which: Range<usize>) {
+        self.with_style(|style| {
+            let style = Style {
+                argument_names: self.names,
+                ..*style
+            };
+            style.push_arguments(out, decoded, which);
+        });
     }
 
     /// `= 3`, `= -1 ENOENT (No such file or directory)`, `= ?`.
@@ -80,11 +165,21 @@ impl Shown<'_> {
                 out.extend_from_slice(b"= ");
                 push_restart(out, record.ret);
             }
-            Some(decoded) => self.style.push_result(out, decoded, record.ret),
+            Some(decoded) => self.with_style(|style| style.push_result(out, decoded, record.ret)),
             None => push_raw_result(out, record),
         }
         if flags.contains(RecordFlags::TAMPERED) {
             out.extend_from_slice(b" (INJECTED)");
+        }
+    }
+}
+
+/// What a target chose must not end the name early, nor reach a terminal.
+fn push_escaped(out: &mut Vec<u8>, name: &[u8]) {
+    for byte in name {
+        match byte {
+            b' '..=b'~' if *byte != b'\\' => out.push(*byte),
+            _ => out.extend_from_slice(format!("\\{byte:o}").as_bytes()),
         }
     }
 }
@@ -120,6 +215,14 @@ pub(crate) mod tests {
     use pai_plugin::decode::text::push_name;
     use pai_syscalls::abi::X86_64;
 
+    /// Registers only.
+    pub(crate) fn settings() -> Settings {
+        Settings {
+            detail: Detail::Raw,
+            ..Settings::default()
+        }
+    }
+
     pub(crate) fn record(tid: u32, name: &str, args: &[u64], ret: i64) -> SyscallRecord {
         let arg = |i: usize| args.get(i).copied().unwrap_or(0);
         SyscallRecord {
@@ -145,12 +248,8 @@ pub(crate) mod tests {
     }
 
     fn text(record: &SyscallRecord) -> String {
-        let look = Look {
-            detail: Detail::Raw,
-            ..Look::default()
-        };
         let captured = &[];
-        let shown = look.show(Call { record, captured });
+        let shown = show(Call { record, captured }, &settings());
         let mut out = Vec::new();
         push_name(&mut out, record.call.abi, record.call.nr);
         out.push(b'(');

@@ -1,8 +1,10 @@
 //! Reads what the arguments of a call lead to, while the call is stopped.
 
 use pai_ptrace::{MAX_PIECES, Piece, read_pieces};
-use pai_syscalls::decode::{self, Captured, Limits, Want, When, captured};
+use pai_syscalls::decode::schema::Call;
+use pai_syscalls::decode::{self, Captured, Descriptors, Limits, Want, When, captured};
 
+use crate::descriptor;
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::event::{Event, StopId, SyscallStop};
@@ -125,6 +127,9 @@ impl Engine {
                 break;
             }
         }
+        if limits.descriptors != Descriptors::Nothing {
+            name_descriptors(stop, call, limits, captured);
+        }
         unreadable
     }
 
@@ -182,6 +187,26 @@ fn side(stop: &SyscallStop) -> When {
     match stop.ret {
         None => When::Enter,
         Some(_) => When::Exit,
+    }
+}
+
+/// Says what the descriptors of a call refer to. One that cannot be looked at, such as
+/// one that is not open, is left out.
+fn name_descriptors(
+    stop: &SyscallStop,
+    call: &'static Call,
+    limits: Limits,
+    captured: &mut Vec<u8>,
+) {
+    let mut fds = Vec::new();
+    let known = Captured::decode(captured);
+    let abi = stop.call.abi;
+    decode::descriptors(call, abi, stop.args, stop.ret, limits, &known, &mut fds);
+    drop(known);
+    for fd in fds {
+        if let Some(name) = descriptor::name(stop.tid, fd, limits.descriptors) {
+            captured::encode_descriptor(captured, side(stop), fd, &name);
+        }
     }
 }
 

@@ -23,6 +23,7 @@ mod breakpoint;
 mod call;
 mod capture;
 mod clients;
+mod descriptor;
 mod detach;
 // Public for the tests, which run its plans on a processor.
 mod dispatch;

@@ -6,7 +6,7 @@ use core::cell::RefCell;
 use crate::abi::Abi;
 
 use super::captured::{Captured, When};
-use super::schema::{Call, Look, Struct, Style, Type, Width};
+use super::schema::{Call, Dir, Look, Struct, Style, Type, Width};
 use super::value::Value;
 use super::view::View;
 use super::walk::{Build, Limits, Memory, Purpose, Walk, arguments, picked};
@@ -68,6 +68,36 @@ pub fn wants(
     }
 }
 
+/// The descriptors that a call takes, or, if `ret` is given, has returned, as far as
+/// so much memory shows.
+pub fn descriptors(
+    call: &'static Call,
+    abi: Abi,
+    registers: [u64; 6],
+    ret: Option<i64>,
+    limits: Limits,
+    known: &Captured<'_>,
+    out: &mut Vec<i32>,
+) {
+    let call = picked(call, abi, registers);
+    let view = View::new(abi, arguments(call, abi, registers), ret);
+    let mut walk = Walk::new(known, Fds(RefCell::new(out)), limits);
+    if let Some(ret) = ret {
+        if view.succeeded() {
+            walk.register(&call.ret.ty, ret.cast_unsigned(), &view);
+        }
+    }
+    for (index, arg) in call.args.iter().enumerate() {
+        let is_out = matches!(
+            arg.ty,
+            Type::To(Dir::Out, _) | Type::Array(Dir::Out, ..) | Type::Sized(Dir::Out, ..)
+        );
+        if is_out == ret.is_some() {
+            walk.argument(&arg.ty, index, &view);
+        }
+    }
+}
+
 struct Planned<'k, 'w> {
     known: &'k Captured<'k>,
     now: When,
@@ -100,6 +130,39 @@ impl<'k> Memory<'k> for Planned<'k, '_> {
         }
         known
     }
+}
+
+/// Notes descriptors.
+struct Fds<'w>(RefCell<&'w mut Vec<i32>>);
+
+impl Build for Fds<'_> {
+    type Out = ();
+    type Items = ();
+    type Fields = ();
+
+    fn scalar(&self, value: u64, _: Width, style: Style, _: Abi) {
+        const AT_FDCWD: i32 = -100;
+        if !matches!(style, Style::Fd | Style::Dirfd) {
+            return;
+        }
+        let fd = (value & 0xffff_ffff) as u32;
+        let fd = fd.cast_signed();
+        let mut fds = self.0.borrow_mut();
+        if (fd >= 0 || fd == AT_FDCWD) && !fds.contains(&fd) {
+            fds.push(fd);
+        }
+    }
+
+    fn address(&self, _: u64) {}
+    fn bytes(&self, _: &[u8], _: bool, _: bool, _: Look) {}
+    fn special(&self, _: fn(&View<'_>) -> Value, _: &View<'_>) {}
+    fn to(&self, _: u64, (): ()) {}
+    fn changed(&self, _: u64, (): (), (): ()) {}
+    fn item(&self, (): &mut (), (): ()) {}
+    fn array(&self, (): (), _: Option<u64>) {}
+    fn counted(&self, _: u64, (): (), _: usize) {}
+    fn field(&self, (): &mut (), _: &'static super::schema::Field, (): ()) {}
+    fn structure(&self, _: &'static Struct, (): (), _: bool, _: &View<'_>) {}
 }
 
 /// Makes nothing.

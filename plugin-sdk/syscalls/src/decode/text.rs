@@ -52,6 +52,8 @@ pub struct Style<'a> {
     pub hex: Hex,
     /// How names are shown.
     pub names: Names,
+    /// All arguments have their names (`-N`).
+    pub argument_names: bool,
     /// Says more about descriptors (`-y`).
     pub descriptor: Option<Tell<'a>>,
 }

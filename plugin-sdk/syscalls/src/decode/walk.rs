@@ -19,11 +19,29 @@ pub struct Limits {
     pub text: usize,
     /// Elements of arrays.
     pub items: usize,
+    /// What is found out about file descriptors.
+    pub descriptors: Descriptors,
+}
+
+/// What is found out about file descriptors.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
+pub enum Descriptors {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// What /proc/PID/fd has: a path, `socket:[…]`.
+    Names,
+    /// And the addresses of sockets, the numbers of devices.
+    Details,
 }
 
 impl Limits {
     /// Nothing is read.
-    pub const NONE: Self = Self { text: 0, items: 0 };
+    pub const NONE: Self = Self {
+        text: 0,
+        items: 0,
+        descriptors: Descriptors::Nothing,
+    };
 
     /// The greater of both.
     #[must_use]
@@ -31,6 +49,7 @@ impl Limits {
         Self {
             text: self.text.max(other.text),
             items: self.items.max(other.items),
+            descriptors: self.descriptors.max(other.descriptors),
         }
     }
 }
@@ -41,6 +60,7 @@ impl Default for Limits {
         Self {
             text: 32,
             items: 32,
+            descriptors: Descriptors::Nothing,
         }
     }
 }

@@ -22,7 +22,7 @@ impl Style<'_> {
             if place > 0 {
                 out.extend_from_slice(b", ");
             }
-            if arg.named {
+            if arg.named || self.argument_names {
                 out.extend_from_slice(arg.name.as_bytes());
                 out.push(b'=');
             }
