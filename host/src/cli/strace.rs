@@ -117,7 +117,7 @@ pub(crate) struct Args {
     seccomp: bool,
 
     /// The command to run
-    #[arg(value_name = "COMMAND", trailing_var_arg = true, allow_hyphen_values = true,
+    #[arg(value_name = "COMMAND", trailing_var_arg = true,
           value_hint = ValueHint::CommandWithArguments)]
     command: Vec<OsString>,
 }

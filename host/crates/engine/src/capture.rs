@@ -31,7 +31,7 @@ impl Engine {
             // At the exit it is late, but mostly not too late.
             let entered = SyscallStop {
                 ret: None,
-                ..stop.clone()
+                ..*stop
             };
             unreadable += self.capture(&entered, limits, &mut bytes);
         }
@@ -78,7 +78,7 @@ impl Engine {
             let what = offer.event.name();
             return Err(Error::Invalid(format!("{what} is no system call")));
         };
-        let call = call.clone();
+        let call = *call;
         let bytes = self.captured_at(&call, limits);
         if let Some(task) = self.tasks.get_mut(&call.tid) {
             task.captured.bytes.clone_from(&bytes);

@@ -7,6 +7,8 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use pai_ptrace::Tid;
 use pai_syscalls::decode::Descriptors;
 
+use crate::socket;
+
 /// Stands for the working directory (linux/fcntl.h).
 const AT_FDCWD: i32 = -100;
 
@@ -19,6 +21,12 @@ pub(crate) fn name(tid: Tid, fd: i32, how: Descriptors) -> Option<Vec<u8>> {
     };
     let target = fs::read_link(&link).ok()?;
     let mut name = target.as_os_str().as_bytes().to_vec();
+    if how == Descriptors::Details
+        && let Some(inode) = socket_inode(&name)
+        && let Some(described) = socket::describe(tid, &link, inode)
+    {
+        return Some(described);
+    }
     if how == Descriptors::Details
         && name.starts_with(b"/")
         && let Ok(file) = fs::metadata(&link)
@@ -35,4 +43,10 @@ pub(crate) fn name(tid: Tid, fd: i32, how: Descriptors) -> Option<Vec<u8>> {
         name.extend_from_slice(format!("<{kind} {major}:{minor}>").as_bytes());
     }
     Some(name)
+}
+
+/// `socket:[123]`
+fn socket_inode(name: &[u8]) -> Option<u64> {
+    let digits = name.strip_prefix(b"socket:[")?.strip_suffix(b"]")?;
+    std::str::from_utf8(digits).ok()?.parse().ok()
 }

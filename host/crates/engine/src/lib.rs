@@ -50,6 +50,7 @@ mod session;
 mod sigtrap;
 mod single;
 mod site;
+mod socket;
 mod space;
 mod stats;
 mod step;

@@ -82,10 +82,10 @@ pub fn descriptors(
     let call = picked(call, abi, registers);
     let view = View::new(abi, arguments(call, abi, registers), ret);
     let mut walk = Walk::new(known, Fds(RefCell::new(out)), limits);
-    if let Some(ret) = ret {
-        if view.succeeded() {
-            walk.register(&call.ret.ty, ret.cast_unsigned(), &view);
-        }
+    if let Some(ret) = ret
+        && view.succeeded()
+    {
+        walk.register(&call.ret.ty, ret.cast_unsigned(), &view);
     }
     for (index, arg) in call.args.iter().enumerate() {
         let is_out = matches!(
