@@ -29,10 +29,7 @@ impl Engine {
         let mut unreadable = 0;
         if upto.is_none() {
             // At the exit it is late, but mostly not too late.
-            let entered = SyscallStop {
-                ret: None,
-                ..*stop
-            };
+            let entered = SyscallStop { ret: None, ..*stop };
             unreadable += self.capture(&entered, limits, &mut bytes);
         }
         if upto < Some(now) && now == When::Exit {
