@@ -19,6 +19,7 @@
 
 mod allocation;
 mod attach;
+mod births;
 mod breakpoint;
 mod call;
 mod capture;
@@ -41,6 +42,7 @@ mod memory;
 pub mod observe;
 mod offer;
 mod operation;
+mod orphans;
 pub mod procfs;
 mod query;
 mod remote_call;
@@ -59,6 +61,7 @@ mod symbols;
 mod task;
 mod trap;
 mod trap_state;
+mod untraced;
 mod watch;
 mod watchpoint;
 

@@ -12,7 +12,7 @@ use crate::procfs;
 use crate::single::Here;
 use crate::subscription::{ClientId, ClientMask};
 use crate::task::{After, Held, InSyscall, Offer, Rewritten, State};
-use crate::trap_state::Pass;
+use crate::trap_state::{Mark, Pass};
 
 impl Engine {
     /// Holds a task and offers its stop to the clients of the mask, observers
@@ -188,6 +188,11 @@ impl Engine {
                 early: change.early.map(|(_, value)| value),
             }));
         }
+        if regs_dirty && let Some(regs) = &regs {
+            // A client has sent it away from the breakpoint that it was to hit again.
+            let left = |mark: &mut Box<Mark>| !mark.handler && mark.addr != regs.ip();
+            task.trap.mark.take_if(left);
+        }
         let chosen = match &event {
             Event::SyscallExit(stop) if !moved && (regs_dirty || change.result.is_some()) => {
                 Some(stop.ip)
@@ -256,6 +261,10 @@ impl Engine {
     /// first stop waited for the news of its birth.
     fn told(&mut self, stopped: Stopped, event: &Event, after: After) -> Result<(), Fatal> {
         match (event, after) {
+            (Event::SyscallEnter(_), _) => {
+                self.keep_child(&stopped)?;
+                self.go_on(stopped, after)
+            }
             // Born into a group-stop: that is told next.
             (Event::TaskStarted { .. }, After::Listen(signal)) if self.started => {
                 self.tell_group_stop(stopped, signal)
@@ -517,6 +526,8 @@ impl Held {
                         before: regs,
                         args: stop.args,
                         compat,
+                        memory: None,
+                        untraced: false,
                     }));
                     regs.set_syscall_nr(i64::from(stop.call.nr.cast_signed()));
                     regs.set_syscall_args(compat, &stop.args);

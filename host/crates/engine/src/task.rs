@@ -43,7 +43,7 @@ pub(crate) struct InSyscall {
     pub(crate) tampered: bool,
 }
 
-/// What has to be undone behind a call that a client rewrote.
+/// What has to be undone behind a call that a client, or we, rewrote.
 #[derive(Clone, Debug)]
 pub(crate) struct Rewritten {
     /// The registers before.
@@ -51,6 +51,10 @@ pub(crate) struct Rewritten {
     /// The arguments since.
     pub(crate) args: [u64; 6],
     pub(crate) compat: bool,
+    /// Eight bytes of memory that were changed too, and what was there.
+    pub(crate) memory: Option<(u64, u64)>,
+    /// The child that it makes was not to be traced (see [`crate::untraced`]).
+    pub(crate) untraced: bool,
 }
 
 /// What was read for a call.
@@ -81,6 +85,9 @@ pub(crate) struct Task {
     /// We asked for an interrupt that has not shown yet. Any stop takes its
     /// place (ptrace_stop in kernel/signal.c).
     pub(crate) interrupting: bool,
+    /// It took part in a group-stop while foreign code ran in it, and is to stop as
+    /// its process has.
+    pub(crate) owes_group_stop: bool,
     /// Who asked for the interrupt.
     pub(crate) wanted_by: ClientMask,
     /// The spawned child before its execve: its calls are ours.
@@ -122,6 +129,7 @@ impl Task {
             syscall: None,
             restarting: None,
             interrupting: false,
+            owes_group_stop: false,
             wanted_by: ClientMask::NONE,
             before_exec: false,
             chosen: None,
