@@ -74,7 +74,7 @@ impl Style<'_> {
             Value::Unsigned(number) => number::push_unsigned(out, *number),
             Value::Hex(0) => out.push(b'0'),
             Value::Hex(number) => push_hex(out, *number),
-            Value::Octal(number) => push_octal(out, *number),
+            Value::Octal(number) => push_octal_padded(out, *number),
             Value::Address(0) => self.push_named(out, "NULL", 0),
             Value::Address(addr) => push_hex(out, *addr),
             Value::Fd(fd) => self.push_fd(out, *fd),
@@ -410,8 +410,9 @@ fn push_comment(out: &mut Vec<u8>, comment: &str) {
 }
 
 /// At least three digits.
-fn push_octal_padded(out: &mut Vec<u8>, value: u32) {
-    out.extend_from_slice(format!("{value:#05o}").replacen("0o", "0", 1).as_bytes());
+fn push_octal_padded(out: &mut Vec<u8>, value: impl Into<u64>) {
+    let value = value.into();
+    out.extend_from_slice(format!("0{value:02o}").as_bytes());
 }
 
 /// Bits as names, what has none as a number; true if there was any name.

@@ -370,6 +370,8 @@ impl<'m, 'a, M: Memory<'a>, B: Build> Walk<'m, M, B> {
             Type::Array(dir, of, len) => self.twice(dir, from, addr, view, |walk, when| {
                 let count = walk.length(len, when, view);
                 let size = layout::size(of, view.abi);
+                // Nothing is that large.
+                addr.checked_add(count.checked_mul(size as u64)?)?;
                 let most = (walk.limits.items as u64).min(count);
                 let read = size * usize::try_from(most).unwrap_or(0);
                 let purpose = purpose(of);
