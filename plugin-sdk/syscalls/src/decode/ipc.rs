@@ -13,7 +13,7 @@ use super::common::TIMESPEC_IN;
 use super::schema::prelude::*;
 use super::times::TIMESPEC64_IN;
 
-use multiplexed::by_number;
+use multiplexed::{by_number, number};
 use sets::{GET, KEY, MSG, MSGCTL, SEMCTL, SHMAT, SHMCTL, SHMGET};
 use structs::{
     MSGBUF, MSGINFO, MSQID_DS, NEW_MSQID_DS, NEW_SEMID_DS, NEW_SHMID_DS, SEMBUF, SEMID_DS, SEMINFO,
@@ -171,6 +171,7 @@ calls! { CALLS
     shmdt(shmaddr: ADDRESS) -> I32;
     shmctl(shmid: I32, cmd: Then(&U32, shmctl_command), buf: Pick(shmctl_argument, 0)) -> I32;
     ipc by by_number (
-        call: U32, first: XLONG, second: XLONG, third: XLONG, ptr: XLONG, fifth: XLONG,
+        call: Then(&U32, number), first: XLONG, second: XLONG, third: XLONG, ptr: XLONG,
+        fifth: XLONG,
     ) -> LONG;
 }

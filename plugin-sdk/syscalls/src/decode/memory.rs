@@ -8,9 +8,7 @@ use super::schema::prelude::*;
 use crate::abi;
 
 pub(super) use sets::SHM_HUGE;
-use sets::{
-    ADVICE, MAP, MCL, MLOCK, MREMAP, MS, PKEY, PROT, SHADOW_STACK, USERFAULTFD,
-};
+use sets::{ADVICE, MAP, MCL, MLOCK, MREMAP, MS, PKEY, PROT, SHADOW_STACK, USERFAULTFD};
 
 /// mmap(2) on i386: one pointer to all.
 fn mmap_by_abi(view: &View<'_>) -> Option<&'static Call> {

@@ -8,13 +8,13 @@ use super::sets::{MQ, SEMOP};
 structs! {
     /// `struct ipc64_perm` (asm-generic/ipcbuf.h)
     PERM "ipc_perm" (arrange_perm) {
-        key: U32, uid: UID, gid: UID, cuid: UID, cgid: UID, mode: Scalar(W32, Style::Octal), seq: U16,
-        pad: Pad(2), unused1: ULONG, unused2: ULONG,
+        key: U32, uid: UID, gid: UID, cuid: UID, cgid: UID,
+        mode: Scalar(W32, Style::Octal), seq: U16, pad: Pad(2), unused1: ULONG, unused2: ULONG,
     }
     /// The same, of which IPC_SET takes only this.
     NEW_PERM "ipc_perm" (arrange_new_perm) {
-        key: U32, uid: UID, gid: UID, cuid: UID, cgid: UID, mode: Scalar(W32, Style::Octal), seq: U16,
-        pad: Pad(2), unused1: ULONG, unused2: ULONG,
+        key: U32, uid: UID, gid: UID, cuid: UID, cgid: UID,
+        mode: Scalar(W32, Style::Octal), seq: U16, pad: Pad(2), unused1: ULONG, unused2: ULONG,
     }
 
     /// semop(2)

@@ -111,7 +111,8 @@ calls! { CALLS
     ) -> I32;
     set_mempolicy_home_node(start: ADDRESS, len: ULONG, home_node: ULONG, flags: XLONG) -> I32;
     migrate_pages(
-        pid: PID, maxnode: ULONG, old_nodes: Pick(nodes_to_migrate, 0), new_nodes: Pick(nodes_to_migrate, 0),
+        pid: PID, maxnode: ULONG, old_nodes: Pick(nodes_to_migrate, 0),
+        new_nodes: Pick(nodes_to_migrate, 0),
     ) -> I32;
     move_pages(
         pid: PID, nr_pages: ULONG, pages: Array(In, &ADDRESS, Len::Arg(1)),
