@@ -120,7 +120,11 @@ pub fn assert_alike(
         ..Style::default()
     };
     let options: &[&str] = if verbose { &["-v"] } else { &[] };
-    let ours = of(program, args, Limits::default(), style);
+    let mut limits = Limits::default();
+    if verbose {
+        limits.items = Limits::ALL;
+    }
+    let ours = of(program, args, limits, style);
     let theirs = by_strace(program, args, options);
     let parts = |lines: &[String]| -> Vec<String> {
         let lines = marked(lines).iter();
