@@ -25,13 +25,13 @@ macro_rules! same {
 }
 
 same! {
-    memory memory_with_everything = DECODE_MEMORY &["long"];
-    policies policies_with_everything = DECODE_NUMA &["long"];
+    memory memory_with_everything = DECODE_MEMORY;
+    policies policies_with_everything = DECODE_NUMA &["endless"];
     futexes futexes_with_everything = DECODE_FUTEX;
     times times_with_everything = DECODE_TIMES;
     timers timers_with_everything = DECODE_TIMERS;
     system system_with_everything = DECODE_SYSTEM;
-    semaphores semaphores_with_everything = DECODE_SEMAPHORES &["long"];
+    semaphores semaphores_with_everything = DECODE_SEMAPHORES;
     queues queues_with_everything = DECODE_QUEUES;
     shared_memory shared_memory_with_everything = DECODE_SHARED;
     posix_queues posix_queues_with_everything = DECODE_MQ;
