@@ -107,18 +107,38 @@ pub fn from_log(text: &str) -> Vec<String> {
 /// the same in strace's words and in ours.
 #[track_caller]
 pub fn assert_same(program: &str, args: &[&str], verbose: bool) {
+    assert_alike(program, args, verbose, |line| Some(line.to_owned()));
+}
+
+/// As [`assert_same`], of what `part` makes of the lines: without what differs from run
+/// to run.
+#[track_caller]
+pub fn assert_alike(
+    program: &str,
+    args: &[&str],
+    verbose: bool,
+    part: impl Fn(&str) -> Option<String>,
+) {
     let program = Path::new(program);
     let style = Style {
         verbose,
         ..Style::default()
     };
     let options: &[&str] = if verbose { &["-v"] } else { &[] };
-    let ours = of(program, args, Limits::default(), style);
+    let mut limits = Limits::default();
+    if verbose {
+        limits.items = Limits::ALL;
+    }
+    let ours = of(program, args, limits, style);
     let theirs = by_strace(program, args, options);
-    let (ours, theirs) = (marked(&ours), marked(&theirs));
+    let parts = |lines: &[String]| -> Vec<String> {
+        let lines = marked(lines).iter();
+        lines.filter_map(|line| part(line)).collect()
+    };
+    let (ours, theirs) = (parts(&ours), parts(&theirs));
     assert!(!theirs.is_empty(), "strace shows no mark");
     if ours != theirs {
-        let changes = compare(ours, theirs);
+        let changes = compare(&ours, &theirs);
         panic!("+ ours, - strace\n{}", changes.join("\n"));
     }
 }

@@ -33,6 +33,7 @@ mod net;
 mod polls;
 mod process;
 mod signals;
+mod system;
 mod times;
 
 pub use captured::{Captured, When};

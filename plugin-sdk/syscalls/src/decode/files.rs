@@ -1,6 +1,6 @@
 //! Files: open, read, write, stat, directories.
 
-mod sets;
+pub(super) mod sets;
 mod structs;
 
 use super::schema::prelude::*;

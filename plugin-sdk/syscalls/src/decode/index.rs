@@ -7,13 +7,17 @@ const TABLES: &[&[Call]] = &[
     super::files::CALLS,
     super::ioctl::CALLS,
     super::ipc::CALLS,
+    super::ipc::queues::CALLS,
     super::kernel::CALLS,
     super::memory::CALLS,
+    super::memory::futex::CALLS,
+    super::memory::policy::CALLS,
     super::mounts::CALLS,
     super::net::CALLS,
     super::polls::CALLS,
     super::process::CALLS,
     super::signals::CALLS,
+    super::system::CALLS,
     super::times::CALLS,
 ];
 

@@ -14,7 +14,7 @@ use super::walk::{Build, Limits, Memory, Purpose, Walk, arguments, picked};
 /// A call in typed form.
 #[derive(Clone, Debug)]
 pub struct Decoded {
-    /// What describes it.
+    /// It. What describes these arguments may be what `pick` makes of it.
     pub call: &'static Call,
     /// Its arguments, as many as are shown.
     pub args: Vec<Argument>,
@@ -50,6 +50,7 @@ pub fn decode(
     limits: Limits,
     captured: &Captured<'_>,
 ) -> Decoded {
+    let named = call;
     let call = picked(call, abi, registers);
     let view = View::new(abi, arguments(call, abi, registers), ret);
     let mut walk = Walk::new(captured, Values, limits);
@@ -79,7 +80,7 @@ pub fn decode(
         call.ret.note.and_then(|note| note(&view, &also))
     });
     Decoded {
-        call,
+        call: named,
         known_at_entry: known_at_entry.unwrap_or(args.len()),
         args,
         ret: returned.map(|ret| walk.register(&call.ret.ty, ret.cast_unsigned(), &view)),
@@ -97,6 +98,9 @@ fn resolved(ty: &'static Type, index: usize, view: &View<'_>) -> &'static Type {
 }
 
 fn shows_result(ty: &Type) -> bool {
+    if let Type::Then(of, _) = ty {
+        return shows_result(of);
+    }
     let (Type::To(dir, _) | Type::Sized(dir, ..) | Type::Array(dir, ..) | Type::Bytes(dir, ..)) =
         ty
     else {
@@ -140,6 +144,10 @@ impl Build for Values {
         read(view)
     }
 
+    fn then(&self, value: Value, make: fn(Value, &View<'_>) -> Value, view: &View<'_>) -> Value {
+        make(value, view)
+    }
+
     fn to(&self, addr: u64, value: Value) -> Value {
         match value {
             Value::Counted { .. } | Value::Changed { .. } => value,
@@ -162,12 +170,19 @@ impl Build for Values {
         items.push(value);
     }
 
-    fn array(&self, items: Vec<Value>, more: Option<u64>) -> Value {
-        Value::Array(Items { items, more })
+    fn array(&self, items: Vec<Value>, more: Option<u64>, missing: bool) -> Value {
+        Value::Array(Items {
+            items,
+            more,
+            missing,
+        })
     }
 
     fn counted(&self, addr: u64, items: Vec<Value>, count: usize) -> Value {
-        let items = Items { items, more: None };
+        let items = Items {
+            items,
+            ..Items::default()
+        };
         Value::Counted {
             addr,
             items,

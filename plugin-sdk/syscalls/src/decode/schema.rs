@@ -112,6 +112,10 @@ pub enum Dir {
     Out,
     /// Both: shown as `[before => after]` where they differ.
     InOut,
+    /// As `Out`, but also where the call fails: what is left of a sleep.
+    Always,
+    /// As `InOut`, but also where the call fails: a size that was too small.
+    InOutAlways,
 }
 
 /// How much there is behind a pointer: bytes, or elements of an array.
@@ -140,6 +144,8 @@ pub enum Len {
 pub enum Look {
     /// `"text\n"`
     Text,
+    /// As `Text`, but one NUL byte at the end is not shown: an extended attribute.
+    Terminated,
     /// `"\x12\x34"`: all in hexadecimal digits.
     Hex,
 }
@@ -160,6 +166,8 @@ pub enum Type {
     Raw(u32, Look),
     /// `T x[n]`.
     Fixed(&'static Type, u32),
+    /// `char x[]`: so many bytes that follow, of no size themselves.
+    Tail(Len, Look),
     /// A structure.
     Struct(&'static Struct),
     /// One of several types. The function sees the arguments, and, for what is in
@@ -168,6 +176,9 @@ pub enum Type {
     Pick(fn(&View<'_>) -> &'static Type, u32),
     /// So many bytes (0: all that there are) that a function reads.
     Special(fn(&View<'_>) -> Value, u32),
+    /// As the type says, then made into something else: what only shows from all of a
+    /// value, or from what it was before the call and after it.
+    Then(&'static Type, fn(Value, &View<'_>) -> Value),
 
     /// A pointer to one of a type.
     To(Dir, &'static Type),
@@ -259,7 +270,7 @@ pub struct Call {
 
 /// Short names for descriptions.
 pub mod prelude {
-    pub use super::Dir::{In, InOut, Out};
+    pub use super::Dir::{Always, In, InOut, InOutAlways, Out};
     pub use super::Len;
     pub use super::Look;
     /// `Look::Text`
@@ -267,7 +278,7 @@ pub mod prelude {
     pub use super::Style;
     pub use super::Type::{
         self, Absent, Array, Bytes, Chars, Environ, Fixed, Pad, Path, Pick, Raw, Scalar, Sized,
-        Special, Strings, Struct, Text, To,
+        Special, Strings, Struct, Tail, Text, Then, To,
     };
     pub use super::Width::{self, Long, W8, W16, W32, W64};
     pub use super::{Call, Set};
@@ -414,7 +425,7 @@ macro_rules! structs {
         pub(crate) static $structure: $crate::decode::schema::Struct = $crate::decode::schema::Struct {
             name: $name,
             fields: &[$($crate::decode::schema::Field {
-                name: stringify!($field),
+                name: $crate::decode::schema::in_c(stringify!($field)),
                 ty: $ty,
                 bits: $crate::decode::schema::optional!(0 $(, $bits)?),
                 verbose: $crate::decode::schema::marked!($($mark)?),
@@ -447,7 +458,7 @@ macro_rules! calls {
             $crate::decode::schema::Call {
                 name: stringify!($name),
                 args: &[$($crate::decode::schema::Arg {
-                    name: stringify!($arg),
+                    name: $crate::decode::schema::in_c(stringify!($arg)),
                     ty: $ty,
                     register: $crate::decode::schema::optional!(None $(, Some($register))?),
                     named: $crate::decode::schema::marked!($($mark)?),
@@ -463,6 +474,14 @@ macro_rules! calls {
     };
 }
 pub(crate) use calls;
+
+/// A name in C, where it is no word that Rust keeps for itself: `r#type`.
+pub(crate) const fn in_c(name: &'static str) -> &'static str {
+    match name.as_bytes() {
+        [b'r', b'#', ..] => name.split_at(2).1,
+        _ => name,
+    }
+}
 
 /// The second, or the first if there is no second.
 macro_rules! optional {

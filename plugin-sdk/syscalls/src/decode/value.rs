@@ -42,12 +42,16 @@ pub enum Value {
     One(u64, &'static Set),
     /// Bits of a set.
     Flags(u64, &'static Set),
+    /// A number with a name that is in no set: a request of ioctl(2).
+    Named(u64, Cow<'static, str>),
     /// Bytes.
     Bytes(Bytes),
     /// A structure.
     Struct(Fields),
     /// Several.
     Array(Items),
+    /// Several, each with the name of its place: `[[VINTR]=0x3, [VQUIT]=0x1c]`.
+    Table(Fields),
     /// What a pointer leads to.
     To {
         /// Where that is.
@@ -57,7 +61,7 @@ pub enum Value {
     },
     /// What a pointer led to before the call and after it.
     Changed {
-        /// Where that is.
+        /// Where that is; 0 for a field of a structure.
         addr: u64,
         /// Before.
         before: Box<Value>,
@@ -78,6 +82,8 @@ pub enum Value {
     },
     /// Written as a call: `htons(80)`, `makedev(0x8, 0x1)`.
     Call(&'static str, Vec<Value>),
+    /// With a word in front that says what it is: `flags O_RDWR|O_LARGEFILE`.
+    Titled(&'static str, Box<Value>),
     /// Text as it is.
     Plain(Cow<'static, str>),
     /// Something with a comment behind it.
@@ -107,6 +113,8 @@ pub struct Items {
     pub items: Vec<Value>,
     /// There are more, of which the next would be here.
     pub more: Option<u64>,
+    /// That one could not be read.
+    pub missing: bool,
 }
 
 /// Fields of a structure.
@@ -175,7 +183,8 @@ impl Value {
             | Self::Signals(value)
             | Self::Limit(value)
             | Self::One(value, _)
-            | Self::Flags(value, _) => *value,
+            | Self::Flags(value, _)
+            | Self::Named(value, _) => *value,
             Self::Fd(value) | Self::Pid(value) => i64::from(*value).cast_unsigned(),
             Self::Uid(value)
             | Self::Mode(value)
@@ -200,7 +209,7 @@ impl Value {
     #[must_use]
     pub fn fields(&self) -> Option<&Fields> {
         match self {
-            Self::Struct(fields) => Some(fields),
+            Self::Struct(fields) | Self::Table(fields) => Some(fields),
             Self::To { value, .. } | Self::Comment(value, _) | Self::Told(value, _) => {
                 value.fields()
             }

@@ -54,6 +54,12 @@ impl Limits {
     }
 }
 
+impl Limits {
+    /// As many `items` as strace(1) shows with everything (`-v`); environments are read
+    /// too.
+    pub const ALL: usize = 4096;
+}
+
 impl Default for Limits {
     /// As strace(1) does.
     fn default() -> Self {
@@ -70,7 +76,7 @@ pub(crate) const PATH_MAX: usize = 4096;
 /// Structures in structures, pointers to pointers: more than any description has.
 const MAX_DEPTH: u32 = 12;
 /// Of structures with a size of their own this much is read.
-const MAX_SIZED: usize = 4096;
+const MAX_SIZED: usize = 64 << 10;
 
 /// What is read for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,10 +105,16 @@ pub(crate) trait Build {
     fn address(&self, addr: u64) -> Self::Out;
     fn bytes(&self, data: &[u8], more: bool, whole: bool, look: Look) -> Self::Out;
     fn special(&self, read: fn(&View<'_>) -> Value, view: &View<'_>) -> Self::Out;
+    fn then(
+        &self,
+        value: Self::Out,
+        make: fn(Value, &View<'_>) -> Value,
+        view: &View<'_>,
+    ) -> Self::Out;
     fn to(&self, addr: u64, value: Self::Out) -> Self::Out;
     fn changed(&self, addr: u64, before: Self::Out, after: Self::Out) -> Self::Out;
     fn item(&self, items: &mut Self::Items, value: Self::Out);
-    fn array(&self, items: Self::Items, more: Option<u64>) -> Self::Out;
+    fn array(&self, items: Self::Items, more: Option<u64>, missing: bool) -> Self::Out;
     fn counted(&self, addr: u64, items: Self::Items, count: usize) -> Self::Out;
     fn field(&self, fields: &mut Self::Fields, of: &'static super::schema::Field, value: Self::Out);
     fn structure(
@@ -181,6 +193,10 @@ impl<'m, 'a, M: Memory<'a>, B: Build> Walk<'m, M, B> {
                 self.register(ty, raw, view)
             }
             Type::Special(read, _) => self.build.special(*read, &View { raw, ..*view }),
+            Type::Then(of, make) => {
+                let value = self.register(of, raw, view);
+                self.build.then(value, *make, &View { raw, ..*view })
+            }
             _ => self.pointer(ty, raw, When::Enter, view),
         }
     }
@@ -216,6 +232,11 @@ impl<'m, 'a, M: Memory<'a>, B: Build> Walk<'m, M, B> {
                 let bytes = bytes.get(..len as usize)?;
                 Some(self.build.bytes(bytes, false, false, look))
             }
+            Type::Tail(len, look) => {
+                let len = self.length(len, when, view);
+                let bytes = self.buffer(addr, len, look, when);
+                Some(bytes.unwrap_or_else(|| self.build.address(addr)))
+            }
             Type::Fixed(of, len) => {
                 let size = layout::size(of, abi);
                 let all = bytes.get(..size * len as usize)?;
@@ -238,6 +259,10 @@ impl<'m, 'a, M: Memory<'a>, B: Build> Walk<'m, M, B> {
                     _ => bytes.get(..len as usize)?,
                 };
                 Some(self.build.special(read, &View { bytes, ..here }))
+            }
+            Type::Then(of, make) => {
+                let value = self.object(of, bytes, addr, when, view)?;
+                Some(self.build.then(value, make, &here))
             }
             Type::To(..)
             | Type::Sized(..)
@@ -348,8 +373,8 @@ impl<'m, 'a, M: Memory<'a>, B: Build> Walk<'m, M, B> {
                 done += 1;
             }
         }
-        let more = (done < count).then(|| addr + done * size as u64);
-        Some(self.build.array(items, more))
+        let more = (done < count).then(|| addr.wrapping_add(done * size as u64));
+        Some(self.build.array(items, more, done < most))
     }
 
     /// What a pointer that was read at `when` leads to.
@@ -385,6 +410,9 @@ impl<'m, 'a, M: Memory<'a>, B: Build> Walk<'m, M, B> {
             Type::Array(dir, of, len) => self.twice(dir, from, addr, view, |walk, when| {
                 let count = walk.length(len, when, view);
                 let size = layout::size(of, view.abi);
+                // What no memory holds is no array.
+                let end = count.checked_mul(size as u64);
+                end.and_then(|end| addr.checked_add(end))?;
                 let most = (walk.limits.items as u64).min(count);
                 let read = size * usize::try_from(most).unwrap_or(0);
                 let purpose = purpose(of);
@@ -396,16 +424,11 @@ impl<'m, 'a, M: Memory<'a>, B: Build> Walk<'m, M, B> {
             }),
             Type::Bytes(dir, len, look) => self.twice(dir, from, addr, view, |walk, when| {
                 let len = walk.length(len, when, view);
-                let most = (walk.limits.text as u64).min(len);
-                let read = usize::try_from(most).unwrap_or(0);
-                let bytes = walk.memory.get(when, addr, read, Purpose::Plain);
-                if bytes.len() < read {
-                    return None;
-                }
-                Some(walk.build.bytes(bytes, len > most, false, look))
+                walk.buffer(addr, len, look, when)
             }),
             Type::Text => self.text(addr, from, self.limits.text, false),
-            Type::Path => self.text(addr, from, PATH_MAX, true),
+            // The NUL byte is among those.
+            Type::Path => self.text(addr, from, PATH_MAX - 1, true),
             Type::Strings => self.strings(addr, from, view),
             Type::Environ => self.environment(addr, from, view),
             _ => None,
@@ -425,8 +448,11 @@ impl<'m, 'a, M: Memory<'a>, B: Build> Walk<'m, M, B> {
         match dir {
             Dir::In => read(self, from),
             Dir::Out if view.succeeded() => read(self, When::Exit),
-            Dir::Out => None,
-            Dir::InOut if view.succeeded() => {
+            Dir::Always if view.ret.is_some() => read(self, When::Exit),
+            Dir::Out | Dir::Always => None,
+            Dir::InOut | Dir::InOutAlways
+                if view.succeeded() || dir == Dir::InOutAlways && view.ret.is_some() =>
+            {
                 let left = self.left;
                 let before = read(self, from);
                 self.left = left;
@@ -436,7 +462,7 @@ impl<'m, 'a, M: Memory<'a>, B: Build> Walk<'m, M, B> {
                     (before, after) => after.or(before),
                 }
             }
-            Dir::InOut => read(self, from),
+            Dir::InOut | Dir::InOutAlways => read(self, from),
         }
     }
 
@@ -455,6 +481,19 @@ impl<'m, 'a, M: Memory<'a>, B: Build> Walk<'m, M, B> {
             return None;
         }
         self.object(of, bytes, addr, when, view)
+    }
+
+    /// So many bytes; nothing if some of those that are wanted are not there.
+    fn buffer(&self, addr: u64, len: u64, look: Look, when: When) -> Option<B::Out> {
+        // One more than is shown has to be there as well.
+        let read = (self.limits.text as u64 + 1).min(len);
+        let read = usize::try_from(read).unwrap_or(0);
+        let bytes = self.memory.get(when, addr, read, Purpose::Plain);
+        if bytes.len() < read {
+            return None;
+        }
+        let shown = &bytes[..read.min(self.limits.text)];
+        Some(self.build.bytes(shown, shown.len() < read, false, look))
     }
 
     fn text(&self, addr: u64, when: When, most: usize, whole: bool) -> Option<B::Out> {
@@ -481,7 +520,7 @@ impl<'m, 'a, M: Memory<'a>, B: Build> Walk<'m, M, B> {
         for part in bytes.chunks_exact(size) {
             let at = layout::number(part, 0, size)?;
             if at == 0 {
-                return Some(self.build.array(items, None));
+                return Some(self.build.array(items, None, false));
             }
             if done == self.limits.items as u64 {
                 break;
@@ -490,7 +529,9 @@ impl<'m, 'a, M: Memory<'a>, B: Build> Walk<'m, M, B> {
             self.build.item(&mut items, text);
             done += 1;
         }
-        Some(self.build.array(items, Some(addr + done * size as u64)))
+        let missing = done < self.limits.items as u64;
+        let next = addr.wrapping_add(done * size as u64);
+        Some(self.build.array(items, Some(next), missing))
     }
 
     fn environment(&mut self, addr: u64, when: When, view: &View<'a>) -> Option<B::Out> {
@@ -543,7 +584,7 @@ fn purpose(of: &Type) -> Purpose {
         | Type::Chars(_)
         | Type::Raw(..)
         | Type::Special(..) => Purpose::Plain,
-        Type::Fixed(of, _) => purpose(of),
+        Type::Fixed(of, _) | Type::Then(of, _) => purpose(of),
         Type::Struct(structure) => {
             let leads = |field: &super::schema::Field| purpose(&field.ty) != Purpose::Plain;
             match structure.fields.iter().any(leads) {
