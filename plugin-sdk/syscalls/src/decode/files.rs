@@ -56,6 +56,12 @@ fn open_how(view: &View<'_>) -> &'static Type {
     }
 }
 
+/// _llseek(2): two registers, the upper half in the first.
+fn high_first(view: &View<'_>) -> Value {
+    let offset = u64::from(view.arg32(1)) << 32 | u64::from(view.arg32(2));
+    Value::Signed(offset.cast_signed())
+}
+
 /// sendfile(2): shown as `[3] => [13]`.
 const SENDFILE_OFFSET: Type = To(InOut, &Fixed(&ULONG, 1));
 const SENDFILE64_OFFSET: Type = To(InOut, &Fixed(&U64, 1));
@@ -103,10 +109,12 @@ calls! { CALLS
         len: SIZE, flags: U32) -> SSIZE;
 
     lseek(fd: FD, offset: LONG, whence: one(&WHENCE)) -> LONG;
+    _llseek(fd: FD, offset_high: Special(high_first, 0), offset_low @ 2: Absent,
+        result: To(Out, &I64), whence: one(&WHENCE)) -> I32;
     truncate(path: Path, length: ULONG) -> I32;
     ftruncate(fd: FD, length: ULONG) -> I32;
-    truncate64(path: Path, length: I64) -> I32;
-    ftruncate64(fd: FD, length: I64) -> I32;
+    truncate64(path: Path, length: U64) -> I32;
+    ftruncate64(fd: FD, length: U64) -> I32;
     fallocate(fd: FD, mode: flags(&FALLOCATE), offset: I64, len: I64) -> I32;
     fadvise64(fd: FD, offset: I64, len: SIZE, advice: one(&FADVISE)) -> I32;
     fadvise64_64(fd: FD, offset: I64, len: I64, advice: one(&FADVISE)) -> I32;

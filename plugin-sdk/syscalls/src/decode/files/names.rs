@@ -2,6 +2,7 @@
 
 use super::sets::{AT, RENAME};
 use super::structs::{dirents, dirents64, text};
+use crate::abi;
 use crate::decode::schema::prelude::*;
 
 /// A device has a number.
@@ -25,6 +26,18 @@ fn directory(view: &View<'_>) -> Value {
     text(view.bytes)
 }
 
+/// A user or a group of 16 bits, where the ABI has such.
+fn owner(view: &View<'_>) -> Value {
+    let id = (view.raw & 0xffff_ffff) as u32;
+    Value::Uid(match view.abi == abi::I386 {
+        true if id & 0xffff == 0xffff => u32::MAX,
+        true => id & 0xffff,
+        false => id,
+    })
+}
+
+const OWNER: Type = Special(owner, 0);
+
 /// `umode_t` with the type of a file.
 const TYPED_MODE: Type = Scalar(W16, Style::Mode);
 const CONTENT: Type = Bytes(Out, Len::Ret, TEXT);
@@ -42,7 +55,7 @@ calls! { CALLS
     renameat2(olddfd: DIRFD, oldname: Path, newdfd: DIRFD, newname: Path,
         flags: flags(&RENAME)) -> I32;
     link(oldname: Path, newname: Path) -> I32;
-    linkat(olddfd: DIRFD, oldname: Path, newdfd: DIRFD, newname: Path, flag: flags(&AT)) -> I32;
+    linkat(olddfd: DIRFD, oldname: Path, newdfd: DIRFD, newname: Path, flags: flags(&AT)) -> I32;
     symlink(oldname: Path, newname: Path) -> I32;
     symlinkat(oldname: Path, newdfd: DIRFD, newname: Path) -> I32;
     readlink(path: Path, buf: CONTENT, bufsiz: SIZE) -> SSIZE;
@@ -52,9 +65,9 @@ calls! { CALLS
     fchmod(fd: FD, mode: PERMISSIONS) -> I32;
     fchmodat(dfd: DIRFD, filename: Path, mode: PERMISSIONS) -> I32;
     fchmodat2(dfd: DIRFD, filename: Path, mode: PERMISSIONS, flags: flags(&AT)) -> I32;
-    chown(filename: Path, user: UID, group: UID) -> I32;
-    fchown(fd: FD, user: UID, group: UID) -> I32;
-    lchown(filename: Path, user: UID, group: UID) -> I32;
+    chown(filename: Path, user: OWNER, group: OWNER) -> I32;
+    fchown(fd: FD, user: OWNER, group: OWNER) -> I32;
+    lchown(filename: Path, user: OWNER, group: OWNER) -> I32;
     chown32(filename: Path, user: UID, group: UID) -> I32;
     fchown32(fd: FD, user: UID, group: UID) -> I32;
     lchown32(filename: Path, user: UID, group: UID) -> I32;

@@ -1,8 +1,8 @@
 //! What files are like: stat, statx, statfs, access, times.
 
 use super::structs::{
-    CACHESTAT, CACHESTAT_RANGE, STAT, STAT32, STAT64, STATFS, STATFS64, STATX, USTAT, UTIMBUF,
-    utime,
+    CACHESTAT, CACHESTAT_RANGE, STAT, STAT32, STAT64, STATFS, STATFS64, STATX, TIMESPEC64, USTAT,
+    UTIMBUF, utime,
 };
 use crate::abi;
 use crate::decode::common::{TIMESPEC, TIMEVAL_DATED};
@@ -35,6 +35,8 @@ const STATFS64_OUT: Type = Sized(Out, Len::Arg(1), &Struct(&STATFS64));
 const TIMEVALS: Type = To(In, &Fixed(&TIMEVAL_DATED, 2));
 const TIMESPECS: Type = To(In, &Fixed(&Then(&Struct(&TIMESPEC), utime), 2));
 
+const TIMESPECS64: Type = To(In, &Fixed(&Then(&Struct(&TIMESPEC64), utime), 2));
+
 calls! { CALLS
     stat(filename: Path, statbuf: STAT_OUT) -> I32;
     fstat(fd: FD, statbuf: STAT_OUT) -> I32;
@@ -58,6 +60,7 @@ calls! { CALLS
     utimes(filename: Path, utimes: TIMEVALS) -> I32;
     futimesat(dfd: DIRFD, filename: Path, utimes: TIMEVALS) -> I32;
     utimensat(dfd: DIRFD, filename: Path, utimes: TIMESPECS, flags: flags(&AT)) -> I32;
+    utimensat_time64(dfd: DIRFD, filename: Path, t: TIMESPECS64, flags: flags(&AT)) -> I32;
     cachestat(fd: FD, cstat_range: To(In, &Struct(&CACHESTAT_RANGE)),
         cstat: To(Out, &Struct(&CACHESTAT)), flags: X32) -> I32;
 }

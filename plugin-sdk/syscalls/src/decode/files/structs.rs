@@ -31,7 +31,7 @@ structs! {
     }
     /// stat(2), asm/stat.h of i386.
     STAT32 "stat" (arrange_stat) {
-        [verbose] st_dev: ULONG, [verbose] st_ino: ULONG, st_mode: Scalar(W16, Style::Mode),
+        [verbose] st_dev: DEVICE, [verbose] st_ino: ULONG, st_mode: Scalar(W16, Style::Mode),
         [verbose] st_nlink: Scalar(W16, Style::Unsigned),
         [verbose] st_uid: Scalar(W16, Style::Unsigned),
         [verbose] st_gid: Scalar(W16, Style::Unsigned), st_rdev: DEVICE, st_size: ULONG,
@@ -91,6 +91,8 @@ structs! {
     USTAT "ustat" {
         f_tfree: I32, f_tinode: ULONG, f_fname: Chars(6), f_fpack: Chars(6),
     }
+    /// `struct __kernel_timespec`
+    TIMESPEC64 "timespec" { tv_sec: I64, tv_nsec: U64 }
     /// utime(2)
     UTIMBUF "utimbuf" (arrange_utimbuf) { actime: LONG, modtime: LONG }
     /// cachestat(2), linux/mman.h
