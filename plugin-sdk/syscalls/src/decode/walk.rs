@@ -60,6 +60,12 @@ impl Limits {
     pub const ALL: usize = 4096;
 }
 
+impl Limits {
+    /// As many `items` as strace(1) shows with everything (`-v`); environments are read
+    /// too.
+    pub const ALL: usize = 4096;
+}
+
 impl Default for Limits {
     /// As strace(1) does.
     fn default() -> Self {
