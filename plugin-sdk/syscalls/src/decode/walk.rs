@@ -253,6 +253,7 @@ impl<'m, 'a, M: Memory<'a>, B: Build> Walk<'m, M, B> {
         let mut fields = B::Fields::default();
         let mut more = false;
         let inside = View {
+            size: 0,
             outer: Some((structure, bytes)),
             ..*view
         };
@@ -434,7 +435,7 @@ impl<'m, 'a, M: Memory<'a>, B: Build> Walk<'m, M, B> {
         if bytes.len() < least || bytes.is_empty() && size > 0 {
             return None;
         }
-        self.object(of, bytes, addr, when, view)
+        self.object(of, bytes, addr, when, &View { size, ..*view })
     }
 
     /// So many bytes; nothing if some of those that are wanted are not there.
