@@ -45,7 +45,10 @@ pub fn wants(
     asked: &mut Vec<Want>,
 ) {
     let call = picked(call, abi, registers);
-    let view = View::new(abi, arguments(call, abi, registers), ret);
+    let view = View {
+        limits,
+        ..View::new(abi, arguments(call, abi, registers), ret)
+    };
     let memory = Planned {
         known,
         now: if ret.is_some() {
@@ -55,7 +58,7 @@ pub fn wants(
         },
         asked: RefCell::new(asked),
     };
-    let mut walk = Walk::new(&memory, Nothing, limits);
+    let mut walk = Walk::new(&memory, Notes(None), limits);
     for (index, arg) in call.args.iter().enumerate() {
         if !matches!(arg.ty, Type::Scalar(..)) {
             walk.argument(&arg.ty, index, &view);
@@ -81,7 +84,7 @@ pub fn descriptors(
 ) {
     let call = picked(call, abi, registers);
     let view = View::new(abi, arguments(call, abi, registers), ret);
-    let mut walk = Walk::new(known, Fds(RefCell::new(out)), limits);
+    let mut walk = Walk::new(known, Notes(Some(RefCell::new(out))), limits);
     if let Some(ret) = ret
         && view.succeeded()
     {
@@ -132,48 +135,28 @@ impl<'k> Memory<'k> for Planned<'k, '_> {
     }
 }
 
-/// Notes descriptors.
-struct Fds<'w>(RefCell<&'w mut Vec<i32>>);
+/// Makes nothing, but notes descriptors if it has somewhere to.
+struct Notes<'w>(Option<RefCell<&'w mut Vec<i32>>>);
 
-impl Build for Fds<'_> {
+impl Build for Notes<'_> {
     type Out = ();
     type Items = ();
     type Fields = ();
 
     fn scalar(&self, value: u64, _: Width, style: Style, _: Abi) {
         const AT_FDCWD: i32 = -100;
+        let Some(fds) = &self.0 else { return };
         if !matches!(style, Style::Fd | Style::Dirfd) {
             return;
         }
         let fd = (value & 0xffff_ffff) as u32;
         let fd = fd.cast_signed();
-        let mut fds = self.0.borrow_mut();
+        let mut fds = fds.borrow_mut();
         if (fd >= 0 || fd == AT_FDCWD) && !fds.contains(&fd) {
             fds.push(fd);
         }
     }
 
-    fn address(&self, _: u64) {}
-    fn bytes(&self, _: &[u8], _: bool, _: bool, _: Look) {}
-    fn special(&self, _: fn(&View<'_>) -> Value, _: &View<'_>) {}
-    fn to(&self, _: u64, (): ()) {}
-    fn changed(&self, _: u64, (): (), (): ()) {}
-    fn item(&self, (): &mut (), (): ()) {}
-    fn array(&self, (): (), _: Option<u64>) {}
-    fn counted(&self, _: u64, (): (), _: usize) {}
-    fn field(&self, (): &mut (), _: &'static super::schema::Field, (): ()) {}
-    fn structure(&self, _: &'static Struct, (): (), _: bool, _: &View<'_>) {}
-}
-
-/// Makes nothing.
-struct Nothing;
-
-impl Build for Nothing {
-    type Out = ();
-    type Items = ();
-    type Fields = ();
-
-    fn scalar(&self, _: u64, _: Width, _: Style, _: Abi) {}
     fn address(&self, _: u64) {}
     fn bytes(&self, _: &[u8], _: bool, _: bool, _: Look) {}
     fn special(&self, _: fn(&View<'_>) -> Value, _: &View<'_>) {}

@@ -52,7 +52,10 @@ pub fn decode(
 ) -> Decoded {
     let named = call;
     let call = picked(call, abi, registers);
-    let view = View::new(abi, arguments(call, abi, registers), ret);
+    let view = View {
+        limits,
+        ..View::new(abi, arguments(call, abi, registers), ret)
+    };
     let mut walk = Walk::new(captured, Values, limits);
     let mut args = Vec::with_capacity(call.args.len());
     let mut known_at_entry = None;

@@ -117,6 +117,17 @@ impl Style<'_> {
                     format!(" /* {count} {} */", plural.unwrap_or(what)).as_bytes(),
                 );
             }
+            Value::List(fields) => self.push_joined(out, fields, b' '),
+            Value::Descriptors(fds) => {
+                out.push(b'[');
+                for (index, fd) in fds.iter().enumerate() {
+                    if index > 0 {
+                        out.push(b' ');
+                    }
+                    self.push_fd(out, *fd);
+                }
+                out.push(b']');
+            }
             Value::Call(name, args) => {
                 out.extend_from_slice(name.as_bytes());
                 out.push(b'(');
@@ -201,6 +212,12 @@ impl Style<'_> {
 
     fn push_fields(&self, out: &mut Vec<u8>, fields: &Fields) {
         out.push(b'{');
+        self.push_joined(out, fields, b'=');
+        out.push(b'}');
+    }
+
+    /// Fields, with this between names and values.
+    fn push_joined(&self, out: &mut Vec<u8>, fields: &Fields, between: u8) {
         let mut first = true;
         let mut separate = |out: &mut Vec<u8>| {
             if !core::mem::replace(&mut first, false) {
@@ -216,7 +233,7 @@ impl Style<'_> {
             separate(out);
             if !field.name.is_empty() {
                 out.extend_from_slice(field.name.as_bytes());
-                out.push(b'=');
+                out.push(between);
             }
             self.push(out, &field.value);
         }
@@ -224,7 +241,6 @@ impl Style<'_> {
             separate(out);
             out.extend_from_slice(b"...");
         }
-        out.push(b'}');
     }
 
     fn push_table(&self, out: &mut Vec<u8>, fields: &Fields) {
@@ -242,15 +258,25 @@ impl Style<'_> {
     }
 
     fn push_bytes(&self, out: &mut Vec<u8>, bytes: &Bytes) {
+        let mut data = bytes.data.as_slice();
         let hex = match bytes.look {
             Look::Hex => Hex::All,
             Look::Text | Look::Terminated => self.hex,
+            Look::SocketName => {
+                if let Some(name) = data.strip_prefix(b"\0") {
+                    out.push(b'@');
+                    data = name;
+                }
+                self.hex
+            }
+            Look::Each => return quote::push_each(out, data, bytes.more),
+            Look::Colons => return quote::push_colons(out, data),
         };
-        let whole = match bytes.data.split_last() {
+        let whole = match data.split_last() {
             Some((0, text)) if bytes.look == Look::Terminated => Some(text),
             _ => None,
         };
-        quote::push_quoted(out, whole.unwrap_or(&bytes.data), hex);
+        quote::push_quoted(out, whole.unwrap_or(data), hex);
         if bytes.more && whole.is_none() {
             out.extend_from_slice(b"...");
         }

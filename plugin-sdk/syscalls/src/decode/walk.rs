@@ -60,12 +60,6 @@ impl Limits {
     pub const ALL: usize = 4096;
 }
 
-impl Limits {
-    /// As many `items` as strace(1) shows with everything (`-v`); environments are read
-    /// too.
-    pub const ALL: usize = 4096;
-}
-
 impl Default for Limits {
     /// As strace(1) does.
     fn default() -> Self {
@@ -299,6 +293,7 @@ impl<'m, 'a, M: Memory<'a>, B: Build> Walk<'m, M, B> {
         let mut fields = B::Fields::default();
         let mut more = false;
         let inside = View {
+            size: 0,
             outer: Some((structure, bytes)),
             ..*view
         };
@@ -486,7 +481,20 @@ impl<'m, 'a, M: Memory<'a>, B: Build> Walk<'m, M, B> {
         if bytes.len() < least || bytes.is_empty() && size > 0 {
             return None;
         }
-        self.object(of, bytes, addr, when, view)
+        self.object(of, bytes, addr, when, &View { size, ..*view })
+    }
+
+    /// So many bytes; nothing if some of those that are wanted are not there.
+    fn buffer(&self, addr: u64, len: u64, look: Look, when: When) -> Option<B::Out> {
+        // One more than is shown has to be there as well.
+        let read = (self.limits.text as u64 + 1).min(len);
+        let read = usize::try_from(read).unwrap_or(0);
+        let bytes = self.memory.get(when, addr, read, Purpose::Plain);
+        if bytes.len() < read {
+            return None;
+        }
+        let shown = &bytes[..read.min(self.limits.text)];
+        Some(self.build.bytes(shown, shown.len() < read, false, look))
     }
 
     /// So many bytes; nothing if some of those that are wanted are not there.
