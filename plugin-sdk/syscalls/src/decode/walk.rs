@@ -497,19 +497,6 @@ impl<'m, 'a, M: Memory<'a>, B: Build> Walk<'m, M, B> {
         Some(self.build.bytes(shown, shown.len() < read, false, look))
     }
 
-    /// So many bytes; nothing if some of those that are wanted are not there.
-    fn buffer(&self, addr: u64, len: u64, look: Look, when: When) -> Option<B::Out> {
-        // One more than is shown has to be there as well.
-        let read = (self.limits.text as u64 + 1).min(len);
-        let read = usize::try_from(read).unwrap_or(0);
-        let bytes = self.memory.get(when, addr, read, Purpose::Plain);
-        if bytes.len() < read {
-            return None;
-        }
-        let shown = &bytes[..read.min(self.limits.text)];
-        Some(self.build.bytes(shown, shown.len() < read, false, look))
-    }
-
     fn text(&self, addr: u64, when: When, most: usize, whole: bool) -> Option<B::Out> {
         let bytes = self.memory.get(when, addr, most + 1, Purpose::Text);
         let end = bytes.iter().position(|byte| *byte == 0);
