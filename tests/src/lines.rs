@@ -84,7 +84,12 @@ pub fn from_log(text: &str) -> Vec<String> {
             continue;
         };
         let line = line.trim_start();
-        if line.starts_with("---") || line.starts_with("+++") {
+        // With -n numbers of calls are in front.
+        let bare = match line.split_once("] ") {
+            Some((number, bare)) if number.starts_with('[') => bare,
+            _ => line,
+        };
+        if bare.starts_with("---") || bare.starts_with("+++") {
             continue;
         }
         if let Some(start) = line.strip_suffix(" <unfinished ...>") {

@@ -77,7 +77,7 @@ impl Style<'_> {
             Value::Hex(0) => out.push(b'0'),
             Value::Hex(number) => push_hex(out, *number),
             Value::Octal(number) => push_octal_padded(out, *number),
-            Value::Address(0) => self.push_named(out, "NULL", 0),
+            Value::Address(0) => out.extend_from_slice(b"NULL"),
             Value::Address(addr) => push_hex(out, *addr),
             Value::Fd(fd) => self.push_fd(out, *fd),
             Value::Pid(pid) => push_decimal(out, (*pid).into()),
@@ -285,7 +285,14 @@ impl Style<'_> {
     fn push_fd(&self, out: &mut Vec<u8>, fd: i32) {
         const AT_FDCWD: i32 = -100;
         if fd == AT_FDCWD {
-            self.push_named(out, "AT_FDCWD", fd.into());
+            match self.names {
+                Names::Abbrev => out.extend_from_slice(b"AT_FDCWD"),
+                Names::Raw => push_decimal(out, fd.into()),
+                Names::Verbose => {
+                    push_decimal(out, fd.into());
+                    push_comment(out, "AT_FDCWD");
+                }
+            }
         } else {
             push_decimal(out, fd.into());
         }
