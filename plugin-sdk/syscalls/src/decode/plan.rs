@@ -114,6 +114,7 @@ impl Build for Nothing {
     fn address(&self, _: u64) {}
     fn bytes(&self, _: &[u8], _: bool, _: bool, _: Look) {}
     fn special(&self, _: fn(&View<'_>) -> Value, _: &View<'_>) {}
+    fn then(&self, (): (), _: fn(Value, &View<'_>) -> Value, _: &View<'_>) {}
     fn to(&self, _: u64, (): ()) {}
     fn changed(&self, _: u64, (): (), (): ()) {}
     fn item(&self, (): &mut (), (): ()) {}

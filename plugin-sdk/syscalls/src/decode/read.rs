@@ -97,6 +97,9 @@ fn resolved(ty: &'static Type, index: usize, view: &View<'_>) -> &'static Type {
 }
 
 fn shows_result(ty: &Type) -> bool {
+    if let Type::Then(of, _) = ty {
+        return shows_result(of);
+    }
     let (Type::To(dir, _) | Type::Sized(dir, ..) | Type::Array(dir, ..) | Type::Bytes(dir, ..)) =
         ty
     else {
@@ -138,6 +141,10 @@ impl Build for Values {
 
     fn special(&self, read: fn(&View<'_>) -> Value, view: &View<'_>) -> Value {
         read(view)
+    }
+
+    fn then(&self, value: Value, make: fn(Value, &View<'_>) -> Value, view: &View<'_>) -> Value {
+        make(value, view)
     }
 
     fn to(&self, addr: u64, value: Value) -> Value {

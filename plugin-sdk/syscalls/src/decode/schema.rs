@@ -168,6 +168,9 @@ pub enum Type {
     Pick(fn(&View<'_>) -> &'static Type, u32),
     /// So many bytes (0: all that there are) that a function reads.
     Special(fn(&View<'_>) -> Value, u32),
+    /// As the type says, then made into something else: what only shows from all of a
+    /// value, or from what it was before the call and after it.
+    Then(&'static Type, fn(Value, &View<'_>) -> Value),
 
     /// A pointer to one of a type.
     To(Dir, &'static Type),
@@ -267,7 +270,7 @@ pub mod prelude {
     pub use super::Style;
     pub use super::Type::{
         self, Absent, Array, Bytes, Chars, Environ, Fixed, Pad, Path, Pick, Raw, Scalar, Sized,
-        Special, Strings, Struct, Text, To,
+        Special, Strings, Struct, Text, Then, To,
     };
     pub use super::Width::{self, Long, W8, W16, W32, W64};
     pub use super::{Call, Set};
@@ -414,7 +417,7 @@ macro_rules! structs {
         pub(crate) static $structure: $crate::decode::schema::Struct = $crate::decode::schema::Struct {
             name: $name,
             fields: &[$($crate::decode::schema::Field {
-                name: stringify!($field),
+                name: $crate::decode::schema::plain(stringify!($field)),
                 ty: $ty,
                 bits: $crate::decode::schema::optional!(0 $(, $bits)?),
                 verbose: $crate::decode::schema::marked!($($mark)?),
@@ -447,7 +450,7 @@ macro_rules! calls {
             $crate::decode::schema::Call {
                 name: stringify!($name),
                 args: &[$($crate::decode::schema::Arg {
-                    name: stringify!($arg),
+                    name: $crate::decode::schema::plain(stringify!($arg)),
                     ty: $ty,
                     register: $crate::decode::schema::optional!(None $(, Some($register))?),
                     named: $crate::decode::schema::marked!($($mark)?),
@@ -463,6 +466,14 @@ macro_rules! calls {
     };
 }
 pub(crate) use calls;
+
+/// The name of a field in C, of which Rust may need another spelling: `r#type`.
+pub(crate) const fn plain(name: &'static str) -> &'static str {
+    match name.as_bytes() {
+        [b'r', b'#', ..] => name.split_at(2).1,
+        _ => name,
+    }
+}
 
 /// The second, or the first if there is no second.
 macro_rules! optional {

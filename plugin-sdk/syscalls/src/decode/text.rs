@@ -89,11 +89,17 @@ impl Style<'_> {
             Value::Limit(limit) => self.push_limit(out, *limit),
             Value::One(value, set) => self.push_one(out, *value, set),
             Value::Flags(bits, set) => self.push_flags(out, *bits, set),
+            Value::Named(number, name) => self.push_named(out, name, number.cast_signed()),
             Value::Bytes(bytes) => self.push_bytes(out, bytes),
             Value::Struct(fields) => self.push_fields(out, fields),
+            Value::Table(fields) => self.push_table(out, fields),
             Value::Array(items) => self.push_items(out, items),
             Value::To { value, .. } => self.push_target(out, value),
-            Value::Changed { before, after, .. } => self.push_changed(out, before, after),
+            Value::Changed {
+                addr,
+                before,
+                after,
+            } => self.push_changed(out, *addr, before, after),
             Value::Counted {
                 addr,
                 items,
@@ -144,11 +150,12 @@ impl Style<'_> {
         }
     }
 
-    fn push_changed(&self, out: &mut Vec<u8>, before: &Value, after: &Value) {
+    /// A number behind a pointer is in brackets.
+    fn push_changed(&self, out: &mut Vec<u8>, addr: u64, before: &Value, after: &Value) {
         let (mut one, mut other) = (Vec::new(), Vec::new());
         self.push(&mut one, before);
         self.push(&mut other, after);
-        let brackets = is_number(after);
+        let brackets = addr != 0 && is_number(after);
         if brackets {
             out.push(b'[');
         }
@@ -209,6 +216,20 @@ impl Style<'_> {
             out.extend_from_slice(b"...");
         }
         out.push(b'}');
+    }
+
+    fn push_table(&self, out: &mut Vec<u8>, fields: &Fields) {
+        out.push(b'[');
+        for (index, field) in fields.fields.iter().enumerate() {
+            if index > 0 {
+                out.extend_from_slice(b", ");
+            }
+            out.push(b'[');
+            out.extend_from_slice(field.name.as_bytes());
+            out.extend_from_slice(b"]=");
+            self.push(out, &field.value);
+        }
+        out.push(b']');
     }
 
     fn push_bytes(&self, out: &mut Vec<u8>, bytes: &Bytes) {
@@ -371,6 +392,7 @@ fn is_number(value: &Value) -> bool {
             | Value::Limit(_)
             | Value::One(..)
             | Value::Flags(..)
+            | Value::Named(..)
             | Value::To { .. }
     )
 }

@@ -65,6 +65,12 @@ pub(crate) trait Build {
     fn address(&self, addr: u64) -> Self::Out;
     fn bytes(&self, data: &[u8], more: bool, whole: bool, look: Look) -> Self::Out;
     fn special(&self, read: fn(&View<'_>) -> Value, view: &View<'_>) -> Self::Out;
+    fn then(
+        &self,
+        value: Self::Out,
+        make: fn(Value, &View<'_>) -> Value,
+        view: &View<'_>,
+    ) -> Self::Out;
     fn to(&self, addr: u64, value: Self::Out) -> Self::Out;
     fn changed(&self, addr: u64, before: Self::Out, after: Self::Out) -> Self::Out;
     fn item(&self, items: &mut Self::Items, value: Self::Out);
@@ -147,6 +153,10 @@ impl<'m, 'a, M: Memory<'a>, B: Build> Walk<'m, M, B> {
                 self.register(ty, raw, view)
             }
             Type::Special(read, _) => self.build.special(*read, &View { raw, ..*view }),
+            Type::Then(of, make) => {
+                let value = self.register(of, raw, view);
+                self.build.then(value, *make, &View { raw, ..*view })
+            }
             _ => self.pointer(ty, raw, When::Enter, view),
         }
     }
@@ -205,6 +215,10 @@ impl<'m, 'a, M: Memory<'a>, B: Build> Walk<'m, M, B> {
                 };
                 Some(self.build.special(read, &View { bytes, ..here }))
             }
+            Type::Then(of, make) => {
+                let value = self.object(of, bytes, addr, when, view)?;
+                Some(self.build.then(value, make, &here))
+            }
             Type::To(..)
             | Type::Sized(..)
             | Type::Array(..)
@@ -232,6 +246,7 @@ impl<'m, 'a, M: Memory<'a>, B: Build> Walk<'m, M, B> {
         }
         self.depth += 1;
         let mut fields = B::Fields::default();
+        let mut known = false;
         let mut more = false;
         let inside = View {
             outer: Some((structure, bytes)),
@@ -248,20 +263,36 @@ impl<'m, 'a, M: Memory<'a>, B: Build> Walk<'m, M, B> {
             } else {
                 place.end
             };
+            // Of a structure in it there may be only the start, or all but padding.
+            let end = match field.ty {
+                Type::Struct(_) if bytes.len() > place.offset => end.min(bytes.len()),
+                _ => end,
+            };
             let Some(part) = bytes.get(place.offset..end) else {
                 more = true;
                 break;
             };
+            known = true;
             let value = if field.bits > 0 {
                 self.bits(field, part, place.bit, view.abi)
             } else {
-                self.object(&field.ty, part, addr + place.offset as u64, when, &inside)
+                self.object(
+                    &field.ty,
+                    part,
+                    addr.wrapping_add(place.offset as u64),
+                    when,
+                    &inside,
+                )
             };
             if let Some(value) = value {
                 self.build.field(&mut fields, field, value);
             }
         }
         self.depth -= 1;
+        if more && !known {
+            // Not even the first field is there.
+            return None;
+        }
         let here = View {
             bytes,
             addr,
@@ -306,7 +337,7 @@ impl<'m, 'a, M: Memory<'a>, B: Build> Walk<'m, M, B> {
                 if done == most {
                     break;
                 }
-                let at = addr + done * size as u64;
+                let at = addr.wrapping_add(done * size as u64);
                 let Some(value) = self.object(of, part, at, when, view) else {
                     break;
                 };
@@ -314,7 +345,7 @@ impl<'m, 'a, M: Memory<'a>, B: Build> Walk<'m, M, B> {
                 done += 1;
             }
         }
-        let more = (done < count).then(|| addr + done * size as u64);
+        let more = (done < count).then(|| addr.wrapping_add(done * size as u64));
         Some(self.build.array(items, more))
     }
 
@@ -456,7 +487,10 @@ impl<'m, 'a, M: Memory<'a>, B: Build> Walk<'m, M, B> {
             self.build.item(&mut items, text);
             done += 1;
         }
-        Some(self.build.array(items, Some(addr + done * size as u64)))
+        Some(
+            self.build
+                .array(items, Some(addr.wrapping_add(done * size as u64))),
+        )
     }
 
     fn environment(&mut self, addr: u64, when: When, view: &View<'a>) -> Option<B::Out> {
@@ -509,7 +543,7 @@ fn purpose(of: &Type) -> Purpose {
         | Type::Chars(_)
         | Type::Raw(..)
         | Type::Special(..) => Purpose::Plain,
-        Type::Fixed(of, _) => purpose(of),
+        Type::Fixed(of, _) | Type::Then(of, _) => purpose(of),
         Type::Struct(structure) => {
             let leads = |field: &super::schema::Field| purpose(&field.ty) != Purpose::Plain;
             match structure.fields.iter().any(leads) {
