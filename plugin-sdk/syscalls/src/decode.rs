@@ -61,3 +61,6 @@ pub fn describe(abi: Abi, number: u32) -> Option<&'static Call> {
 }
 
 mod index;
+
+#[cfg(test)]
+mod tests;

@@ -79,3 +79,9 @@ pub(super) fn find(name: &str) -> Option<&'static Call> {
     let at = BY_NAME.binary_search_by(|call| call.name.cmp(name)).ok()?;
     Some(BY_NAME[at])
 }
+
+/// All of them, by name.
+#[cfg(test)]
+pub(super) fn all() -> &'static [&'static Call] {
+    &BY_NAME
+}

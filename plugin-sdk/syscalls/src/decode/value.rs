@@ -59,7 +59,7 @@ pub enum Value {
         /// What it is.
         value: Box<Value>,
     },
-    /// What a pointer led to before the call and after it.
+    /// What a pointer led to, or a field held, before the call and after it.
     Changed {
         /// Where that is; 0 for a field of a structure.
         addr: u64,

@@ -291,6 +291,7 @@ impl<'m, 'a, M: Memory<'a>, B: Build> Walk<'m, M, B> {
         }
         self.depth += 1;
         let mut fields = B::Fields::default();
+        let mut known = false;
         let mut more = false;
         let inside = View {
             size: 0,
@@ -308,20 +309,36 @@ impl<'m, 'a, M: Memory<'a>, B: Build> Walk<'m, M, B> {
             } else {
                 place.end
             };
+            // Of a structure in it there may be only the start, or all but padding.
+            let end = match field.ty {
+                Type::Struct(_) if bytes.len() > place.offset => end.min(bytes.len()),
+                _ => end,
+            };
             let Some(part) = bytes.get(place.offset..end) else {
                 more = true;
                 break;
             };
+            known = true;
             let value = if field.bits > 0 {
                 self.bits(field, part, place.bit, view.abi)
             } else {
-                self.object(&field.ty, part, addr + place.offset as u64, when, &inside)
+                self.object(
+                    &field.ty,
+                    part,
+                    addr.wrapping_add(place.offset as u64),
+                    when,
+                    &inside,
+                )
             };
             if let Some(value) = value {
                 self.build.field(&mut fields, field, value);
             }
         }
         self.depth -= 1;
+        if more && !known {
+            // Not even the first field is there.
+            return None;
+        }
         let here = View {
             bytes,
             addr,
@@ -366,7 +383,7 @@ impl<'m, 'a, M: Memory<'a>, B: Build> Walk<'m, M, B> {
                 if done == most {
                     break;
                 }
-                let at = addr + done * size as u64;
+                let at = addr.wrapping_add(done * size as u64);
                 let Some(value) = self.object(of, part, at, when, view) else {
                     break;
                 };

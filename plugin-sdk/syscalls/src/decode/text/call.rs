@@ -74,6 +74,9 @@ pub fn push_error(out: &mut Vec<u8>, ret: i64) {
     let number = u32::try_from(-ret).unwrap_or_default();
     match (errno::name(number), errno::description(number)) {
         (Some(name), Some(text)) => push_explained(out, b"-1 ", name, text),
+        _ if let Some(name) = errno::internal_name(number) => {
+            push_explained(out, b"-1 ", name, &alloc::format!("Unknown error {number}"));
+        }
         _ => {
             out.extend_from_slice(b"-1 (errno ");
             push_decimal(out, -ret);
