@@ -14,7 +14,7 @@ use super::walk::{Build, Limits, Memory, Purpose, Walk, arguments, picked};
 /// A call in typed form.
 #[derive(Clone, Debug)]
 pub struct Decoded {
-    /// What describes it.
+    /// It. What describes these arguments may be what `pick` makes of it.
     pub call: &'static Call,
     /// Its arguments, as many as are shown.
     pub args: Vec<Argument>,
@@ -50,6 +50,7 @@ pub fn decode(
     limits: Limits,
     captured: &Captured<'_>,
 ) -> Decoded {
+    let named = call;
     let call = picked(call, abi, registers);
     let view = View::new(abi, arguments(call, abi, registers), ret);
     let mut walk = Walk::new(captured, Values, limits);
@@ -79,7 +80,7 @@ pub fn decode(
         call.ret.note.and_then(|note| note(&view, &also))
     });
     Decoded {
-        call,
+        call: named,
         known_at_entry: known_at_entry.unwrap_or(args.len()),
         args,
         ret: returned.map(|ret| walk.register(&call.ret.ty, ret.cast_unsigned(), &view)),

@@ -114,6 +114,8 @@ pub enum Dir {
     InOut,
     /// As `Out`, but also where the call fails: what is left of a sleep.
     Always,
+    /// As `InOut`, but also where the call fails: a size that was too small.
+    InOutAlways,
 }
 
 /// How much there is behind a pointer: bytes, or elements of an array.
@@ -142,6 +144,8 @@ pub enum Len {
 pub enum Look {
     /// `"text\n"`
     Text,
+    /// As `Text`, but one NUL byte at the end is not shown: an extended attribute.
+    Terminated,
     /// `"\x12\x34"`: all in hexadecimal digits.
     Hex,
 }
@@ -266,7 +270,7 @@ pub struct Call {
 
 /// Short names for descriptions.
 pub mod prelude {
-    pub use super::Dir::{Always, In, InOut, Out};
+    pub use super::Dir::{Always, In, InOut, InOutAlways, Out};
     pub use super::Len;
     pub use super::Look;
     /// `Look::Text`
@@ -421,7 +425,7 @@ macro_rules! structs {
         pub(crate) static $structure: $crate::decode::schema::Struct = $crate::decode::schema::Struct {
             name: $name,
             fields: &[$($crate::decode::schema::Field {
-                name: stringify!($field),
+                name: $crate::decode::schema::in_c(stringify!($field)),
                 ty: $ty,
                 bits: $crate::decode::schema::optional!(0 $(, $bits)?),
                 verbose: $crate::decode::schema::marked!($($mark)?),
@@ -454,7 +458,7 @@ macro_rules! calls {
             $crate::decode::schema::Call {
                 name: stringify!($name),
                 args: &[$($crate::decode::schema::Arg {
-                    name: stringify!($arg),
+                    name: $crate::decode::schema::in_c(stringify!($arg)),
                     ty: $ty,
                     register: $crate::decode::schema::optional!(None $(, Some($register))?),
                     named: $crate::decode::schema::marked!($($mark)?),
@@ -470,6 +474,14 @@ macro_rules! calls {
     };
 }
 pub(crate) use calls;
+
+/// A name in C, where it is no word that Rust keeps for itself: `r#type`.
+pub(crate) const fn in_c(name: &'static str) -> &'static str {
+    match name.as_bytes() {
+        [b'r', b'#', ..] => name.split_at(2).1,
+        _ => name,
+    }
+}
 
 /// The second, or the first if there is no second.
 macro_rules! optional {

@@ -74,7 +74,7 @@ impl Style<'_> {
             Value::Unsigned(number) => number::push_unsigned(out, *number),
             Value::Hex(0) => out.push(b'0'),
             Value::Hex(number) => push_hex(out, *number),
-            Value::Octal(number) => push_octal(out, *number),
+            Value::Octal(number) => push_octal_padded(out, *number),
             Value::Address(0) => self.push_named(out, "NULL", 0),
             Value::Address(addr) => push_hex(out, *addr),
             Value::Fd(fd) => self.push_fd(out, *fd),
@@ -95,7 +95,11 @@ impl Style<'_> {
             Value::Table(fields) => self.push_table(out, fields),
             Value::Array(items) => self.push_items(out, items),
             Value::To { value, .. } => self.push_target(out, value),
-            Value::Changed { before, after, .. } => self.push_changed(out, before, after),
+            Value::Changed {
+                addr,
+                before,
+                after,
+            } => self.push_changed(out, *addr, before, after),
             Value::Counted {
                 addr,
                 items,
@@ -116,6 +120,11 @@ impl Style<'_> {
                 out.push(b'(');
                 self.push_list(out, args);
                 out.push(b')');
+            }
+            Value::Titled(title, value) => {
+                out.extend_from_slice(title.as_bytes());
+                out.push(b' ');
+                self.push(out, value);
             }
             Value::Plain(text) => out.extend_from_slice(text.as_bytes()),
             Value::Comment(value, comment) => {
@@ -146,11 +155,11 @@ impl Style<'_> {
         }
     }
 
-    fn push_changed(&self, out: &mut Vec<u8>, before: &Value, after: &Value) {
+    fn push_changed(&self, out: &mut Vec<u8>, addr: u64, before: &Value, after: &Value) {
         let (mut one, mut other) = (Vec::new(), Vec::new());
         self.push(&mut one, before);
         self.push(&mut other, after);
-        let brackets = is_number(after);
+        let brackets = addr != 0 && is_number(after);
         if brackets {
             out.push(b'[');
         }
@@ -233,10 +242,14 @@ impl Style<'_> {
     fn push_bytes(&self, out: &mut Vec<u8>, bytes: &Bytes) {
         let hex = match bytes.look {
             Look::Hex => Hex::All,
-            Look::Text => self.hex,
+            Look::Text | Look::Terminated => self.hex,
         };
-        quote::push_quoted(out, &bytes.data, hex);
-        if bytes.more {
+        let whole = match bytes.data.split_last() {
+            Some((0, text)) if bytes.look == Look::Terminated => Some(text),
+            _ => None,
+        };
+        quote::push_quoted(out, whole.unwrap_or(&bytes.data), hex);
+        if bytes.more && whole.is_none() {
             out.extend_from_slice(b"...");
         }
     }
@@ -304,10 +317,11 @@ impl Style<'_> {
             0o010_000 => "S_IFIFO",
             0o120_000 => "S_IFLNK",
             0o140_000 => "S_IFSOCK",
-            _ => return push_octal_padded(out, mode),
+            0 if mode & 0o7000 != 0 => "",
+            _ => return push_octal_padded(out, mode.into()),
         };
         if self.names == Names::Raw {
-            return push_octal_padded(out, mode);
+            return push_octal_padded(out, mode.into());
         }
         let mut text = Vec::from(name.as_bytes());
         for (bit, name) in [
@@ -320,14 +334,16 @@ impl Style<'_> {
             }
         }
         text.push(b'|');
-        push_octal_padded(&mut text, mode & 0o777);
+        push_octal_padded(&mut text, (mode & 0o777).into());
+        // One that has no type begins with the bar.
+        let text = text.strip_prefix(b"|").unwrap_or(&text);
         if self.names == Names::Verbose {
-            push_octal_padded(out, mode);
+            push_octal_padded(out, mode.into());
             out.extend_from_slice(b" /* ");
-            out.extend_from_slice(&text);
+            out.extend_from_slice(text);
             out.extend_from_slice(b" */");
         } else {
-            out.extend_from_slice(&text);
+            out.extend_from_slice(text);
         }
     }
 
@@ -410,8 +426,9 @@ fn push_comment(out: &mut Vec<u8>, comment: &str) {
 }
 
 /// At least three digits.
-fn push_octal_padded(out: &mut Vec<u8>, value: u32) {
-    out.extend_from_slice(format!("{value:#05o}").replacen("0o", "0", 1).as_bytes());
+fn push_octal_padded(out: &mut Vec<u8>, value: u64) {
+    let digits = format!("0{value:o}");
+    out.extend_from_slice(format!("{digits:0>3}").as_bytes());
 }
 
 /// Bits as names, what has none as a number; true if there was any name.
@@ -419,6 +436,9 @@ fn flags(out: &mut Vec<u8>, bits: u64, set: &Set) -> bool {
     let start = out.len();
     let mut left = bits;
     let mut named = false;
+    // Whether bits of these names have been shown, which explain those without a name:
+    // values in front of other names do not.
+    let mut explained = false;
     let join = |out: &mut Vec<u8>, text: &str| {
         if out.len() > start {
             out.push(b'|');
@@ -426,6 +446,7 @@ fn flags(out: &mut Vec<u8>, bits: u64, set: &Set) -> bool {
         out.extend_from_slice(text.as_bytes());
     };
     for (mask, values) in set.first {
+        explained |= values.unknown == set.unknown;
         match values.name(bits & mask) {
             Some(name) => {
                 join(out, name);
@@ -451,14 +472,14 @@ fn flags(out: &mut Vec<u8>, bits: u64, set: &Set) -> bool {
             join(out, name);
             left &= !value;
             named = true;
+            explained = true;
         }
     }
     let behind = set.last.iter().fold(0, |all, (mask, _)| all | mask);
     left &= !behind;
     if left != 0 {
-        let alone = out.len() == start;
         join(out, &format!("{left:#x}"));
-        if alone && !set.unknown.is_empty() {
+        if !explained && !set.unknown.is_empty() {
             push_comment(out, set.unknown);
         }
     }

@@ -61,7 +61,7 @@ pub enum Value {
     },
     /// What a pointer led to before the call and after it.
     Changed {
-        /// Where that is.
+        /// Where that is; 0 for a field of a structure.
         addr: u64,
         /// Before.
         before: Box<Value>,
@@ -82,6 +82,8 @@ pub enum Value {
     },
     /// Written as a call: `htons(80)`, `makedev(0x8, 0x1)`.
     Call(&'static str, Vec<Value>),
+    /// With a word in front that says what it is: `flags O_RDWR|O_LARGEFILE`.
+    Titled(&'static str, Box<Value>),
     /// Text as it is.
     Plain(Cow<'static, str>),
     /// Something with a comment behind it.
