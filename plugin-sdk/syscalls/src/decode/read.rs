@@ -178,10 +178,17 @@ impl Build for Values {
         })
     }
 
-    fn counted(&self, addr: u64, items: Vec<Value>, count: usize) -> Value {
+    fn counted(
+        &self,
+        addr: u64,
+        items: Vec<Value>,
+        missing: Option<u64>,
+        count: usize,
+    ) -> Value {
         let items = Items {
             items,
-            ..Items::default()
+            more: missing,
+            missing: missing.is_some(),
         };
         Value::Counted {
             addr,
