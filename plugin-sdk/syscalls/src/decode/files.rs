@@ -47,7 +47,6 @@ calls! { CALLS
     faccessat2(dfd: DIRFD, filename: Path, mode: flags(&ACCESS), flags: flags(&AT)) -> I32;
     readlink(path: Path, buf: Bytes(Out, Len::Ret, TEXT), bufsiz: SIZE) -> SSIZE;
     readlinkat(dfd: DIRFD, pathname: Path, buf: Bytes(Out, Len::Ret, TEXT), bufsiz: SIZE) -> SSIZE;
-    execve(filename: Path, argv: Strings, envp: Environ) -> I32;
     pipe(fildes: To(Out, &Fixed(&FD, 2))) -> I32;
     pipe2(fildes: To(Out, &Fixed(&FD, 2)), flags: flags(&OPEN)) -> I32;
     chdir(filename: Path) -> I32;

@@ -13,7 +13,15 @@ const TABLES: &[&[Call]] = &[
     super::net::CALLS,
     super::polls::CALLS,
     super::process::CALLS,
+    super::process::confine::CALLS,
+    super::process::ids::CALLS,
+    super::process::limits::CALLS,
+    super::process::others::CALLS,
+    super::process::prctl::CALLS,
+    super::process::ptrace::CALLS,
+    super::process::sched::CALLS,
     super::signals::CALLS,
+    super::signals::old::CALLS,
     super::times::CALLS,
 ];
 

@@ -178,13 +178,7 @@ impl Build for Values {
         })
     }
 
-    fn counted(
-        &self,
-        addr: u64,
-        items: Vec<Value>,
-        missing: Option<u64>,
-        count: usize,
-    ) -> Value {
+    fn counted(&self, addr: u64, items: Vec<Value>, missing: Option<u64>, count: usize) -> Value {
         let items = Items {
             items,
             more: missing,

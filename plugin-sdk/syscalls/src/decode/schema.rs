@@ -137,6 +137,8 @@ pub enum Len {
     Shared(&'static str),
     /// Something else.
     With(fn(&View<'_>) -> u64),
+    /// What a function makes of another one.
+    Map(&'static Len, fn(u64) -> u64),
 }
 
 /// How bytes are shown.

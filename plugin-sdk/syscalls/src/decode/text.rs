@@ -94,6 +94,16 @@ impl Style<'_> {
             Value::Struct(fields) => self.push_fields(out, fields),
             Value::Table(fields) => self.push_table(out, fields),
             Value::Array(items) => self.push_items(out, items),
+            Value::Numbers(numbers) => {
+                out.push(b'[');
+                for (index, number) in numbers.iter().enumerate() {
+                    if index > 0 {
+                        out.push(b' ');
+                    }
+                    number::push_unsigned(out, (*number).into());
+                }
+                out.push(b']');
+            }
             Value::To { value, .. } => self.push_target(out, value),
             Value::Changed {
                 addr,
@@ -504,7 +514,8 @@ fn flags(out: &mut Vec<u8>, bits: u64, set: &Set) -> bool {
 
 /// `[INT TERM]`, or `~[KILL STOP]` where most are in.
 fn push_signals(out: &mut Vec<u8>, set: u64) {
-    let most = set.count_ones() > 32;
+    // Two thirds of all.
+    let most = set.count_ones() >= 64 * 2 / 3;
     let shown = if most { !set } else { set };
     if most {
         out.push(b'~');

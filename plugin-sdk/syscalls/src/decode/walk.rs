@@ -565,6 +565,7 @@ impl<'m, 'a, M: Memory<'a>, B: Build> Walk<'m, M, B> {
                 len
             }
             Len::With(read) => read(view),
+            Len::Map(len, make) => make(self.length(*len, when, view)),
         }
     }
 }
