@@ -32,6 +32,10 @@ pub struct Captured<'a> {
 
 const AT_EXIT: u64 = 1 << 63;
 
+/// Stands for the register with the stack pointer, whose eight bytes are a piece as those
+/// of memory are: no program has memory there.
+pub const STACK: u64 = 1 << 62;
+
 /// Appends the encoding of a piece.
 pub fn encode(out: &mut Vec<u8>, when: When, addr: u64, bytes: &[u8]) {
     let mark = match when {

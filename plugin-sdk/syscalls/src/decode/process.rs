@@ -8,6 +8,7 @@ pub(super) mod others;
 pub(super) mod prctl;
 pub(super) mod ptrace;
 pub(super) mod sched;
+pub(super) mod segments;
 
 mod clone;
 mod regs;

@@ -239,6 +239,9 @@ pub fn scalar(value: u64, width: Width, style: Style, abi: Abi) -> Value {
             let port = u16::from_be((unsigned & 0xffff) as u16);
             Value::Call("htons", Vec::from([Value::Unsigned(port.into())]))
         }
+        Style::Limit if bits == 32 && low == u32::MAX => {
+            Value::Named(unsigned, "RLIM_INFINITY".into())
+        }
         Style::Limit => Value::Limit(unsigned),
         Style::One(set) => Value::One(unsigned, set),
         Style::Flags(set) => Value::Flags(unsigned, set),

@@ -8,6 +8,7 @@ use super::common::{SIGNALS, SIGNALS_64, TIMESPEC_IN};
 use super::schema::prelude::*;
 use super::schema::sets;
 
+use crate::abi::X86_64;
 use siginfo::SIGINFO;
 
 sets! {
@@ -40,6 +41,8 @@ structs! {
         sa_handler: SIGNAL_HANDLER, sa_flags: long_flags(&ACTION_FLAGS), sa_restorer: ADDRESS,
         sa_mask: SIGNALS_64,
     }
+    /// timespec(3type), with 64 bits on every ABI
+    TIMESPEC64 "timespec" { tv_sec: I64, tv_nsec: U64 }
     /// sigaltstack(2)
     STACK "stack_t" { ss_sp: ADDRESS, ss_flags: flags(&STACK_FLAGS), ss_size: SIZE }
 }
@@ -82,6 +85,22 @@ fn pending(view: &View<'_>) -> &'static Type {
     }
 }
 
+structs! {
+    /// What a handler returns through, as far as it is shown: the signals that are blocked
+    /// again (asm/sigframe.h of the kernel).
+    FRAME "rt_sigframe" { mask: SIGNALS_64 }
+}
+
+/// Where that is, behind the address that the handler has returned to: the mask is the
+/// last of `struct ucontext` (asm/ucontext.h).
+fn frame(view: &View<'_>) -> &'static Type {
+    const MASK: u32 = 8 + 8 + 24 + 256;
+    match view.abi {
+        X86_64 => const { &Stack(MASK, &To(In, &Struct(&FRAME))) },
+        _ => &Absent,
+    }
+}
+
 fn received(view: &View<'_>, _: &[Value]) -> Option<Value> {
     Some(Value::Signal(u32::try_from(view.ret?).ok()?))
 }
@@ -94,10 +113,12 @@ calls! { CALLS
     rt_sigpending(uset: Pick(pending, 0), sigsetsize: SIZE) -> I32;
     rt_sigtimedwait(uthese: Pick(first_set, 0), uinfo: To(Out, &SIGINFO), uts: TIMESPEC_IN,
         sigsetsize: SIZE) -> I32, note(received);
+    rt_sigtimedwait_time64(uthese: Pick(first_set, 0), uinfo: To(Out, &SIGINFO),
+        uts: To(In, &Struct(&TIMESPEC64)), sigsetsize: SIZE) -> I32, note(received);
     rt_sigsuspend(unewset: Pick(only_set, 0), sigsetsize: SIZE) -> I32;
     rt_sigqueueinfo(pid: PID, sig: SIGNAL, uinfo: To(In, &SIGINFO)) -> I32;
     rt_tgsigqueueinfo(tgid: PID, pid: PID, sig: SIGNAL, uinfo: To(In, &SIGINFO)) -> I32;
-    rt_sigreturn() -> LONG;
+    rt_sigreturn(frame: Pick(frame, 0)) -> LONG;
     sigaltstack(uss: To(In, &Struct(&STACK)), uoss: To(Out, &Struct(&STACK))) -> I32;
     pause() -> I32;
     kill(pid: PID, sig: SIGNAL) -> I32;

@@ -6,7 +6,7 @@
 
 use crate::abi::Abi;
 
-use super::captured::When;
+use super::captured::{STACK, When};
 use super::layout::{self, Places};
 use super::schema::{Call, Dir, Len, Look, Struct, Style, Type, Width};
 use super::value::Value;
@@ -169,6 +169,13 @@ impl<'m, 'a, M: Memory<'a>, B: Build> Walk<'m, M, B> {
                 let value = self.register(of, raw, view);
                 self.build.then(value, *make, &View { raw, ..*view })
             }
+            Type::Stack(offset, ty) => {
+                let size = Width::W64.bytes(view.abi);
+                let bytes = self.memory.get(When::Enter, STACK, size, Purpose::Leading);
+                let top = layout::number(bytes, 0, size);
+                let addr = top.map_or(0, |top| top.wrapping_add((*offset).into()));
+                self.pointer(ty, addr, When::Enter, view)
+            }
             _ => self.pointer(ty, raw, When::Enter, view),
         }
     }
@@ -193,7 +200,7 @@ impl<'m, 'a, M: Memory<'a>, B: Build> Walk<'m, M, B> {
                 let value = layout::number(bytes, 0, width.bytes(abi))?;
                 Some(self.build.scalar(value, width, style, abi))
             }
-            Type::Absent | Type::Pad(_) => None,
+            Type::Absent | Type::Pad(_) | Type::Stack(..) => None,
             Type::Chars(len) => {
                 let text = bytes.get(..len as usize)?;
                 let end = text.iter().position(|byte| *byte == 0);

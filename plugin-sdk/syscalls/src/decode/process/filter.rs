@@ -59,7 +59,8 @@ fn instruction(view: &View<'_>, seccomp: bool) -> Value {
     let number = |offset, width| view.number(offset, width).unwrap_or(0);
     let code = number(0, W16);
     let (if_true, if_false, k) = (number(2, W8), number(3, W8), number(4, W32));
-    let set = match code & 7 {
+    let class = code & 7;
+    let set = match class {
         0 | 1 => &LOAD,
         2 | 3 => &STORE,
         4 => &ALU,
@@ -67,16 +68,21 @@ fn instruction(view: &View<'_>, seccomp: bool) -> Value {
         6 => &RET,
         _ => &OTHER,
     };
-    let k = match seccomp && code & 7 == CLASS_RET {
+    let code = Value::Flags(code, set);
+    if if_true != 0 || if_false != 0 {
+        let parts = [
+            code,
+            Value::Hex(k),
+            Value::Hex(if_true),
+            Value::Hex(if_false),
+        ];
+        return Value::Call("BPF_JUMP", Vec::from(parts));
+    }
+    let k = match seccomp && class == CLASS_RET {
         true => Value::Flags(k, &ANSWER),
         false => Value::Hex(k),
     };
-    let mut parts = Vec::from([Value::Flags(code, set), k]);
-    if if_true == 0 && if_false == 0 {
-        return Value::Call("BPF_STMT", parts);
-    }
-    parts.extend([Value::Hex(if_true), Value::Hex(if_false)]);
-    Value::Call("BPF_JUMP", parts)
+    Value::Call("BPF_STMT", Vec::from([code, k]))
 }
 
 fn of_seccomp(view: &View<'_>) -> Value {

@@ -3,6 +3,7 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
+use crate::abi::I386;
 use crate::decode::schema::prelude::*;
 use crate::decode::schema::sets;
 use crate::decode::{Field, Fields};
@@ -129,6 +130,58 @@ fn groups(view: &View<'_>) -> &'static Type {
 
 const IDS: Type = To(Out, &UID);
 
+/// The first ones of i386 have ids of 16 bits in memory, whose new form has a name of its
+/// own.
+fn of_16_bits(view: &View<'_>, which: usize) -> Option<&'static Call> {
+    OLD.get(which).filter(|_| view.abi == I386)
+}
+
+fn old_resuid(view: &View<'_>) -> Option<&'static Call> {
+    of_16_bits(view, 0)
+}
+
+fn old_resgid(view: &View<'_>) -> Option<&'static Call> {
+    of_16_bits(view, 1)
+}
+
+fn old_getgroups(view: &View<'_>) -> Option<&'static Call> {
+    of_16_bits(view, 2)
+}
+
+fn old_setgroups(view: &View<'_>) -> Option<&'static Call> {
+    of_16_bits(view, 3)
+}
+
+const OLD_ID: Type = Scalar(W16, Style::Uid);
+const OLD_IDS: Type = To(Out, &OLD_ID);
+
+calls! { OLD
+    getresuid(ruid: OLD_IDS, euid: OLD_IDS, suid: OLD_IDS) -> I32;
+    getresgid(rgid: OLD_IDS, egid: OLD_IDS, sgid: OLD_IDS) -> I32;
+    getgroups(gidsetsize: I32, grouplist: Array(Out, &OLD_ID, Len::Ret)) -> I32;
+    setgroups(gidsetsize: I32, grouplist: Array(In, &OLD_ID, Len::Arg(0))) -> I32;
+}
+
+// The same with ids of 32 bits on i386.
+calls! { CALLS_32
+    getuid32() -> UID;
+    geteuid32() -> UID;
+    getgid32() -> UID;
+    getegid32() -> UID;
+    setuid32(uid: UID) -> I32;
+    setgid32(gid: UID) -> I32;
+    setreuid32(ruid: UID, euid: UID) -> I32;
+    setregid32(rgid: UID, egid: UID) -> I32;
+    setresuid32(ruid: UID, euid: UID, suid: UID) -> I32;
+    setresgid32(rgid: UID, egid: UID, sgid: UID) -> I32;
+    getresuid32(ruidp: IDS, euidp: IDS, suidp: IDS) -> I32;
+    getresgid32(rgidp: IDS, egidp: IDS, sgidp: IDS) -> I32;
+    setfsuid32(uid: UID) -> UID;
+    setfsgid32(gid: UID) -> UID;
+    getgroups32(gidsetsize: I32, grouplist: Array(Out, &UID, Len::Ret)) -> I32;
+    setgroups32(gidsetsize: I32, grouplist: Pick(groups, 0)) -> I32;
+}
+
 calls! { CALLS
     getpid() -> PID;
     getppid() -> PID;
@@ -148,12 +201,12 @@ calls! { CALLS
     setregid(rgid: UID, egid: UID) -> I32;
     setresuid(ruid: UID, euid: UID, suid: UID) -> I32;
     setresgid(rgid: UID, egid: UID, sgid: UID) -> I32;
-    getresuid(ruidp: IDS, euidp: IDS, suidp: IDS) -> I32;
-    getresgid(rgidp: IDS, egidp: IDS, sgidp: IDS) -> I32;
+    getresuid by old_resuid (ruidp: IDS, euidp: IDS, suidp: IDS) -> I32;
+    getresgid by old_resgid (rgidp: IDS, egidp: IDS, sgidp: IDS) -> I32;
     setfsuid(uid: UID) -> UID;
     setfsgid(gid: UID) -> UID;
-    getgroups(gidsetsize: I32, grouplist: Array(Out, &UID, Len::Ret)) -> I32;
-    setgroups(gidsetsize: I32, grouplist: Pick(groups, 0)) -> I32;
+    getgroups by old_getgroups (gidsetsize: I32, grouplist: Array(Out, &UID, Len::Ret)) -> I32;
+    setgroups by old_setgroups (gidsetsize: I32, grouplist: Pick(groups, 0)) -> I32;
     capget(header: To(In, &Struct(&HEADER)), dataptr: Then(&DATA_OUT, join)) -> I32;
     capset(header: To(In, &Struct(&HEADER)), data: Then(&DATA_IN, join)) -> I32;
     personality(personality: Pick(personality, 0)) -> X32, note(was);

@@ -2,11 +2,12 @@
 
 use alloc::vec::Vec;
 
+use super::or_address;
 use crate::decode::Fields;
 use crate::decode::common::TIMESPEC_OUT;
-use super::or_address;
 use crate::decode::schema::prelude::*;
 use crate::decode::schema::sets;
+use crate::decode::signals::TIMESPEC64;
 
 sets! {
     /// sched_setscheduler(2)
@@ -95,7 +96,40 @@ fn arrange_attr_set(fields: &mut Fields, view: &View<'_>) {
     fields.more = size > SIZE_VER1;
 }
 
-const ATTR_IN: Type = Sized(In, Len::Map(&Len::At(1), attr_read), &Struct(&ATTR_SET));
+const ATTR_IN: Type = Sized(
+    InOutAlways,
+    Len::Map(&Len::At(1), attr_read),
+    &Struct(&ATTR_SET),
+);
+
+/// The kernel only writes to it what size it knows, if there is more in it than that.
+fn attr_set(value: Value, view: &View<'_>) -> Value {
+    const E2BIG: i64 = 7;
+    let Value::Changed {
+        addr,
+        before,
+        mut after,
+    } = value
+    else {
+        return or_address(value, view);
+    };
+    let to = |value| or_address(Value::To { addr, value }, view);
+    if view.ret != Some(-E2BIG) {
+        return to(before);
+    }
+    if let Value::Struct(fields) = &mut *after {
+        fields.order(&["size"]);
+        fields.more = false;
+    }
+    match to(before) {
+        Value::To { addr, value } => Value::Changed {
+            addr,
+            before: value,
+            after,
+        },
+        other => other,
+    }
+}
 
 /// Of the mask of processors this much is looked at.
 const MOST: u64 = 4096;
@@ -160,9 +194,10 @@ calls! { CALLS
     sched_getparam(pid: PID, param: PARAM_OUT) -> I32;
     sched_setparam(pid: PID, param: PARAM_IN) -> I32;
     sched_rr_get_interval(pid: PID, interval: TIMESPEC_OUT) -> I32;
+    sched_rr_get_interval_time64(pid: PID, interval: To(Out, &Struct(&TIMESPEC64))) -> I32;
     sched_getattr(pid: PID, uattr: Sized(Out, Len::Arg(2), &Struct(&ATTR)), usize: U32,
         flags: U32) -> I32;
-    sched_setattr(pid: PID, uattr: Then(&ATTR_IN, or_address), flags: U32) -> I32;
+    sched_setattr(pid: PID, uattr: Then(&ATTR_IN, attr_set), flags: U32) -> I32;
     sched_getaffinity(pid: PID, len: U32, user_mask_ptr: Then(&MASK_OUT, or_address)) -> I32;
     sched_setaffinity(pid: PID, len: U32, user_mask_ptr: Then(&MASK_IN, or_address)) -> I32;
     getpriority(which: one(&PRIORITY_OF), who: I32) -> I32;

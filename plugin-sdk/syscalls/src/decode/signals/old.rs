@@ -1,8 +1,10 @@
 //! Calls of i386 from before there were real-time signals: sets are 32 bits.
 
+use alloc::boxed::Box;
+
 use crate::decode::schema::prelude::*;
 
-use super::{ACTION_FLAGS, HOW, SIGNAL_HANDLER};
+use super::{ACTION_FLAGS, HANDLER, HOW, SIGNAL_HANDLER};
 
 /// A set of signals in memory, of 4 bytes.
 const SIGNALS_32: Type = Special(set, 4);
@@ -26,13 +28,33 @@ structs! {
     }
 }
 
+/// What handled the signal, if it has a name.
+fn handler(view: &View<'_>, _: &[Value]) -> Option<Value> {
+    let handler = u64::try_from(view.ret?).ok()?;
+    HANDLER.name(handler)?;
+    Some(Value::One(handler, &HANDLER))
+}
+
+fn mask(view: &View<'_>, _: &[Value]) -> Option<Value> {
+    titled("mask", view)
+}
+
+fn old_mask(view: &View<'_>, _: &[Value]) -> Option<Value> {
+    titled("old mask", view)
+}
+
+fn titled(title: &'static str, view: &View<'_>) -> Option<Value> {
+    let mask = view.ret?.cast_unsigned() & 0xffff_ffff;
+    Some(Value::Titled(title, Box::new(Value::Signals(mask))))
+}
+
 calls! { CALLS
-    signal(sig: SIGNAL, handler: SIGNAL_HANDLER) -> SIGNAL_HANDLER;
+    signal(sig: SIGNAL, handler: SIGNAL_HANDLER) -> XLONG, note(handler);
     sigaction(sig: SIGNAL, act: To(In, &Struct(&ACTION)), oact: To(Out, &Struct(&ACTION))) -> I32;
     sigprocmask(how: one(&HOW), nset: To(In, &SIGNALS_32), oset: To(Out, &SIGNALS_32)) -> I32;
     sigpending(uset: To(Out, &SIGNALS_32)) -> I32;
     sigsuspend(unused1: Absent, unused2: Absent, mask: SIGNALS_IN_REGISTER) -> I32;
-    sgetmask() -> SIGNALS_IN_REGISTER;
-    ssetmask(newmask: SIGNALS_IN_REGISTER) -> SIGNALS_IN_REGISTER;
+    sgetmask() -> X32, note(mask);
+    ssetmask(newmask: SIGNALS_IN_REGISTER) -> X32, note(old_mask);
     sigreturn() -> LONG;
 }
