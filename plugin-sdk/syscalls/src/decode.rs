@@ -38,6 +38,7 @@ mod times;
 pub use captured::{Captured, When};
 pub use plan::{Want, wants};
 pub use read::{Argument, Decoded, decode, scalar};
+pub use signals::siginfo::siginfo;
 pub use value::{Bytes, Field, Fields, Items, Value};
 pub use view::View;
 pub use walk::Limits;
