@@ -7,6 +7,7 @@ mod cli;
 mod common;
 mod errors;
 mod instruments;
+mod like_strace;
 mod plugins;
 mod programs;
 mod readme;

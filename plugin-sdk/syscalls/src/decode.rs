@@ -33,15 +33,16 @@ mod net;
 mod polls;
 mod process;
 mod signals;
+mod system;
 mod times;
 
 pub use captured::{Captured, When};
-pub use plan::{Want, wants};
+pub use plan::{Want, descriptors, wants};
 pub use read::{Argument, Decoded, decode, scalar};
 pub use signals::siginfo::siginfo;
 pub use value::{Bytes, Field, Fields, Items, Value};
 pub use view::View;
-pub use walk::Limits;
+pub use walk::{Descriptors, Limits};
 
 use schema::Call;
 

@@ -1,5 +1,6 @@
 //! The same as JSON objects, one for each thing that happened.
 
+use pai_plugin::decode::text::push_name;
 use pai_plugin::json::Object;
 use pai_plugin::output::emit;
 use pai_plugin::{Event, ExecInfo, ExitStatus, RecordFlags, Result, SignalStop, SyscallRecord};
@@ -42,8 +43,13 @@ pub(crate) fn lost(records: u64) -> Result<()> {
 /// Arguments are texts: not every reader of JSON has 64-bit integers.
 fn call_object(record: &SyscallRecord) -> String {
     let mut name = Vec::new();
-    call::push_name(&mut name, record.call);
-    let arguments = call::arguments(record).map(|argument| format!("{argument:#x}"));
+    push_name(&mut name, record.call.abi, record.call.nr);
+    let known = pai_syscalls::argument_count(record.call.abi, record.call.nr);
+    let arguments = [
+        record.a0, record.a1, record.a2, record.a3, record.a4, record.a5,
+    ];
+    let arguments = arguments.iter().take(known.unwrap_or(6).into());
+    let arguments = arguments.map(|argument| format!("{argument:#x}"));
     let mut object = Object::new()
         .number("pid", record.pid)
         .number("tid", record.tid)

@@ -1,13 +1,15 @@
 //! What clients may ask and do about tasks besides answering stops.
 
+use pai_syscalls::decode::Descriptors;
+
 use pai_ptrace::{Pid, Regs, Signal, Stopped, Tid, kill, tgkill, vectors};
 
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::event::StopId;
-use crate::procfs;
 use crate::subscription::ClientId;
 use crate::task::State;
+use crate::{descriptor, procfs};
 
 /// A traced process.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -178,7 +180,7 @@ impl Engine {
     /// `NoSuchProcess`; `NotFound` when it is not open.
     pub fn descriptor(&self, pid: Pid, fd: i32) -> Result<Vec<u8>, Error> {
         let tid = self.live_task(pid).ok_or(Error::NoSuchProcess(pid))?;
-        procfs::descriptor(tid, fd)
+        descriptor::name(tid, fd, Descriptors::Names)
             .ok_or_else(|| Error::NotFound(format!("process {pid} has no descriptor {fd}")))
     }
 

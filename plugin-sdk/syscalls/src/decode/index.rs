@@ -5,11 +5,21 @@ use super::schema::Call;
 /// The tables, each of an area.
 const TABLES: &[&[Call]] = &[
     super::files::CALLS,
+    super::files::fcntl::CALLS,
+    super::files::handles::CALLS,
+    super::files::names::CALLS,
+    super::files::status::CALLS,
+    super::files::xattr::CALLS,
     super::ioctl::CALLS,
     super::ipc::CALLS,
+    super::ipc::queues::CALLS,
     super::kernel::CALLS,
     super::memory::CALLS,
+    super::memory::futex::CALLS,
+    super::memory::policy::CALLS,
     super::mounts::CALLS,
+    super::mounts::QUERY_CALLS,
+    super::mounts::QUOTA_CALLS,
     super::net::CALLS,
     super::polls::CALLS,
     super::process::CALLS,
@@ -24,6 +34,7 @@ const TABLES: &[&[Call]] = &[
     super::process::segments::CALLS,
     super::signals::CALLS,
     super::signals::old::CALLS,
+    super::system::CALLS,
     super::times::CALLS,
 ];
 

@@ -52,7 +52,10 @@ pub fn decode(
 ) -> Decoded {
     let named = call;
     let call = picked(call, abi, registers);
-    let view = View::new(abi, arguments(call, abi, registers), ret);
+    let view = View {
+        limits,
+        ..View::new(abi, arguments(call, abi, registers), ret)
+    };
     let mut walk = Walk::new(captured, Values, limits);
     let mut args = Vec::with_capacity(call.args.len());
     let mut known_at_entry = None;
@@ -98,15 +101,28 @@ fn resolved(ty: &'static Type, index: usize, view: &View<'_>) -> &'static Type {
 }
 
 fn shows_result(ty: &Type) -> bool {
-    if let Type::Then(of, _) = ty {
-        return shows_result(of);
-    }
-    let (Type::To(dir, _) | Type::Sized(dir, ..) | Type::Array(dir, ..) | Type::Bytes(dir, ..)) =
-        ty
-    else {
+    leads_to_result(ty, 0)
+}
+
+/// Whether something that the kernel writes is behind a pointer of this type, or behind
+/// one in what it leads to: the pieces of readv(2).
+fn leads_to_result(ty: &Type, depth: u32) -> bool {
+    const MAX_DEPTH: u32 = 4;
+    if depth > MAX_DEPTH {
         return false;
-    };
-    *dir != Dir::In
+    }
+    match ty {
+        Type::Then(of, _) | Type::Fixed(of, _) => leads_to_result(of, depth + 1),
+        Type::To(dir, of) | Type::Sized(dir, _, of) | Type::Array(dir, of, _) => {
+            *dir != Dir::In || leads_to_result(of, depth + 1)
+        }
+        Type::Bytes(dir, ..) => *dir != Dir::In,
+        Type::Struct(structure) => {
+            let mut fields = structure.fields.iter();
+            fields.any(|field| leads_to_result(&field.ty, depth + 1))
+        }
+        _ => false,
+    }
 }
 
 impl<'a> Memory<'a> for Captured<'a> {

@@ -150,6 +150,12 @@ pub enum Look {
     Terminated,
     /// `"\x12\x34"`: all in hexadecimal digits.
     Hex,
+    /// As `Text`, but a NUL byte in front is `@`: the name of a socket (unix(7)).
+    SocketName,
+    /// `[0x12, 00]`
+    Each,
+    /// `12:34:00`: the address of a network card.
+    Colons,
 }
 
 /// The type of an argument, of a field, or of what a pointer leads to.

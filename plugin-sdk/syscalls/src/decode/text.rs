@@ -52,6 +52,8 @@ pub struct Style<'a> {
     pub hex: Hex,
     /// How names are shown.
     pub names: Names,
+    /// All arguments have their names (`-N`).
+    pub argument_names: bool,
     /// Says more about descriptors (`-y`).
     pub descriptor: Option<Tell<'a>>,
 }
@@ -126,6 +128,17 @@ impl Style<'_> {
                 };
                 let end = if items.missing { ", unterminated" } else { "" };
                 push_comment(out, &format!("{count} {what}{end}"));
+            }
+            Value::List(fields) => self.push_joined(out, fields, b' '),
+            Value::Descriptors(fds) => {
+                out.push(b'[');
+                for (index, fd) in fds.iter().enumerate() {
+                    if index > 0 {
+                        out.push(b' ');
+                    }
+                    self.push_fd(out, *fd);
+                }
+                out.push(b']');
             }
             Value::Call(name, args) => {
                 out.extend_from_slice(name.as_bytes());
@@ -211,6 +224,12 @@ impl Style<'_> {
 
     fn push_fields(&self, out: &mut Vec<u8>, fields: &Fields) {
         out.push(b'{');
+        self.push_joined(out, fields, b'=');
+        out.push(b'}');
+    }
+
+    /// Fields, with this between names and values.
+    fn push_joined(&self, out: &mut Vec<u8>, fields: &Fields, between: u8) {
         let mut first = true;
         let mut separate = |out: &mut Vec<u8>| {
             if !core::mem::replace(&mut first, false) {
@@ -226,7 +245,7 @@ impl Style<'_> {
             separate(out);
             if !field.name.is_empty() {
                 out.extend_from_slice(field.name.as_bytes());
-                out.push(b'=');
+                out.push(between);
             }
             self.push(out, &field.value);
         }
@@ -234,7 +253,6 @@ impl Style<'_> {
             separate(out);
             out.extend_from_slice(b"...");
         }
-        out.push(b'}');
     }
 
     fn push_table(&self, out: &mut Vec<u8>, fields: &Fields) {
@@ -252,15 +270,25 @@ impl Style<'_> {
     }
 
     fn push_bytes(&self, out: &mut Vec<u8>, bytes: &Bytes) {
+        let mut data = bytes.data.as_slice();
         let hex = match bytes.look {
             Look::Hex => Hex::All,
             Look::Text | Look::Terminated => self.hex,
+            Look::SocketName => {
+                if let Some(name) = data.strip_prefix(b"\0") {
+                    out.push(b'@');
+                    data = name;
+                }
+                self.hex
+            }
+            Look::Each => return quote::push_each(out, data, bytes.more),
+            Look::Colons => return quote::push_colons(out, data),
         };
-        let whole = match bytes.data.split_last() {
+        let whole = match data.split_last() {
             Some((0, text)) if bytes.look == Look::Terminated => Some(text),
             _ => None,
         };
-        quote::push_quoted(out, whole.unwrap_or(&bytes.data), hex);
+        quote::push_quoted(out, whole.unwrap_or(data), hex);
         if bytes.more && whole.is_none() {
             out.extend_from_slice(b"...");
         }

@@ -82,6 +82,10 @@ pub enum Value {
         /// What, as in `5 vars`.
         what: &'static str,
     },
+    /// Several that belong together, without braces: `in [3], left {tv_sec=1, tv_nsec=0}`.
+    List(Fields),
+    /// A set of file descriptors: `[3 5]`.
+    Descriptors(Vec<i32>),
     /// Written as a call: `htons(80)`, `makedev(0x8, 0x1)`.
     Call(&'static str, Vec<Value>),
     /// With a word in front that says what it is: `flags O_RDWR|O_LARGEFILE`.

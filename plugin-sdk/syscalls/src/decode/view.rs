@@ -4,6 +4,7 @@ use crate::abi::Abi;
 
 use super::layout;
 use super::schema::{Struct, Width};
+use super::walk::Limits;
 
 /// A call as far as it is known, and where in it a description is being read.
 #[derive(Clone, Copy, Debug)]
@@ -16,12 +17,17 @@ pub struct View<'a> {
     pub ret: Option<i64>,
     /// The bytes of what is being read, as far as they are known.
     pub bytes: &'a [u8],
+    /// How many bytes there should be of what a pointer leads to: there are fewer where
+    /// memory ends. 0 for other things.
+    pub size: usize,
     /// The structure that this is a field of, and its bytes.
     pub outer: Option<(&'static Struct, &'a [u8])>,
     /// Where in memory `bytes` are, 0 for a register.
     pub addr: u64,
     /// The value, if it is a register.
     pub raw: u64,
+    /// How much is shown of what is long.
+    pub limits: Limits,
 }
 
 impl<'a> View<'a> {
@@ -33,9 +39,11 @@ impl<'a> View<'a> {
             args,
             ret,
             bytes: &[],
+            size: 0,
             outer: None,
             addr: 0,
             raw: 0,
+            limits: Limits::default(),
         }
     }
 
@@ -49,6 +57,12 @@ impl<'a> View<'a> {
     #[must_use]
     pub fn arg32(&self, index: usize) -> u32 {
         (self.arg(index) & 0xffff_ffff) as u32
+    }
+
+    /// Whether memory ends before what a pointer leads to does.
+    #[must_use]
+    pub fn is_cut(&self) -> bool {
+        self.bytes.len() < self.size
     }
 
     /// Whether the call has returned and not failed.

@@ -13,12 +13,45 @@ use super::value::Value;
 use super::view::View;
 
 /// How much is read.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Limits {
     /// Bytes of text and of buffers.
     pub text: usize,
     /// Elements of arrays.
     pub items: usize,
+    /// What is found out about file descriptors.
+    pub descriptors: Descriptors,
+}
+
+/// What is found out about file descriptors.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
+pub enum Descriptors {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// What /proc/PID/fd has: a path, `socket:[…]`.
+    Names,
+    /// And the addresses of sockets, the numbers of devices.
+    Details,
+}
+
+impl Limits {
+    /// Nothing is read.
+    pub const NONE: Self = Self {
+        text: 0,
+        items: 0,
+        descriptors: Descriptors::Nothing,
+    };
+
+    /// The greater of both.
+    #[must_use]
+    pub fn or(self, other: Self) -> Self {
+        Self {
+            text: self.text.max(other.text),
+            items: self.items.max(other.items),
+            descriptors: self.descriptors.max(other.descriptors),
+        }
+    }
 }
 
 impl Limits {
@@ -33,6 +66,7 @@ impl Default for Limits {
         Self {
             text: 32,
             items: 32,
+            descriptors: Descriptors::Nothing,
         }
     }
 }
@@ -272,6 +306,7 @@ impl<'m, 'a, M: Memory<'a>, B: Build> Walk<'m, M, B> {
         let mut fields = B::Fields::default();
         let mut more = false;
         let inside = View {
+            size: 0,
             outer: Some((structure, bytes)),
             ..*view
         };
@@ -459,7 +494,7 @@ impl<'m, 'a, M: Memory<'a>, B: Build> Walk<'m, M, B> {
         if bytes.len() < least || bytes.is_empty() && size > 0 {
             return None;
         }
-        self.object(of, bytes, addr, when, view)
+        self.object(of, bytes, addr, when, &View { size, ..*view })
     }
 
     /// So many bytes; nothing if some of those that are wanted are not there.
