@@ -227,6 +227,22 @@ fn normal(line: &str, tids: &[String]) -> String {
         rest = after;
     }
     out.push_str(rest);
+    for name in ["si_utime=", "si_stime="] {
+        out = without_value(&out, name);
+    }
+    out
+}
+
+/// A line with `...` for the value of such a field.
+fn without_value(line: &str, name: &str) -> String {
+    let mut parts = line.split(name);
+    let mut out = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let end = part.find([',', '}']).unwrap_or(part.len());
+        out.push_str(name);
+        out.push_str("...");
+        out.push_str(&part[end..]);
+    }
     out
 }
 

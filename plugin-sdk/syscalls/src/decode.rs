@@ -39,6 +39,7 @@ mod times;
 pub use captured::{Captured, When};
 pub use plan::{Want, descriptors, wants};
 pub use read::{Argument, Decoded, decode, scalar};
+pub use signals::siginfo::siginfo;
 pub use value::{Bytes, Field, Fields, Items, Value};
 pub use view::View;
 pub use walk::{Descriptors, Limits};

@@ -106,6 +106,11 @@ impl Engine {
                 break;
             };
             let mut again = false;
+            let stack = new.iter().any(|want| want.addr == captured::STACK);
+            if let Some(top) = stack.then(|| stack_pointer(stop)).flatten() {
+                captured::encode(captured, when, captured::STACK, &top.to_le_bytes());
+                again = true;
+            }
             for chunk in new.chunks(MAX_PIECES / 2) {
                 self.read_wants(stop, chunk, |want, bytes| {
                     let end = match want.text {
@@ -113,7 +118,7 @@ impl Engine {
                         false => None,
                     };
                     again |= want.leads || want.text && end.is_none();
-                    unreadable += usize::from(bytes.is_empty());
+                    unreadable += usize::from(bytes.is_empty() && want.addr != captured::STACK);
                     let bytes = &bytes[..end.unwrap_or(bytes.len())];
                     if captured.len() + bytes.len() <= MAX_CAPTURED {
                         captured::encode(captured, when, want.addr, bytes);
@@ -178,6 +183,13 @@ impl Engine {
             at += want.len;
         }
     }
+}
+
+/// Of a task that has made a call: the last but one of what procfs(5) says of it.
+fn stack_pointer(stop: &SyscallStop) -> Option<u64> {
+    let text = std::fs::read_to_string(format!("/proc/{}/syscall", stop.tid)).ok()?;
+    let digits = text.split_whitespace().rev().nth(1)?.strip_prefix("0x")?;
+    u64::from_str_radix(digits, 16).ok()
 }
 
 fn side(stop: &SyscallStop) -> When {

@@ -39,6 +39,10 @@ pub fn encode_descriptor(out: &mut Vec<u8>, when: When, fd: i32, name: &[u8]) {
     encode(out, when, DESCRIPTOR | u64::from(fd.cast_unsigned()), name);
 }
 
+/// Stands for the register with the stack pointer, whose eight bytes are a piece as those
+/// of memory are: no program has memory there.
+pub const STACK: u64 = 1 << 62;
+
 /// Appends the encoding of a piece.
 pub fn encode(out: &mut Vec<u8>, when: When, addr: u64, bytes: &[u8]) {
     let mark = match when {

@@ -34,6 +34,9 @@ pub(crate) const TIMEVAL_OUT: Type = To(Out, &Struct(&TIMEVAL));
 /// A set of signals in memory, of 8 bytes or of as many as there are.
 pub(crate) const SIGNALS: Type = Special(signals, 0);
 
+/// A set of signals in memory, of 8 bytes.
+pub(crate) const SIGNALS_64: Type = Special(signals, 8);
+
 fn signals(view: &View<'_>) -> Value {
     let mut bytes = [0; 8];
     for (to, from) in bytes.iter_mut().zip(view.bytes) {

@@ -125,6 +125,4 @@ calls! { CALLS
     fsync(fd: FD) -> I32;
     fdatasync(fd: FD) -> I32;
     flock(fd: FD, cmd: flags(&LOCK)) -> I32;
-
-    execve(filename: Path, argv: Strings, envp: Environ) -> I32;
 }

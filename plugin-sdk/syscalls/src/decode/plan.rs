@@ -165,7 +165,7 @@ impl Build for Notes<'_> {
     fn changed(&self, _: u64, (): (), (): ()) {}
     fn item(&self, (): &mut (), (): ()) {}
     fn array(&self, (): (), _: Option<u64>, _: bool) {}
-    fn counted(&self, _: u64, (): (), _: usize) {}
+    fn counted(&self, _: u64, (): (), _: Option<u64>, _: usize) {}
     fn field(&self, (): &mut (), _: &'static super::schema::Field, (): ()) {}
     fn structure(&self, _: &'static Struct, (): (), _: bool, _: &View<'_>) {}
 }

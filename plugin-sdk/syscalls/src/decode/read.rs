@@ -194,10 +194,11 @@ impl Build for Values {
         })
     }
 
-    fn counted(&self, addr: u64, items: Vec<Value>, count: usize) -> Value {
+    fn counted(&self, addr: u64, items: Vec<Value>, missing: Option<u64>, count: usize) -> Value {
         let items = Items {
             items,
-            ..Items::default()
+            more: missing,
+            missing: missing.is_some(),
         };
         Value::Counted {
             addr,
@@ -253,6 +254,9 @@ pub fn scalar(value: u64, width: Width, style: Style, abi: Abi) -> Value {
         Style::Port => {
             let port = u16::from_be((unsigned & 0xffff) as u16);
             Value::Call("htons", Vec::from([Value::Unsigned(port.into())]))
+        }
+        Style::Limit if bits == 32 && low == u32::MAX => {
+            Value::Named(unsigned, "RLIM_INFINITY".into())
         }
         Style::Limit => Value::Limit(unsigned),
         Style::One(set) => Value::One(unsigned, set),

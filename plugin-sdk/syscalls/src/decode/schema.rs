@@ -137,6 +137,8 @@ pub enum Len {
     Shared(&'static str),
     /// Something else.
     With(fn(&View<'_>) -> u64),
+    /// What a function makes of another one.
+    Map(&'static Len, fn(u64) -> u64),
 }
 
 /// How bytes are shown.
@@ -185,6 +187,10 @@ pub enum Type {
     /// As the type says, then made into something else: what only shows from all of a
     /// value, or from what it was before the call and after it.
     Then(&'static Type, fn(Value, &View<'_>) -> Value),
+
+    /// What a pointer to a type would lead to that is so many bytes above the stack
+    /// pointer, when the call is made: no argument of the kernel's.
+    Stack(u32, &'static Type),
 
     /// A pointer to one of a type.
     To(Dir, &'static Type),
@@ -284,7 +290,7 @@ pub mod prelude {
     pub use super::Style;
     pub use super::Type::{
         self, Absent, Array, Bytes, Chars, Environ, Fixed, Pad, Path, Pick, Raw, Scalar, Sized,
-        Special, Strings, Struct, Tail, Text, Then, To,
+        Special, Stack, Strings, Struct, Tail, Text, Then, To,
     };
     pub use super::Width::{self, Long, W8, W16, W32, W64};
     pub use super::{Call, Set};

@@ -96,6 +96,16 @@ impl Style<'_> {
             Value::Struct(fields) => self.push_fields(out, fields),
             Value::Table(fields) => self.push_table(out, fields),
             Value::Array(items) => self.push_items(out, items),
+            Value::Numbers(numbers) => {
+                out.push(b'[');
+                for (index, number) in numbers.iter().enumerate() {
+                    if index > 0 {
+                        out.push(b' ');
+                    }
+                    number::push_unsigned(out, (*number).into());
+                }
+                out.push(b']');
+            }
             Value::To { value, .. } => self.push_target(out, value),
             Value::Changed {
                 addr,
@@ -112,10 +122,12 @@ impl Style<'_> {
                     return self.push_items(out, items);
                 }
                 push_hex(out, *addr);
-                let plural = what.strip_suffix('s').filter(|_| *count == 1);
-                out.extend_from_slice(
-                    format!(" /* {count} {} */", plural.unwrap_or(what)).as_bytes(),
-                );
+                let what = match what.strip_suffix('s') {
+                    Some(one) if *count == 1 => one,
+                    _ => what,
+                };
+                let end = if items.missing { ", unterminated" } else { "" };
+                push_comment(out, &format!("{count} {what}{end}"));
             }
             Value::List(fields) => self.push_joined(out, fields, b' '),
             Value::Descriptors(fds) => {
@@ -520,14 +532,13 @@ fn flags(out: &mut Vec<u8>, bits: u64, set: &Set) -> bool {
     }
     for (mask, values) in set.last {
         let value = bits & mask;
-        if value != 0 {
-            match values.name(value) {
-                Some(name) => {
-                    join(out, name);
-                    named = true;
-                }
-                None => join(out, &format!("{value:#x}")),
+        match values.name(value) {
+            _ if value == 0 => {}
+            Some(name) => {
+                join(out, name);
+                named = true;
             }
+            None => join(out, &format!("{value}")),
         }
     }
     if out.len() == start {
@@ -538,7 +549,8 @@ fn flags(out: &mut Vec<u8>, bits: u64, set: &Set) -> bool {
 
 /// `[INT TERM]`, or `~[KILL STOP]` where most are in.
 fn push_signals(out: &mut Vec<u8>, set: u64) {
-    let most = set.count_ones() > 32;
+    // Two thirds of all.
+    let most = set.count_ones() >= 64 * 2 / 3;
     let shown = if most { !set } else { set };
     if most {
         out.push(b'~');
@@ -586,8 +598,26 @@ fn push_wait_status(out: &mut Vec<u8>, status: u32) {
         };
         format!("{{WIFSIGNALED(s) && WTERMSIG(s) == {}{core}}}", signal(end))
     };
-    if event != 0 && status & 0xff == 0x7f {
-        text.push_str(&format!(" | {event}<<16"));
+    let event = match event {
+        _ if status & 0xff != 0x7f => 0,
+        event => event,
+    };
+    match event {
+        0 => {}
+        1..=7 | 128 => {
+            let name = match event {
+                1 => "FORK",
+                2 => "VFORK",
+                3 => "CLONE",
+                4 => "EXEC",
+                5 => "VFORK_DONE",
+                6 => "EXIT",
+                7 => "SECCOMP",
+                _ => "STOP",
+            };
+            text.push_str(&format!("|PTRACE_EVENT_{name}<<16"));
+        }
+        event => text.push_str(&format!("|{event}<<16")),
     }
     out.extend_from_slice(text.as_bytes());
 }

@@ -50,6 +50,8 @@ pub enum Value {
     Struct(Fields),
     /// Several.
     Array(Items),
+    /// Numbers of processors and the like: `[0 1 7]`.
+    Numbers(Vec<u32>),
     /// Several, each with the name of its place: `[[VINTR]=0x3, [VQUIT]=0x1c]`.
     Table(Fields),
     /// What a pointer leads to.
