@@ -158,7 +158,11 @@ fn processors(view: &View<'_>) -> Value {
 
 const PROCESSORS: Type = Special(processors, 0);
 const MASK_IN: Type = Sized(In, Len::With(mask_len), &PROCESSORS);
-const MASK_OUT: Type = Sized(Out, Len::Ret, &PROCESSORS);
+const MASK_OUT: Type = Sized(Out, Len::With(written), &PROCESSORS);
+
+fn written(view: &View<'_>) -> u64 {
+    u64::try_from(view.ret.unwrap_or(0)).unwrap_or(0).min(MOST)
+}
 
 fn policy(view: &View<'_>, _: &[Value]) -> Option<Value> {
     let policy = u64::try_from(view.ret?).ok()?;
