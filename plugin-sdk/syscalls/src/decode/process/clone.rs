@@ -119,10 +119,10 @@ fn arrange(fields: &mut Fields, view: &View<'_>) {
             },
         );
     }
-    if size > KNOWN {
-        if let Some(rest) = rest(view.bytes, size) {
-            show("", Value::Plain(rest.into()));
-        }
+    if size > KNOWN
+        && let Some(rest) = rest(view.bytes, size)
+    {
+        show("", Value::Plain(rest.into()));
     }
 }
 

@@ -55,7 +55,7 @@ const CLASS_RET: u64 = 6;
 
 /// An instruction, `struct sock_filter`. What it returns is an answer of seccomp(2), if
 /// that is said.
-fn instruction(view: &View<'_>, seccomp: bool) -> Value {
+pub(crate) fn instruction(view: &View<'_>, seccomp: bool) -> Value {
     let number = |offset, width| view.number(offset, width).unwrap_or(0);
     let code = number(0, W16);
     let (if_true, if_false, k) = (number(2, W8), number(3, W8), number(4, W32));
@@ -89,21 +89,14 @@ fn of_seccomp(view: &View<'_>) -> Value {
     instruction(view, true)
 }
 
-fn of_socket(view: &View<'_>) -> Value {
-    instruction(view, false)
-}
-
 const SIZE_OF_ONE: u32 = 8;
 /// One of a filter of system calls.
 pub(crate) const SECCOMP_INSTRUCTION: Type = Special(of_seccomp, SIZE_OF_ONE);
 const SECCOMP_CODE: Type = Array(In, &SECCOMP_INSTRUCTION, Len::Field("len"));
-const SOCKET_CODE: Type = Array(In, &Special(of_socket, SIZE_OF_ONE), Len::Field("len"));
 
 structs! {
     /// seccomp(2)
     SECCOMP_FILTER "sock_fprog" { len: U16, filter: Then(&SECCOMP_CODE, brief) }
-    /// SO_ATTACH_FILTER in socket(7)
-    SOCKET_FILTER "sock_fprog" { len: U16, filter: Then(&SOCKET_CODE, brief) }
 }
 
 /// For people it is enough to know where it is.
