@@ -363,6 +363,10 @@ impl Engine {
         if !self.started || self.clients.iter().any(|client| client.deadline.is_some()) {
             return false;
         }
+        // A timeout that has passed is mail, too.
+        if !self.with_mail.is_empty() {
+            return false;
+        }
         let mut holders = ClientMask::NONE;
         for (tid, task) in &self.tasks {
             match task.held().and_then(|held| held.offer.offered) {
