@@ -168,7 +168,7 @@ impl<'m, 'a, M: Memory<'a>, B: Build> Walk<'m, M, B> {
     }
 
     /// What is in memory. `bytes` may be less than it should be.
-    fn object(
+    pub(crate) fn object(
         &mut self,
         ty: &'static Type,
         bytes: &'a [u8],
@@ -180,6 +180,7 @@ impl<'m, 'a, M: Memory<'a>, B: Build> Walk<'m, M, B> {
         let here = View {
             bytes,
             addr,
+            when,
             ..*view
         };
         match *ty {
@@ -197,6 +198,11 @@ impl<'m, 'a, M: Memory<'a>, B: Build> Walk<'m, M, B> {
             Type::Raw(len, look) => {
                 let bytes = bytes.get(..len as usize)?;
                 Some(self.build.bytes(bytes, false, false, look))
+            }
+            Type::Again(len, of) => {
+                let size = self.length(len, when, view);
+                let read = usize::try_from(size).unwrap_or(MAX_SIZED).min(MAX_SIZED);
+                self.whole(of, addr, read, 0, when, view)
             }
             Type::Tail(len, look) => {
                 let len = self.length(len, when, view);
@@ -260,6 +266,7 @@ impl<'m, 'a, M: Memory<'a>, B: Build> Walk<'m, M, B> {
         let mut more = false;
         let inside = View {
             size: 0,
+            when,
             outer: Some((structure, bytes)),
             ..*view
         };
@@ -291,6 +298,7 @@ impl<'m, 'a, M: Memory<'a>, B: Build> Walk<'m, M, B> {
         let here = View {
             bytes,
             addr,
+            when,
             outer: Some((structure, bytes)),
             ..*view
         };
@@ -537,7 +545,7 @@ impl<'m, 'a, M: Memory<'a>, B: Build> Walk<'m, M, B> {
                 self.left -= len;
                 len
             }
-            Len::With(read) => read(view),
+            Len::With(read) => read(&View { when, ..*view }),
         }
     }
 }
