@@ -47,9 +47,9 @@ structs! {
         sin6_addr: Special(sin6_addr, 16), sin6_scope_id: Pick(scope, 0),
     }
     /// ipx(7), linux/ipx.h
-    IPX "sockaddr_ipx" {
+    IPX "sockaddr_ipx" (arrange_ipx) {
         sa_family: FAMILY, sipx_port: PORT, sipx_network: Special(htonl_hex, 4),
-        sipx_node: Raw(6, Look::Each), sipx_type: X8, sipx_zero: X8,
+        sipx_node: Raw(6, Look::Each), sipx_type: Special(ipx_type, 1), sipx_zero: X8,
     }
     /// netlink(7)
     NL "sockaddr_nl" (arrange_nl) {
@@ -70,7 +70,7 @@ structs! {
     /// linux/qrtr.h
     QRTR "sockaddr_qrtr" { sa_family: FAMILY, sq_node: X32, sq_port: X32 }
     /// linux/if_xdp.h
-    XDP "sockaddr_xdp" {
+    XDP "sockaddr_xdp" (arrange_xdp) {
         sa_family: FAMILY, sxdp_flags: Scalar(W16, Style::Flags(&XDP_FLAGS)),
         sxdp_ifindex: INTERFACE, sxdp_queue_id: U32, sxdp_shared_umem_fd: X32,
     }
@@ -247,10 +247,30 @@ fn htonl_hex(view: &View<'_>) -> Value {
     Value::Call("htonl", Vec::from([Value::Hex(network_order(view).into())]))
 }
 
-/// There is padding only where it is not empty.
+/// A field that means nothing where it is 0.
+fn unless_zero(fields: &mut Fields, name: &str) {
+    if fields.get(name).and_then(Value::number) == Some(0) {
+        fields.remove(name);
+    }
+}
+
 fn arrange_nl(fields: &mut Fields, _: &View<'_>) {
-    if fields.get("nl_pad").and_then(Value::number) == Some(0) {
-        fields.remove("nl_pad");
+    unless_zero(fields, "nl_pad");
+}
+
+fn arrange_ipx(fields: &mut Fields, _: &View<'_>) {
+    unless_zero(fields, "sipx_zero");
+}
+
+fn arrange_xdp(fields: &mut Fields, _: &View<'_>) {
+    unless_zero(fields, "sxdp_shared_umem_fd");
+}
+
+/// `0x4`, and `00`
+fn ipx_type(view: &View<'_>) -> Value {
+    match view.number(0, W8).unwrap_or(0) {
+        0 => Value::Named(0, "00".into()),
+        number => Value::Hex(number),
     }
 }
 
@@ -303,9 +323,7 @@ fn cid(view: &View<'_>) -> Value {
 
 /// What is reserved shows where it is used all the same.
 fn arrange_vm(fields: &mut Fields, _: &View<'_>) {
-    if fields.get("svm_reserved1").and_then(Value::number) == Some(0) {
-        fields.remove("svm_reserved1");
-    }
+    unless_zero(fields, "svm_reserved1");
     let is_empty = |value: &Value| {
         value
             .bytes()

@@ -71,8 +71,8 @@ sets! {
     ISDN_P "ISDN_P_???" {
         ISDN_P_BASE = 0, ISDN_P_TE_S0 = 1, ISDN_P_NT_S0 = 2, ISDN_P_TE_E1 = 3, ISDN_P_NT_E1 = 4,
     }
-    /// linux/irda.h
-    IRDAPROTO "IRDAPROTO_???" { IRDAPROTO_UNITDATA = 0, IRDAPROTO_ULTRA = 1 }
+    /// The kernel has no such sockets any more.
+    IRDAPROTO "IRDAPROTO_???" {}
     /// linux/ax25.h: there are none.
     AX25_P "AX25_P_???" {}
     /// shutdown(2)

@@ -90,10 +90,15 @@ const FILTER: Type = To(In, &Struct(&SOCK_FPROG));
 const MEMBERSHIP: Type = To(In, &Struct(&PACKET_MREQ));
 const RING: Type = To(In, &Struct(&TPACKET_REQ));
 const GROUP: Type = Sized(In, Len::Fixed(GROUP_SIZE as u32), &Pick(group, 0));
-const ICMP_FILTER: Type = Sized(In, Len::With(given), &Pick(icmp_filter, 0));
+const ICMP_FILTER: Type = Sized(In, Len::With(size_of_filter), &Pick(icmp_filter, 0));
 
 /// `struct group_req` on x86_64.
 const GROUP_SIZE: usize = 136;
+
+/// `struct icmp_filter` has four bytes.
+fn size_of_filter(view: &View<'_>) -> u64 {
+    given(view).min(4)
+}
 
 fn given(view: &View<'_>) -> u64 {
     view.arg32(4).into()
