@@ -12,3 +12,33 @@ fn polls() {
 fn polls_with_everything() {
     assert_same(fixtures::DECODE_POLLS, &[], true);
 }
+
+#[test]
+fn sockets() {
+    assert_same(fixtures::DECODE_SOCKETS, &[], false);
+}
+
+#[test]
+fn sockets_with_everything() {
+    assert_same(fixtures::DECODE_SOCKETS, &[], true);
+}
+
+#[test]
+fn sockopts() {
+    assert_same(fixtures::DECODE_SOCKOPTS, &[], false);
+}
+
+#[test]
+fn sockopts_with_everything() {
+    assert_same(fixtures::DECODE_SOCKOPTS, &[], true);
+}
+
+#[test]
+fn messages() {
+    assert_same(fixtures::DECODE_MESSAGES, &[], false);
+}
+
+#[test]
+fn messages_with_everything() {
+    assert_same(fixtures::DECODE_MESSAGES, &[], true);
+}

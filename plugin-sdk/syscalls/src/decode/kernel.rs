@@ -20,6 +20,13 @@ pub(super) use perf::ATTRIBUTES;
 const ANY: Type = XLONG;
 const CONTEXT: Type = XLONG;
 
+structs! {
+    /// Which namespaces listns is asked for (linux/nsfs.h).
+    NAMESPACES "ns_id_req" {
+        size: U32, spare: Pad(4), ns_id: U64, ns_type: X32, spare2: Pad(4), user_ns_id: U64,
+    }
+}
+
 calls! { CALLS
     bpf by by_command (cmd: one(&bpf::COMMANDS), uattr: ADDRESS, size: U32) -> I32;
     perf_event_open(attr_uptr: ATTRIBUTES, pid: PID, cpu: I32, group_fd: FD, flags: long_flags(&OPEN_FLAGS)) -> FD;
@@ -34,6 +41,9 @@ calls! { CALLS
     io_uring_setup(entries: U32, params: PARAMS) -> FD;
     io_uring_enter(fd: FD, to_submit: U32, min_complete: U32, flags: flags(&ENTER_FLAGS), argp: WAIT_ARGUMENT, argsz: SIZE) -> I32;
     io_uring_register(fd: FD, opcode: one(&REGISTERS), arg: REGISTER_ARGUMENT, nr_args: U32) -> I32;
+
+    /// linux/nsfs.h
+    listns(req: To(In, &Struct(&NAMESPACES)), ns_ids: Array(Out, &U64, Len::Ret), nr_ns_ids: SIZE, flags: X32) -> SSIZE;
 
     init_module(umod: ADDRESS, len: ULONG, uargs: Text) -> I32;
     finit_module(fd: FD, uargs: Text, flags: flags(&modules::INIT_FLAGS)) -> I32;

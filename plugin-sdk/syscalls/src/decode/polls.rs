@@ -31,8 +31,8 @@ structs! {
     }
 }
 
-const TIMESPEC64_IN: Type = To(In, &Struct(&TIMESPEC64));
-const TIMESPEC64_OUT: Type = To(Out, &Struct(&TIMESPEC64));
+pub(super) const TIMESPEC64_IN: Type = To(In, &Struct(&TIMESPEC64));
+pub(super) const TIMESPEC64_OUT: Type = To(Out, &Struct(&TIMESPEC64));
 
 /// `sigset_t` of the kernel has 64 signals.
 const MASK_SIZE: u64 = 8;

@@ -131,6 +131,27 @@ impl<'a> Memory<'a> for Captured<'a> {
     }
 }
 
+/// What bytes hold that are a part of something that a function reads. Pointers in them
+/// are not followed.
+pub(crate) fn of_bytes<'a>(ty: &'static Type, bytes: &'a [u8], view: &View<'a>) -> Option<Value> {
+    let mut walk = Walk::new(&Nowhere, Values, view.limits);
+    let view = View {
+        size: 0,
+        outer: None,
+        ..*view
+    };
+    walk.object(ty, bytes, 0, view.when, &view)
+}
+
+/// No memory.
+struct Nowhere;
+
+impl<'a> Memory<'a> for Nowhere {
+    fn get(&self, _: When, _: u64, _: usize, _: Purpose) -> &'a [u8] {
+        &[]
+    }
+}
+
 /// Makes values.
 struct Values;
 
@@ -258,6 +279,7 @@ pub fn scalar(value: u64, width: Width, style: Style, abi: Abi) -> Value {
         Style::Limit if bits == 32 && low == u32::MAX => {
             Value::Named(unsigned, "RLIM_INFINITY".into())
         }
+        Style::Interface => Value::Interface(low),
         Style::Limit => Value::Limit(unsigned),
         Style::One(set) => Value::One(unsigned, set),
         Style::Flags(set) => Value::Flags(unsigned, set),

@@ -93,6 +93,8 @@ pub enum Style {
     Address,
     /// Port number in network byte order: `htons(80)`.
     Port,
+    /// A network interface, by its index: `if_nametoindex("lo")`.
+    Interface,
     /// A limit of resources: `8192*1024`, `RLIM64_INFINITY`.
     Limit,
     /// One of a set.
@@ -184,6 +186,9 @@ pub enum Type {
     Pick(fn(&View<'_>) -> &'static Type, u32),
     /// So many bytes (0: all that there are) that a function reads.
     Special(fn(&View<'_>) -> Value, u32),
+    /// So many bytes from here on, which may be more than were read, that hold one of a
+    /// type: what only its beginning tells the length of.
+    Again(Len, &'static Type),
     /// As the type says, then made into something else: what only shows from all of a
     /// value, or from what it was before the call and after it.
     Then(&'static Type, fn(Value, &View<'_>) -> Value),
@@ -289,8 +294,8 @@ pub mod prelude {
     pub const TEXT: Look = Look::Text;
     pub use super::Style;
     pub use super::Type::{
-        self, Absent, Array, Bytes, Chars, Environ, Fixed, Pad, Path, Pick, Raw, Scalar, Sized,
-        Special, Stack, Strings, Struct, Tail, Text, Then, To,
+        self, Absent, Again, Array, Bytes, Chars, Environ, Fixed, Pad, Path, Pick, Raw, Scalar,
+        Sized, Special, Stack, Strings, Struct, Tail, Text, Then, To,
     };
     pub use super::Width::{self, Long, W8, W16, W32, W64};
     pub use super::{Call, Set};
@@ -360,6 +365,8 @@ pub mod prelude {
         ADDRESS = Long Address;
         /// `in_port_t`
         PORT = W16 Port;
+        /// The index of a network interface.
+        INTERFACE = W32 Interface;
         /// `int *`: how a process ended or stopped.
         WAIT_STATUS = W32 WaitStatus;
     }

@@ -43,6 +43,9 @@ pub enum Names {
 /// Says more about a file descriptor: `<...>`.
 pub type Tell<'a> = &'a dyn Fn(&mut Vec<u8>, i32);
 
+/// Says the name of a network interface with this index, if there is one.
+pub type NameInterface<'a> = &'a dyn Fn(&mut Vec<u8>, u32);
+
 /// How values are written.
 #[derive(Clone, Copy, Default)]
 pub struct Style<'a> {
@@ -56,6 +59,8 @@ pub struct Style<'a> {
     pub argument_names: bool,
     /// Says more about descriptors (`-y`).
     pub descriptor: Option<Tell<'a>>,
+    /// Knows network interfaces by name.
+    pub interface: Option<NameInterface<'a>>,
 }
 
 impl core::fmt::Debug for Style<'_> {
@@ -88,6 +93,7 @@ impl Style<'_> {
             Value::Signal(number) => self.push_signal(out, *number),
             Value::Signals(set) => push_signals(out, *set),
             Value::WaitStatus(status) => push_wait_status(out, *status),
+            Value::Interface(index) => self.push_interface(out, *index),
             Value::Limit(limit) => self.push_limit(out, *limit),
             Value::One(value, set) => self.push_one(out, *value, set),
             Value::Flags(bits, set) => self.push_flags(out, *bits, set),
@@ -422,6 +428,29 @@ impl Style<'_> {
         }
     }
 
+    fn push_interface(&self, out: &mut Vec<u8>, index: u32) {
+        // LOOPBACK_IFINDEX in the kernel's net/flow.h, in every network namespace.
+        const LOOPBACK: u32 = 1;
+        let mut name = Vec::new();
+        if let Some(tell) = self.interface {
+            tell(&mut name, index);
+        }
+        if name.is_empty() && index == LOOPBACK {
+            name.extend_from_slice(b"lo");
+        }
+        if name.is_empty() || self.names == Names::Raw {
+            return number::push_unsigned(out, index.into());
+        }
+        let mut text = Vec::from(*b"if_nametoindex(");
+        quote::push_quoted(&mut text, &name, self.hex);
+        text.push(b')');
+        if self.names == Names::Verbose {
+            number::push_unsigned(out, index.into());
+            return push_comment(out, &String::from_utf8_lossy(&text));
+        }
+        out.extend_from_slice(&text);
+    }
+
     fn push_limit(&self, out: &mut Vec<u8>, limit: u64) {
         match limit {
             u64::MAX => self.push_named(out, "RLIM64_INFINITY", -1),
@@ -450,6 +479,7 @@ fn is_number(value: &Value) -> bool {
             | Value::Device(_)
             | Value::Signal(_)
             | Value::WaitStatus(_)
+            | Value::Interface(_)
             | Value::Limit(_)
             | Value::One(..)
             | Value::Flags(..)

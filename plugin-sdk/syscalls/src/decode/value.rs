@@ -36,6 +36,8 @@ pub enum Value {
     Signals(u64),
     /// How a process ended or stopped, as wait(2) returns it.
     WaitStatus(u32),
+    /// A network interface, by its index.
+    Interface(u32),
     /// A limit of resources; `u64::MAX` is none.
     Limit(u64),
     /// One of a set.
@@ -143,12 +145,30 @@ pub struct Field {
     pub verbose: bool,
 }
 
+impl Field {
+    /// One that always shows.
+    #[must_use]
+    pub fn new(name: &'static str, value: Value) -> Self {
+        Self {
+            name,
+            value,
+            verbose: false,
+        }
+    }
+}
+
 impl Fields {
     /// The value of a field.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&Value> {
         let found = self.fields.iter().find(|field| field.name == name);
         found.map(|field| &field.value)
+    }
+
+    /// The value of a field, to change a part of it.
+    pub fn get_mut(&mut self, name: &str) -> Option<&mut Value> {
+        let found = self.fields.iter_mut().find(|field| field.name == name);
+        found.map(|field| &mut field.value)
     }
 
     /// Puts fields in this order; those that it does not name go.
@@ -176,6 +196,15 @@ impl Fields {
 }
 
 impl Value {
+    /// A structure of these fields.
+    #[must_use]
+    pub fn structure(fields: impl Into<Vec<Field>>) -> Self {
+        Self::Struct(Fields {
+            fields: fields.into(),
+            more: false,
+        })
+    }
+
     /// The number that it stands for, if it is one.
     #[must_use]
     pub fn number(&self) -> Option<u64> {
@@ -193,6 +222,7 @@ impl Value {
             | Self::Named(value, _) => *value,
             Self::Fd(value) | Self::Pid(value) => i64::from(*value).cast_unsigned(),
             Self::Uid(value)
+            | Self::Interface(value)
             | Self::Mode(value)
             | Self::Signal(value)
             | Self::WaitStatus(value) => (*value).into(),

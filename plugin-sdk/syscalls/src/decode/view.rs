@@ -2,6 +2,7 @@
 
 use crate::abi::Abi;
 
+use super::captured::When;
 use super::layout;
 use super::schema::{Struct, Width};
 use super::walk::Limits;
@@ -26,6 +27,8 @@ pub struct View<'a> {
     pub addr: u64,
     /// The value, if it is a register.
     pub raw: u64,
+    /// When `bytes` were read.
+    pub when: When,
     /// How much is shown of what is long.
     pub limits: Limits,
 }
@@ -43,6 +46,7 @@ impl<'a> View<'a> {
             outer: None,
             addr: 0,
             raw: 0,
+            when: When::Enter,
             limits: Limits::default(),
         }
     }

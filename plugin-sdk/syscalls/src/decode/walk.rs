@@ -215,7 +215,7 @@ impl<'m, 'a, M: Memory<'a>, B: Build> Walk<'m, M, B> {
     }
 
     /// What is in memory. `bytes` may be less than it should be.
-    fn object(
+    pub(crate) fn object(
         &mut self,
         ty: &'static Type,
         bytes: &'a [u8],
@@ -227,6 +227,7 @@ impl<'m, 'a, M: Memory<'a>, B: Build> Walk<'m, M, B> {
         let here = View {
             bytes,
             addr,
+            when,
             ..*view
         };
         match *ty {
@@ -244,6 +245,11 @@ impl<'m, 'a, M: Memory<'a>, B: Build> Walk<'m, M, B> {
             Type::Raw(len, look) => {
                 let bytes = bytes.get(..len as usize)?;
                 Some(self.build.bytes(bytes, false, false, look))
+            }
+            Type::Again(len, of) => {
+                let size = self.length(len, when, view);
+                let read = usize::try_from(size).unwrap_or(MAX_SIZED).min(MAX_SIZED);
+                self.whole(of, addr, read, 0, when, view)
             }
             Type::Tail(len, look) => {
                 let len = self.length(len, when, view);
@@ -308,6 +314,7 @@ impl<'m, 'a, M: Memory<'a>, B: Build> Walk<'m, M, B> {
         let mut more = false;
         let inside = View {
             size: 0,
+            when,
             outer: Some((structure, bytes)),
             ..*view
         };
@@ -355,6 +362,7 @@ impl<'m, 'a, M: Memory<'a>, B: Build> Walk<'m, M, B> {
         let here = View {
             bytes,
             addr,
+            when,
             outer: Some((structure, bytes)),
             ..*view
         };
@@ -623,7 +631,7 @@ impl<'m, 'a, M: Memory<'a>, B: Build> Walk<'m, M, B> {
                 self.left -= len;
                 len
             }
-            Len::With(read) => read(view),
+            Len::With(read) => read(&View { when, ..*view }),
             Len::Map(len, make) => make(self.length(*len, when, view)),
         }
     }

@@ -1,8 +1,5 @@
 //! What epoll(7) is told, and what it tells.
 
-use alloc::vec::Vec;
-
-use crate::decode::Fields;
 use crate::decode::schema::prelude::*;
 use crate::decode::value::Field;
 
@@ -29,13 +26,9 @@ fn added(view: &View<'_>) -> &'static Type {
 
 /// `union epoll_data`: two of its members.
 fn data(view: &View<'_>) -> Value {
-    let member = |name, width| Field {
-        name,
-        value: Value::Unsigned(view.number(0, width).unwrap_or(0)),
-        verbose: false,
+    let member = |name, width| {
+        let value = view.number(0, width).unwrap_or(0);
+        Field::new(name, Value::Unsigned(value))
     };
-    Value::Struct(Fields {
-        fields: Vec::from([member("u32", W32), member("u64", W64)]),
-        more: false,
-    })
+    Value::structure([member("u32", W32), member("u64", W64)])
 }

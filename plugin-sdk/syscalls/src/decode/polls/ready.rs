@@ -51,27 +51,16 @@ fn revents(view: &View<'_>) -> Value {
             more = Some(view.addr.wrapping_add(index as u64 * 8));
             break;
         }
-        items.push(Value::Struct(Fields {
-            fields: Vec::from([
-                unnamed("fd", Value::Fd((fd as u32).cast_signed())),
-                unnamed("revents", Value::Flags(revents, &POLL)),
-            ]),
-            more: false,
-        }));
+        items.push(Value::structure([
+            Field::new("fd", Value::Fd((fd as u32).cast_signed())),
+            Field::new("revents", Value::Flags(revents, &POLL)),
+        ]));
     }
     Value::Array(Items {
         items,
         more,
         missing: false,
     })
-}
-
-fn unnamed(name: &'static str, value: Value) -> Field {
-    Field {
-        name,
-        value,
-        verbose: false,
-    }
 }
 
 /// `[{fd=3, revents=POLLIN}], left {tv_sec=1, tv_nsec=0}`
@@ -102,7 +91,7 @@ fn parts<'v>(
             Some(value) => value,
         };
         if !matches!(known, Value::Descriptors(fds) if fds.is_empty()) {
-            fields.push(unnamed(name, known.clone()));
+            fields.push(Field::new(name, known.clone()));
         }
     }
     if fields.is_empty() {

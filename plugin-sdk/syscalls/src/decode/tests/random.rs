@@ -118,6 +118,7 @@ const STYLES: [Style<'static>; 3] = [
         hex: Hex::No,
         names: Names::Abbrev,
         argument_names: false,
+        interface: None,
         descriptor: None,
     },
     Style {
@@ -125,6 +126,7 @@ const STYLES: [Style<'static>; 3] = [
         hex: Hex::Odd,
         names: Names::Verbose,
         argument_names: false,
+        interface: None,
         descriptor: None,
     },
     Style {
@@ -132,6 +134,7 @@ const STYLES: [Style<'static>; 3] = [
         hex: Hex::All,
         names: Names::Raw,
         argument_names: false,
+        interface: None,
         descriptor: None,
     },
 ];
