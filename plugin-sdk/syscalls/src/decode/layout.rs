@@ -14,6 +14,7 @@ pub(crate) fn size(ty: &Type, abi: Abi) -> usize {
             len as usize
         }
         Type::Pick(_, len) => len as usize,
+        Type::Then(of, _) => size(of, abi),
         Type::Fixed(of, len) => size(of, abi) * len as usize,
         Type::Struct(structure) => struct_size(structure, abi),
         Type::To(..)
@@ -33,7 +34,7 @@ fn alignment(ty: &Type, abi: Abi) -> usize {
         // System V ABI for i386: a `long long` in a structure is aligned to 4.
         Type::Scalar(Width::W64, _) if abi == abi::I386 => 4,
         Type::Scalar(width, _) => width.bytes(abi),
-        Type::Fixed(of, _) => alignment(of, abi),
+        Type::Fixed(of, _) | Type::Then(of, _) => alignment(of, abi),
         Type::Struct(structure) => struct_alignment(structure, abi),
         // A union may hold a pointer; those that do not are of other sizes.
         Type::Pick(_, len) if len > 0 && len.is_multiple_of(Width::Long.bytes(abi) as u32) => {

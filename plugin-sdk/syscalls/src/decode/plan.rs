@@ -114,10 +114,11 @@ impl Build for Nothing {
     fn address(&self, _: u64) {}
     fn bytes(&self, _: &[u8], _: bool, _: bool, _: Look) {}
     fn special(&self, _: fn(&View<'_>) -> Value, _: &View<'_>) {}
+    fn then(&self, (): (), _: fn(Value, &View<'_>) -> Value, _: &View<'_>) {}
     fn to(&self, _: u64, (): ()) {}
     fn changed(&self, _: u64, (): (), (): ()) {}
     fn item(&self, (): &mut (), (): ()) {}
-    fn array(&self, (): (), _: Option<u64>) {}
+    fn array(&self, (): (), _: Option<u64>, _: bool) {}
     fn counted(&self, _: u64, (): (), _: usize) {}
     fn field(&self, (): &mut (), _: &'static super::schema::Field, (): ()) {}
     fn structure(&self, _: &'static Struct, (): (), _: bool, _: &View<'_>) {}

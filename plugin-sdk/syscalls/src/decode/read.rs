@@ -97,6 +97,9 @@ fn resolved(ty: &'static Type, index: usize, view: &View<'_>) -> &'static Type {
 }
 
 fn shows_result(ty: &Type) -> bool {
+    if let Type::Then(of, _) = ty {
+        return shows_result(of);
+    }
     let (Type::To(dir, _) | Type::Sized(dir, ..) | Type::Array(dir, ..) | Type::Bytes(dir, ..)) =
         ty
     else {
@@ -140,6 +143,10 @@ impl Build for Values {
         read(view)
     }
 
+    fn then(&self, value: Value, make: fn(Value, &View<'_>) -> Value, view: &View<'_>) -> Value {
+        make(value, view)
+    }
+
     fn to(&self, addr: u64, value: Value) -> Value {
         match value {
             Value::Counted { .. } | Value::Changed { .. } => value,
@@ -162,12 +169,19 @@ impl Build for Values {
         items.push(value);
     }
 
-    fn array(&self, items: Vec<Value>, more: Option<u64>) -> Value {
-        Value::Array(Items { items, more })
+    fn array(&self, items: Vec<Value>, more: Option<u64>, missing: bool) -> Value {
+        Value::Array(Items {
+            items,
+            more,
+            missing,
+        })
     }
 
     fn counted(&self, addr: u64, items: Vec<Value>, count: usize) -> Value {
-        let items = Items { items, more: None };
+        let items = Items {
+            items,
+            ..Items::default()
+        };
         Value::Counted {
             addr,
             items,

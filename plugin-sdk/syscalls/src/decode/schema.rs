@@ -168,6 +168,9 @@ pub enum Type {
     Pick(fn(&View<'_>) -> &'static Type, u32),
     /// So many bytes (0: all that there are) that a function reads.
     Special(fn(&View<'_>) -> Value, u32),
+    /// As the type says, then made into something else: what only shows from all of a
+    /// value, or from what it was before the call and after it.
+    Then(&'static Type, fn(Value, &View<'_>) -> Value),
 
     /// A pointer to one of a type.
     To(Dir, &'static Type),
@@ -267,7 +270,7 @@ pub mod prelude {
     pub use super::Style;
     pub use super::Type::{
         self, Absent, Array, Bytes, Chars, Environ, Fixed, Pad, Path, Pick, Raw, Scalar, Sized,
-        Special, Strings, Struct, Text, To,
+        Special, Strings, Struct, Text, Then, To,
     };
     pub use super::Width::{self, Long, W8, W16, W32, W64};
     pub use super::{Call, Set};

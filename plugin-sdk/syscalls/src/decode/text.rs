@@ -89,8 +89,10 @@ impl Style<'_> {
             Value::Limit(limit) => self.push_limit(out, *limit),
             Value::One(value, set) => self.push_one(out, *value, set),
             Value::Flags(bits, set) => self.push_flags(out, *bits, set),
+            Value::Named(number, name) => self.push_named(out, name, number.cast_signed()),
             Value::Bytes(bytes) => self.push_bytes(out, bytes),
             Value::Struct(fields) => self.push_fields(out, fields),
+            Value::Table(fields) => self.push_table(out, fields),
             Value::Array(items) => self.push_items(out, items),
             Value::To { value, .. } => self.push_target(out, value),
             Value::Changed { before, after, .. } => self.push_changed(out, before, after),
@@ -174,11 +176,14 @@ impl Style<'_> {
     fn push_items(&self, out: &mut Vec<u8>, items: &Items) {
         out.push(b'[');
         self.push_list(out, &items.items);
-        if items.more.is_some() {
+        if let Some(next) = items.more {
             if !items.items.is_empty() {
                 out.extend_from_slice(b", ");
             }
             out.extend_from_slice(b"...");
+            if items.missing {
+                push_comment(out, &format!("{next:#x}"));
+            }
         }
         out.push(b']');
     }
@@ -209,6 +214,20 @@ impl Style<'_> {
             out.extend_from_slice(b"...");
         }
         out.push(b'}');
+    }
+
+    fn push_table(&self, out: &mut Vec<u8>, fields: &Fields) {
+        out.push(b'[');
+        for (index, field) in fields.fields.iter().enumerate() {
+            if index > 0 {
+                out.extend_from_slice(b", ");
+            }
+            out.push(b'[');
+            out.extend_from_slice(field.name.as_bytes());
+            out.extend_from_slice(b"]=");
+            self.push(out, &field.value);
+        }
+        out.push(b']');
     }
 
     fn push_bytes(&self, out: &mut Vec<u8>, bytes: &Bytes) {
@@ -371,6 +390,7 @@ fn is_number(value: &Value) -> bool {
             | Value::Limit(_)
             | Value::One(..)
             | Value::Flags(..)
+            | Value::Named(..)
             | Value::To { .. }
     )
 }

@@ -42,12 +42,16 @@ pub enum Value {
     One(u64, &'static Set),
     /// Bits of a set.
     Flags(u64, &'static Set),
+    /// A number with a name that is in no set: a request of ioctl(2).
+    Named(u64, Cow<'static, str>),
     /// Bytes.
     Bytes(Bytes),
     /// A structure.
     Struct(Fields),
     /// Several.
     Array(Items),
+    /// Several, each with the name of its place: `[[VINTR]=0x3, [VQUIT]=0x1c]`.
+    Table(Fields),
     /// What a pointer leads to.
     To {
         /// Where that is.
@@ -107,6 +111,8 @@ pub struct Items {
     pub items: Vec<Value>,
     /// There are more, of which the next would be here.
     pub more: Option<u64>,
+    /// That one could not be read.
+    pub missing: bool,
 }
 
 /// Fields of a structure.
@@ -175,7 +181,8 @@ impl Value {
             | Self::Signals(value)
             | Self::Limit(value)
             | Self::One(value, _)
-            | Self::Flags(value, _) => *value,
+            | Self::Flags(value, _)
+            | Self::Named(value, _) => *value,
             Self::Fd(value) | Self::Pid(value) => i64::from(*value).cast_unsigned(),
             Self::Uid(value)
             | Self::Mode(value)
@@ -200,7 +207,7 @@ impl Value {
     #[must_use]
     pub fn fields(&self) -> Option<&Fields> {
         match self {
-            Self::Struct(fields) => Some(fields),
+            Self::Struct(fields) | Self::Table(fields) => Some(fields),
             Self::To { value, .. } | Self::Comment(value, _) | Self::Told(value, _) => {
                 value.fields()
             }

@@ -79,10 +79,16 @@ pub(crate) trait Build {
     fn address(&self, addr: u64) -> Self::Out;
     fn bytes(&self, data: &[u8], more: bool, whole: bool, look: Look) -> Self::Out;
     fn special(&self, read: fn(&View<'_>) -> Value, view: &View<'_>) -> Self::Out;
+    fn then(
+        &self,
+        value: Self::Out,
+        make: fn(Value, &View<'_>) -> Value,
+        view: &View<'_>,
+    ) -> Self::Out;
     fn to(&self, addr: u64, value: Self::Out) -> Self::Out;
     fn changed(&self, addr: u64, before: Self::Out, after: Self::Out) -> Self::Out;
     fn item(&self, items: &mut Self::Items, value: Self::Out);
-    fn array(&self, items: Self::Items, more: Option<u64>) -> Self::Out;
+    fn array(&self, items: Self::Items, more: Option<u64>, missing: bool) -> Self::Out;
     fn counted(&self, addr: u64, items: Self::Items, count: usize) -> Self::Out;
     fn field(&self, fields: &mut Self::Fields, of: &'static super::schema::Field, value: Self::Out);
     fn structure(
@@ -161,6 +167,10 @@ impl<'m, 'a, M: Memory<'a>, B: Build> Walk<'m, M, B> {
                 self.register(ty, raw, view)
             }
             Type::Special(read, _) => self.build.special(*read, &View { raw, ..*view }),
+            Type::Then(of, make) => {
+                let value = self.register(of, raw, view);
+                self.build.then(value, *make, &View { raw, ..*view })
+            }
             _ => self.pointer(ty, raw, When::Enter, view),
         }
     }
@@ -218,6 +228,10 @@ impl<'m, 'a, M: Memory<'a>, B: Build> Walk<'m, M, B> {
                     _ => bytes.get(..len as usize)?,
                 };
                 Some(self.build.special(read, &View { bytes, ..here }))
+            }
+            Type::Then(of, make) => {
+                let value = self.object(of, bytes, addr, when, view)?;
+                Some(self.build.then(value, make, &here))
             }
             Type::To(..)
             | Type::Sized(..)
@@ -328,8 +342,8 @@ impl<'m, 'a, M: Memory<'a>, B: Build> Walk<'m, M, B> {
                 done += 1;
             }
         }
-        let more = (done < count).then(|| addr + done * size as u64);
-        Some(self.build.array(items, more))
+        let more = (done < count).then(|| addr.wrapping_add(done * size as u64));
+        Some(self.build.array(items, more, done < most))
     }
 
     /// What a pointer that was read at `when` leads to.
@@ -461,7 +475,7 @@ impl<'m, 'a, M: Memory<'a>, B: Build> Walk<'m, M, B> {
         for part in bytes.chunks_exact(size) {
             let at = layout::number(part, 0, size)?;
             if at == 0 {
-                return Some(self.build.array(items, None));
+                return Some(self.build.array(items, None, false));
             }
             if done == self.limits.items as u64 {
                 break;
@@ -523,7 +537,7 @@ fn purpose(of: &Type) -> Purpose {
         | Type::Chars(_)
         | Type::Raw(..)
         | Type::Special(..) => Purpose::Plain,
-        Type::Fixed(of, _) => purpose(of),
+        Type::Fixed(of, _) | Type::Then(of, _) => purpose(of),
         Type::Struct(structure) => {
             let leads = |field: &super::schema::Field| purpose(&field.ty) != Purpose::Plain;
             match structure.fields.iter().any(leads) {
