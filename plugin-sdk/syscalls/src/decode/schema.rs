@@ -112,6 +112,8 @@ pub enum Dir {
     Out,
     /// Both: shown as `[before => after]` where they differ.
     InOut,
+    /// As `Out`, but also where the call fails: what is left of a sleep.
+    Always,
 }
 
 /// How much there is behind a pointer: bytes, or elements of an array.
@@ -160,6 +162,8 @@ pub enum Type {
     Raw(u32, Look),
     /// `T x[n]`.
     Fixed(&'static Type, u32),
+    /// `char x[]`: so many bytes that follow, of no size themselves.
+    Tail(Len, Look),
     /// A structure.
     Struct(&'static Struct),
     /// One of several types. The function sees the arguments, and, for what is in
@@ -262,7 +266,7 @@ pub struct Call {
 
 /// Short names for descriptions.
 pub mod prelude {
-    pub use super::Dir::{In, InOut, Out};
+    pub use super::Dir::{Always, In, InOut, Out};
     pub use super::Len;
     pub use super::Look;
     /// `Look::Text`
@@ -270,7 +274,7 @@ pub mod prelude {
     pub use super::Style;
     pub use super::Type::{
         self, Absent, Array, Bytes, Chars, Environ, Fixed, Pad, Path, Pick, Raw, Scalar, Sized,
-        Special, Strings, Struct, Text, Then, To,
+        Special, Strings, Struct, Tail, Text, Then, To,
     };
     pub use super::Width::{self, Long, W8, W16, W32, W64};
     pub use super::{Call, Set};

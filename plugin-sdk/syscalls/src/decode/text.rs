@@ -453,6 +453,15 @@ fn flags(out: &mut Vec<u8>, bits: u64, set: &Set) -> bool {
             named = true;
         }
     }
+    let behind = set.last.iter().fold(0, |all, (mask, _)| all | mask);
+    left &= !behind;
+    if left != 0 {
+        let alone = out.len() == start;
+        join(out, &format!("{left:#x}"));
+        if alone && !set.unknown.is_empty() {
+            push_comment(out, set.unknown);
+        }
+    }
     for (mask, values) in set.last {
         let value = bits & mask;
         if value != 0 {
@@ -463,13 +472,6 @@ fn flags(out: &mut Vec<u8>, bits: u64, set: &Set) -> bool {
                 }
                 None => join(out, &format!("{value:#x}")),
             }
-        }
-        left &= !mask;
-    }
-    if left != 0 {
-        join(out, &format!("{left:#x}"));
-        if !named && !set.unknown.is_empty() {
-            push_comment(out, set.unknown);
         }
     }
     if out.len() == start {

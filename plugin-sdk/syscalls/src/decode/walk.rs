@@ -206,6 +206,11 @@ impl<'m, 'a, M: Memory<'a>, B: Build> Walk<'m, M, B> {
                 let bytes = bytes.get(..len as usize)?;
                 Some(self.build.bytes(bytes, false, false, look))
             }
+            Type::Tail(len, look) => {
+                let len = self.length(len, when, view);
+                let bytes = self.buffer(addr, len, look, when);
+                Some(bytes.unwrap_or_else(|| self.build.address(addr)))
+            }
             Type::Fixed(of, len) => {
                 let size = layout::size(of, abi);
                 let all = bytes.get(..size * len as usize)?;
@@ -390,13 +395,7 @@ impl<'m, 'a, M: Memory<'a>, B: Build> Walk<'m, M, B> {
             }),
             Type::Bytes(dir, len, look) => self.twice(dir, from, addr, view, |walk, when| {
                 let len = walk.length(len, when, view);
-                let most = (walk.limits.text as u64).min(len);
-                let read = usize::try_from(most).unwrap_or(0);
-                let bytes = walk.memory.get(when, addr, read, Purpose::Plain);
-                if bytes.len() < read {
-                    return None;
-                }
-                Some(walk.build.bytes(bytes, len > most, false, look))
+                walk.buffer(addr, len, look, when)
             }),
             Type::Text => self.text(addr, from, self.limits.text, false),
             Type::Path => self.text(addr, from, PATH_MAX, true),
@@ -419,7 +418,8 @@ impl<'m, 'a, M: Memory<'a>, B: Build> Walk<'m, M, B> {
         match dir {
             Dir::In => read(self, from),
             Dir::Out if view.succeeded() => read(self, When::Exit),
-            Dir::Out => None,
+            Dir::Always if view.ret.is_some() => read(self, When::Exit),
+            Dir::Out | Dir::Always => None,
             Dir::InOut if view.succeeded() => {
                 let left = self.left;
                 let before = read(self, from);
@@ -449,6 +449,17 @@ impl<'m, 'a, M: Memory<'a>, B: Build> Walk<'m, M, B> {
             return None;
         }
         self.object(of, bytes, addr, when, view)
+    }
+
+    /// So many bytes; nothing if some of those that are wanted are not there.
+    fn buffer(&self, addr: u64, len: u64, look: Look, when: When) -> Option<B::Out> {
+        let most = (self.limits.text as u64).min(len);
+        let read = usize::try_from(most).unwrap_or(0);
+        let bytes = self.memory.get(when, addr, read, Purpose::Plain);
+        if bytes.len() < read {
+            return None;
+        }
+        Some(self.build.bytes(bytes, len > most, false, look))
     }
 
     fn text(&self, addr: u64, when: When, most: usize, whole: bool) -> Option<B::Out> {
@@ -484,7 +495,9 @@ impl<'m, 'a, M: Memory<'a>, B: Build> Walk<'m, M, B> {
             self.build.item(&mut items, text);
             done += 1;
         }
-        Some(self.build.array(items, Some(addr + done * size as u64)))
+        let missing = done < self.limits.items as u64;
+        let next = addr.wrapping_add(done * size as u64);
+        Some(self.build.array(items, Some(next), missing))
     }
 
     fn environment(&mut self, addr: u64, when: When, view: &View<'a>) -> Option<B::Out> {
