@@ -7,12 +7,13 @@
 //!   ([`wants`]), which the host does;
 //! * the typed form of a call ([`decode`]) from its registers and what was read
 //!   ([`Captured`]), wherever it is wanted: the walk is the same ([`walk`]);
-//! * text as strace(1) writes it ([`text`]).
+//! * text as strace(1) writes it ([`text`]), and JSON ([`json`]).
 //!
 //! What a target says is believed nowhere: lengths are capped, nothing follows
 //! pointers for ever, and what could not be read is shown as the number that it is.
 
 pub mod captured;
+pub mod json;
 mod layout;
 mod plan;
 mod read;
@@ -38,7 +39,7 @@ mod times;
 pub use captured::{Captured, When};
 pub use plan::{Want, wants};
 pub use read::{Argument, Decoded, decode, scalar};
-pub use value::{Bytes, Field, Fields, Items, Value};
+pub use value::{Bytes, Field, Fields, Items, Value, file_type, major_minor};
 pub use view::View;
 pub use walk::Limits;
 
