@@ -59,8 +59,9 @@ fn run() -> Result<()> {
 }
 
 fn as_json() -> Result<()> {
-    observer(false, Look::default()).run(|item| match item {
-        Item::Call(call) => json::call(call.record),
+    let look = look()?;
+    observer(false, look).run(|item| match item {
+        Item::Call(call) => json::call(call, look),
         Item::Event(event) => json::event(event),
         Item::Lost(records) => json::lost(records),
         Item::Flush => Ok(()),
