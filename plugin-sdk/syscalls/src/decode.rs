@@ -12,6 +12,7 @@
 //! What a target says is believed nowhere: lengths are capped, nothing follows
 //! pointers for ever, and what could not be read is shown as the number that it is.
 
+mod ask;
 pub mod captured;
 pub mod json;
 mod layout;
@@ -36,6 +37,7 @@ mod process;
 mod signals;
 mod times;
 
+pub use ask::{AT_FDCWD, FileName};
 pub use captured::{Captured, When};
 pub use plan::{Want, wants};
 pub use read::{Argument, Decoded, decode, scalar};
