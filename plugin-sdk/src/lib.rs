@@ -51,7 +51,9 @@ pub mod names;
 mod observer;
 pub mod options;
 pub mod output;
+pub mod pattern;
 mod process;
+pub mod show;
 #[doc(hidden)]
 pub mod stdio;
 mod symbols;
