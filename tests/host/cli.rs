@@ -9,9 +9,10 @@ use crate::common::{
     PAI_HOST, Ran, copy_program, finish, json_lines, pai_host, plain, status, stderr, stdout,
 };
 
-const BUNDLED: [&str; 9] = [
+const BUNDLED: [&str; 10] = [
     "count",
     "coverage",
+    "exec-tree",
     "exits",
     "malloc-check",
     "minimal",
@@ -272,6 +273,7 @@ fn json_is_lines_of_objects() {
     for (plugin, kinds) in [
         ("count", &["count", "total"][..]),
         ("exits", &["exec", "fork", "exit"]),
+        ("exec-tree", &["process"]),
         ("strace", &["syscall", "signal", "exec", "exit"]),
         ("minimal", &[]),
     ] {

@@ -7,6 +7,7 @@ mod cli;
 mod common;
 mod errors;
 mod instruments;
+mod plugin_exec_tree;
 mod plugins;
 mod programs;
 mod readme;
