@@ -9,11 +9,12 @@ use crate::common::{
     PAI_HOST, Ran, copy_program, finish, json_lines, pai_host, plain, status, stderr, stdout,
 };
 
-const BUNDLED: [&str; 10] = [
+const BUNDLED: [&str; 11] = [
     "count",
     "coverage",
     "exec-tree",
     "exits",
+    "fault",
     "malloc-check",
     "minimal",
     "override",
@@ -338,6 +339,7 @@ fn the_binary_works_alone() {
     for plugin in BUNDLED {
         // They have to be told of what.
         let plugin = match plugin {
+            "fault" => "fault -c vhangup -e EPERM",
             "override" => "override -f absent=1",
             "watch" => "watch -v absent",
             other => other,

@@ -8,6 +8,7 @@ mod common;
 mod errors;
 mod instruments;
 mod plugin_exec_tree;
+mod plugin_fault;
 mod plugins;
 mod programs;
 mod readme;
