@@ -9,12 +9,13 @@ use crate::common::{
     PAI_HOST, Ran, copy_program, finish, json_lines, pai_host, plain, status, stderr, stdout,
 };
 
-const BUNDLED: [&str; 11] = [
+const BUNDLED: [&str; 12] = [
     "count",
     "coverage",
     "exec-tree",
     "exits",
     "fault",
+    "files",
     "malloc-check",
     "minimal",
     "override",
@@ -275,6 +276,7 @@ fn json_is_lines_of_objects() {
         ("count", &["count", "total"][..]),
         ("exits", &["exec", "fork", "exit"]),
         ("exec-tree", &["process"]),
+        ("files", &["file", "total"]),
         ("strace", &["syscall", "signal", "exec", "exit"]),
         ("minimal", &[]),
     ] {

@@ -9,6 +9,7 @@ mod errors;
 mod instruments;
 mod plugin_exec_tree;
 mod plugin_fault;
+mod plugin_files;
 mod plugins;
 mod programs;
 mod readme;

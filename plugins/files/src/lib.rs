@@ -1,0 +1,375 @@
+//! What a program reads and writes: bytes, opens and errors by file.
+
+use std::collections::BTreeMap;
+
+use pai_plugin::decode::{Limits, Value, is_error};
+use pai_plugin::json::Object;
+use pai_plugin::output::{emit, print, structured};
+use pai_plugin::show::{command_line, word};
+use pai_plugin::{
+    Call, Event, Item, Observer, Overflow, Pid, RecordFlags, Result, SyscallFilter, SyscallSet,
+    Topic, names, options,
+};
+
+mod tables;
+
+use tables::{Open, Process};
+
+pai_plugin::without_wasi!();
+
+pai_plugin::plugin! {
+    name: "files",
+    description: "what a program reads and writes: bytes, opens and errors by file",
+    wants: [
+        Control("the target waits rather than that a call is not counted"),
+        MemoryRead("to see the names of files"),
+    ],
+    options: [
+        OptionSpec::flag("per-process", "apart for each process").short("p"),
+    ],
+    run: run,
+}
+
+/// Calls that open, close and duplicate descriptors, that read and that write.
+const CALLS: &str = "open openat openat2 creat close close_range dup dup2 dup3 fcntl fcntl64 ioctl \
+    pipe pipe2 socket socketpair accept accept4 chdir fchdir read pread64 readv preadv preadv2 \
+    write pwrite64 writev pwritev pwritev2 sendfile sendfile64 copy_file_range splice";
+
+/// open(2), dup3(2), pipe2(2), SOCK_CLOEXEC in linux/net.h.
+const O_CLOEXEC: u64 = 0o2_000_000;
+/// close_range(2)
+const CLOSE_RANGE_CLOEXEC: u64 = 4;
+
+fn run() -> Result<()> {
+    let mut files = Files::new(options::flag("per-process"));
+    for target in Observer::targets()? {
+        files.found(target.pid, target.argv, target.attached);
+    }
+    let observer = Observer::new()
+        .overflow(Overflow::Block)
+        .topic(Topic::Forks)
+        .topic(Topic::Execs)
+        .topic(Topic::Syscalls(SyscallFilter {
+            which: SyscallSet::Names(CALLS.split_whitespace().map(Into::into).collect()),
+            enter: false,
+            exit: true,
+            tasks: Vec::new(),
+            capture: Some(Limits::NONE.into()),
+            extra: Vec::new(),
+        }));
+    observer.run(|item| {
+        match item {
+            Item::Call(call) => files.call(call),
+            Item::Event(event) => files.event(event),
+            Item::Lost(records) => files.lost += records,
+            Item::Flush => {}
+        }
+        Ok(())
+    })?;
+    if structured() {
+        return files.emit();
+    }
+    print(&files.text());
+    Ok(())
+}
+
+/// What was done to one file.
+#[derive(Clone, Copy, Default)]
+struct Counts {
+    opens: u64,
+    read: u64,
+    written: u64,
+    errors: u64,
+}
+
+#[derive(Default)]
+struct Files {
+    per_process: bool,
+    processes: BTreeMap<Pid, Process>,
+    /// By process, or all under 0, and name.
+    counts: BTreeMap<(Pid, String), Counts>,
+    /// What processes that have ended executed.
+    commands: BTreeMap<Pid, Vec<String>>,
+    lost: u64,
+}
+
+impl Files {
+    fn new(per_process: bool) -> Self {
+        Self {
+            per_process,
+            ..Self::default()
+        }
+    }
+
+    /// A process that is there already. One that was just made has standard streams; what
+    /// else it was given is looked up when it is used.
+    fn found(&mut self, pid: Pid, argv: Vec<String>, attached: bool) {
+        let process = self.processes.entry(pid).or_default();
+        process.argv = argv;
+        for fd in 0..if attached { 1024 } else { 3 } {
+            if let Some(open) = inherited(pid, fd) {
+                process.open(fd, open);
+            }
+        }
+    }
+
+    fn event(&mut self, event: &Event) {
+        match event {
+            Event::Forked(fork) if fork.followed => {
+                let parent = self.processes.entry(fork.pid).or_default().clone();
+                self.processes.insert(fork.child, parent);
+            }
+            Event::Execed(exec) => {
+                let process = self.processes.entry(exec.pid).or_default();
+                process.exec(&exec.argv);
+            }
+            Event::ProcessExited(end) => {
+                if let Some(process) = self.processes.remove(&end.pid) {
+                    self.commands.insert(end.pid, process.argv);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn call(&mut self, call: Call<'_>) {
+        let no_result = RecordFlags::RESTARTS | RecordFlags::NO_RETURN;
+        if call.record_flags.intersects(no_result) {
+            return;
+        }
+        let Some(name) = names::syscall(call.call) else {
+            return;
+        };
+        let (first, second) = (fd(call.a0), fd(call.a1));
+        match &*name {
+            "open" | "openat" | "openat2" | "creat" => self.opened(call),
+            "read" | "pread64" | "readv" | "preadv" | "preadv2" => {
+                self.moved(call, Some(first), None);
+            }
+            "write" | "pwrite64" | "writev" | "pwritev" | "pwritev2" => {
+                self.moved(call, None, Some(first));
+            }
+            "sendfile" | "sendfile64" => self.moved(call, Some(second), Some(first)),
+            "copy_file_range" | "splice" => self.moved(call, Some(first), Some(fd(call.a2))),
+            name => self.changed(call, name),
+        }
+    }
+
+    fn opened(&mut self, call: Call<'_>) {
+        let Some(decoded) = call.decode(Limits::NONE) else {
+            return;
+        };
+        let process = self.processes.entry(call.pid).or_default();
+        let Some(path) = decoded.path() else {
+            return;
+        };
+        let name = path.resolve(|dirfd| process.dir(dirfd));
+        let name = String::from_utf8_lossy(&name).into_owned();
+        if let Some(fd) = decoded.new_fd() {
+            // openat2(2) has its flags in a structure.
+            let how = || decoded.argument("how")?.fields()?.get("flags");
+            let flags = decoded.argument("flags").or_else(how);
+            let flags = flags.and_then(Value::number).unwrap_or(0);
+            let open = open(call, name.clone(), flags);
+            process.open(fd, open);
+        }
+        let counts = self.counts(call.pid, name);
+        match is_error(call.ret) {
+            true => counts.errors += 1,
+            false => counts.opens += 1,
+        }
+    }
+
+    /// Bytes from one descriptor, to another, or both.
+    fn moved(&mut self, call: Call<'_>, from: Option<i32>, to: Option<i32>) {
+        // Not negative: what is, is an error.
+        let bytes = u64::try_from(call.ret).unwrap_or(0);
+        for (fd, is_read) in [(from, true), (to, false)] {
+            let Some(name) = fd.and_then(|fd| self.name(call.pid, fd)) else {
+                continue;
+            };
+            let counts = self.counts(call.pid, name);
+            match is_read {
+                true => counts.read += bytes,
+                false => counts.written += bytes,
+            }
+            counts.errors += u64::from(is_error(call.ret));
+        }
+    }
+
+    /// Calls that change which file a descriptor is.
+    fn changed(&mut self, call: Call<'_>, name: &str) {
+        const EBADF: i64 = -9;
+        let process = self.processes.entry(call.pid).or_default();
+        let (first, second, made) = (fd(call.a0), fd(call.a1), fd(call.ret.cast_unsigned()));
+        // Whatever else it fails with, it has closed it: close(2), "Dealing with error
+        // returns".
+        if name == "close" && call.ret != EBADF {
+            return process.close(first, first, call.at);
+        }
+        if is_error(call.ret) {
+            return;
+        }
+        let since = call.at + call.took;
+        match name {
+            "dup" => process.duplicate(first, made, false, since),
+            "dup2" => process.duplicate(first, second, false, since),
+            "dup3" => process.duplicate(first, second, call.a2 & O_CLOEXEC != 0, since),
+            "fcntl" | "fcntl64" => match call.a1 {
+                // F_DUPFD, F_DUPFD_CLOEXEC and F_SETFD of fcntl(2).
+                0 => process.duplicate(first, made, false, since),
+                1030 => process.duplicate(first, made, true, since),
+                2 => process.set_cloexec(first, first, call.a2 & 1 != 0),
+                _ => {}
+            },
+            // FIONCLEX and FIOCLEX in asm-generic/ioctls.h.
+            "ioctl" => match call.a1 {
+                0x5450 => process.set_cloexec(first, first, false),
+                0x5451 => process.set_cloexec(first, first, true),
+                _ => {}
+            },
+            "close_range" => {
+                let last = i32::try_from(call.a1 & 0xffff_ffff).unwrap_or(i32::MAX);
+                match call.a2 & CLOSE_RANGE_CLOEXEC {
+                    0 => process.close(first, last, call.at),
+                    _ => process.set_cloexec(first, last, true),
+                }
+            }
+            "socket" => process.open(made, open(call, "(socket)".into(), call.a1)),
+            "accept" => process.open(made, open(call, "(socket)".into(), 0)),
+            "accept4" => process.open(made, open(call, "(socket)".into(), call.a3)),
+            "chdir" => {
+                let decoded = call.decode(Limits::NONE);
+                let path = decoded.as_ref().and_then(|call| call.path());
+                process.cwd = path.map(|path| path.resolve(|dirfd| process.dir(dirfd)));
+            }
+            "fchdir" => process.cwd = process.dir(first),
+            // Two in memory.
+            "pipe" | "pipe2" | "socketpair" => self.pair(call, name),
+            _ => {}
+        }
+    }
+
+    fn pair(&mut self, call: Call<'_>, name: &str) {
+        let Some(decoded) = call.decode(Limits { text: 0, items: 2 }) else {
+            return;
+        };
+        let (name, flags) = match name {
+            "pipe" => ("(pipe)", 0),
+            "pipe2" => ("(pipe)", call.a1),
+            _ => ("(socket)", call.a1),
+        };
+        let process = self.processes.entry(call.pid).or_default();
+        let made = decoded.args.iter().filter_map(|arg| arg.value.items());
+        for made in made.flatten() {
+            if let Value::Fd(fd) = made {
+                process.open(*fd, open(call, name.into(), flags));
+            }
+        }
+    }
+
+    /// What a descriptor is. One that no call has told of is looked up.
+    fn name(&mut self, pid: Pid, fd: i32) -> Option<String> {
+        let process = self.processes.entry(pid).or_default();
+        if process.get(fd).is_none() {
+            let open = inherited(pid, fd)?;
+            process.open(fd, open);
+        }
+        process.get(fd).map(|open| open.name.clone())
+    }
+
+    fn counts(&mut self, pid: Pid, name: String) -> &mut Counts {
+        let pid = if self.per_process { pid } else { 0 };
+        self.counts.entry((pid, name)).or_default()
+    }
+
+    fn command(&self, pid: Pid) -> Option<&[String]> {
+        let alive = self.processes.get(&pid).map(|process| &process.argv);
+        alive.or_else(|| self.commands.get(&pid)).map(Vec::as_slice)
+    }
+
+    fn text(&self) -> String {
+        let mut text = String::new();
+        let mut of = None;
+        for ((pid, name), counts) in &self.counts {
+            if of != Some(*pid) {
+                of = Some(*pid);
+                if let Some(argv) = self.command(*pid) {
+                    text.push_str(&format!("{pid} {}\n", command_line(argv)));
+                }
+                text.push_str(HEAD);
+            }
+            text.push_str(&row(counts, name));
+        }
+        if self.lost > 0 {
+            text.push_str(&format!(
+                "{} records were lost: the counts are too low\n",
+                self.lost
+            ));
+        }
+        text
+    }
+
+    fn emit(&self) -> Result<()> {
+        for ((pid, name), counts) in &self.counts {
+            let mut object = Object::new();
+            if self.per_process {
+                object = object.number("pid", *pid);
+                object = object.texts("argv", self.command(*pid).unwrap_or_default());
+            }
+            let object = object
+                .text("file", name)
+                .number("opens", counts.opens)
+                .number("read", counts.read)
+                .number("written", counts.written)
+                .number("errors", counts.errors);
+            emit("file", &object.end())?;
+        }
+        emit("total", &Object::new().number("lost", self.lost).end())
+    }
+}
+
+const HEAD: &str = "    opens         read      written   errors file\n\
+    --------- ------------ ------------ -------- ----------------\n";
+
+fn row(counts: &Counts, name: &str) -> String {
+    let [opens, read, written, errors] = [counts.opens, counts.read, counts.written, counts.errors]
+        .map(|count| match count {
+            0 => String::new(),
+            count => count.to_string(),
+        });
+    format!(
+        "{opens:>9} {read:>12} {written:>12} {errors:>8} {}\n",
+        word(name)
+    )
+}
+
+/// A descriptor is an `int`, the lower half of its register.
+fn fd(register: u64) -> i32 {
+    ((register & 0xffff_ffff) as u32).cast_signed()
+}
+
+fn open(call: Call<'_>, name: String, flags: u64) -> Open {
+    Open {
+        name,
+        cloexec: flags & O_CLOEXEC != 0,
+        since: call.at + call.took,
+    }
+}
+
+/// What a descriptor is that was open before anybody looked.
+fn inherited(pid: Pid, fd: i32) -> Option<Open> {
+    let name = Observer::descriptor(pid, fd).ok()?;
+    let name = String::from_utf8_lossy(&name).into_owned();
+    let kind = |kind: &str| name.starts_with(kind);
+    let name = match () {
+        () if kind("pipe:[") => "(pipe)".to_owned(),
+        () if kind("socket:[") => "(socket)".to_owned(),
+        () => name,
+    };
+    Some(Open {
+        name,
+        cloexec: false,
+        since: 0,
+    })
+}
