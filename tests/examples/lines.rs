@@ -28,7 +28,11 @@ fn main() {
         ..Style::default()
     };
     let options: &[&str] = if verbose { &["-v"] } else { &[] };
-    let ours = lines::of(Path::new(program), args, Limits::default(), style);
+    let mut limits = Limits::default();
+    if verbose {
+        limits.items = Limits::ALL;
+    }
+    let ours = lines::of(Path::new(program), args, limits, style);
     let theirs = lines::by_strace(Path::new(program), args, options);
     // The first is the execve(2) of the program itself, which is not started in quite
     // the same way.

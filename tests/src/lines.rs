@@ -108,7 +108,11 @@ pub fn assert_same(program: &str, args: &[&str], verbose: bool) {
         ..Style::default()
     };
     let options: &[&str] = if verbose { &["-v"] } else { &[] };
-    let ours = of(program, args, Limits::default(), style);
+    let mut limits = Limits::default();
+    if verbose {
+        limits.items = Limits::ALL;
+    }
+    let ours = of(program, args, limits, style);
     let theirs = by_strace(program, args, options);
     let (ours, theirs) = (marked(&ours), marked(&theirs));
     assert!(!theirs.is_empty(), "strace shows no mark");

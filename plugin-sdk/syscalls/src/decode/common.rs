@@ -44,7 +44,7 @@ fn signals(view: &View<'_>) -> Value {
 /// A time since the epoch in UTC: `2026-11-19T18:19:05.450984862+0000`, without the
 /// fraction if that is zero. Nothing for the epoch itself and for what no calendar has.
 pub(crate) fn date(seconds: i64, nanos: u64) -> Option<String> {
-    if seconds == 0 && nanos == 0 || seconds.unsigned_abs() > 1 << 40 || nanos >= 1_000_000_000 {
+    if seconds == 0 && nanos == 0 || seconds.unsigned_abs() > 1 << 57 || nanos >= 1_000_000_000 {
         return None;
     }
     let (days, second) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
@@ -62,8 +62,12 @@ pub(crate) fn date(seconds: i64, nanos: u64) -> Option<String> {
         from_march - 9
     };
     let year = year_of_era + era * 400 + i64::from(month <= 2);
+    // `int tm_year` counts from 1900.
+    if i32::try_from(year - 1900).is_err() {
+        return None;
+    }
     let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
-    let mut text = format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}");
+    let mut text = format!("{year}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}");
     if nanos != 0 {
         text.push_str(&format!(".{nanos:09}"));
     }
@@ -77,5 +81,96 @@ pub(crate) fn dated(seconds: Value, nanos: u64) -> Value {
     match date(number, nanos) {
         Some(date) => Value::Comment(Box::new(seconds), date),
         None => seconds,
+    }
+}
+
+/// The last field of a structure that the caller says the size of (in this argument): what
+/// it holds behind the fields that are known here, if that is not all zero. The structure
+/// has [`grown`] to arrange it, and its field is called `rest`.
+pub(crate) const fn rest<const SIZE: usize>() -> Type {
+    Pick(rest_of::<SIZE>, 0)
+}
+
+/// So much of a structure is read whose size is in this argument.
+pub(crate) fn bounded<const SIZE: usize>(view: &View<'_>) -> u64 {
+    view.arg(SIZE).min(4096)
+}
+
+fn rest_of<const SIZE: usize>(view: &View<'_>) -> &'static Type {
+    let known = view.outer.map_or(0, |(_, all)| all.len());
+    let given = usize::try_from(bounded::<SIZE>(view)).unwrap_or(0);
+    let before = known.saturating_sub(view.bytes.len());
+    if given <= before {
+        return &Absent;
+    }
+    if known < given {
+        return &Special(unreadable, 0);
+    }
+    match view.bytes.iter().all(|byte| *byte == 0) {
+        true => &Absent,
+        false => &Special(unknown_bytes, 0),
+    }
+}
+
+/// What could not be read.
+pub(crate) fn unreadable(_: &View<'_>) -> Value {
+    Value::Plain("???".into())
+}
+
+fn unknown_bytes(view: &View<'_>) -> Value {
+    const SHOWN: usize = 32;
+    let known = view.outer.map_or(0, |(_, all)| all.len());
+    let first = known.saturating_sub(view.bytes.len());
+    let mut text = format!("/* bytes {first}..{} */ \"", known.saturating_sub(1));
+    for byte in view.bytes.iter().take(SHOWN) {
+        text.push_str(&format!("\\x{byte:02x}"));
+    }
+    text.push('"');
+    if view.bytes.len() > SHOWN {
+        text.push_str("...");
+    }
+    Value::Plain(text.into())
+}
+
+/// Arranges a structure that ends with [`rest`].
+pub(crate) fn grown(fields: &mut super::Fields, _: &View<'_>) {
+    for field in &mut fields.fields {
+        if field.name == "rest" {
+            field.name = "";
+        }
+    }
+}
+
+/// Of a pointer to a structure only the address, if not all of its fields could be read.
+pub(crate) fn whole(value: Value, _: &View<'_>) -> Value {
+    match &value {
+        Value::To { addr, value: of } if of.fields().is_some_and(|fields| fields.more) => {
+            Value::Address(*addr)
+        }
+        _ => value,
+    }
+}
+
+/// `struct timeval`, with the date behind it.
+pub(crate) const TIMEVAL_DATED: Type = Then(&Struct(&TIMEVAL), with_date);
+
+/// A time in seconds and nanoseconds or microseconds, with the date behind it.
+pub(crate) fn with_date(value: Value, _: &View<'_>) -> Value {
+    let number = |name: &str| value.fields()?.get(name)?.number();
+    let seconds = number("tv_sec").unwrap_or(0).cast_signed();
+    let text = match number("tv_usec") {
+        None => date(seconds, number("tv_nsec").unwrap_or(0)),
+        Some(micros) => {
+            let text = date(seconds, micros.saturating_mul(1000));
+            // Nanoseconds that are none.
+            text.map(|text| match text.strip_suffix("000+0000") {
+                Some(text) if micros > 0 => format!("{text}+0000"),
+                _ => text,
+            })
+        }
+    };
+    match text {
+        Some(text) => Value::Comment(Box::new(value), text),
+        None => value,
     }
 }

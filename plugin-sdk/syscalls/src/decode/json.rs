@@ -4,7 +4,7 @@
 //!
 //! | value | JSON |
 //! |---|---|
-//! | number, descriptor, process, user, port | `3`; `"0x20000000000001"` beyond 2^53, where readers with floating point lose digits |
+//! | number, descriptor, process, user, port, interface | `3`; `"0x20000000000001"` beyond 2^53, where readers with floating point lose digits |
 //! | address | `"0x7ffe12345678"` |
 //! | one of a set, signal, limit without end | `{"value":0,"name":"SEEK_SET"}`; the number if it has no name |
 //! | flags | `{"value":577,"flags":["O_WRONLY","O_CREAT","O_TRUNC"]}`, with `"rest":64` for bits without a name |
@@ -18,7 +18,9 @@
 //! | how many there are, of what is not read | `{"count":5}`, with `"more":true` if the end was not found |
 //! | before and after the call | `{"before":0,"after":1}` |
 //! | something with a comment | `{"value":1700000000,"comment":"2023-11-14T22:13:20+0000"}` |
-//! | another call's notation | `{"call":"inet_addr","args":["..."]}` |
+//! | address of IP | `"127.0.0.1"`, `"::1"` |
+//! | something with a title | `{"left":...}` |
+//! | another call's notation | `{"call":"makedev","args":[8,1]}` |
 //! | text as it is | `"..."` |
 //!
 //! What a pointer leads to stands for the pointer; of an argument, the address is beside
@@ -32,7 +34,7 @@ use crate::signal;
 
 use super::read::{Argument, Decoded};
 use super::schema::{Look, Set};
-use super::value::{Bytes, Fields, Items, Value, file_type, major_minor};
+use super::value::{Bytes, Field, Fields, Items, Value, file_type, major_minor};
 
 /// Appends a value.
 pub fn push(out: &mut String, value: &Value) {
@@ -43,7 +45,7 @@ pub fn push(out: &mut String, value: &Value) {
         }
         Value::Address(addr) => push_text(out, &format!("{addr:#x}")),
         Value::Fd(number) | Value::Pid(number) => push_signed(out, (*number).into()),
-        Value::Uid(id) => push_number(out, (*id).into()),
+        Value::Uid(number) | Value::Interface(number) => push_number(out, (*number).into()),
         Value::Mode(mode) => push_mode(out, *mode),
         Value::Device(device) => {
             let (major, minor) = major_minor(*device);
@@ -60,7 +62,17 @@ pub fn push(out: &mut String, value: &Value) {
         Value::Flags(bits, set) => push_flags(out, *bits, set),
         Value::Named(number, name) => push_named(out, *number, Some(name)),
         Value::Bytes(bytes) => push_bytes(out, bytes),
-        Value::Struct(fields) | Value::Table(fields) => push_fields(out, fields),
+        Value::Struct(fields) | Value::Table(fields) | Value::List(fields) => {
+            push_fields(out, fields);
+        }
+        Value::Descriptors(fds) => push_list(out, fds, |out, fd| push_signed(out, (*fd).into())),
+        Value::Titled(title, value) => {
+            out.push('{');
+            push_text(out, title);
+            out.push(':');
+            push(out, value);
+            out.push('}');
+        }
         Value::Array(items) => push_items(out, items),
         Value::To { value, .. } | Value::Told(value, _) => push(out, value),
         Value::Changed { before, after, .. } => {
@@ -252,7 +264,7 @@ fn push_wait_status(out: &mut String, status: u32) {
 
 fn push_bytes(out: &mut String, bytes: &Bytes) {
     let (text, rest) = match core::str::from_utf8(&bytes.data) {
-        _ if bytes.look == Look::Hex => (None, &[][..]),
+        _ if matches!(bytes.look, Look::Hex | Look::Each | Look::Colons) => (None, &[][..]),
         Ok(text) => (Some(text), &[][..]),
         // A character that is not finished, where there are more bytes.
         Err(error) if bytes.more && error.error_len().is_none() => {
@@ -298,11 +310,12 @@ fn push_fields(out: &mut String, fields: &Fields) {
         if place > 0 {
             out.push(',');
         }
+        let name = name_of(field);
         let earlier = &fields.fields[..place];
-        if field.name.is_empty() || earlier.iter().any(|other| other.name == field.name) {
+        if name.is_empty() || earlier.iter().any(|other| name_of(other) == name) {
             out.push_str(&format!("\"#{place}\""));
         } else {
-            push_text(out, field.name);
+            push_text(out, name);
         }
         out.push(':');
         push(out, &field.value);
@@ -314,6 +327,16 @@ fn push_fields(out: &mut String, fields: &Fields) {
         out.push_str("\"more\":true");
     }
     out.push('}');
+}
+
+/// A call that fills a field says which: `inet_pton(AF_INET6, "::1", &sin6_addr)`.
+fn name_of(field: &Field) -> &str {
+    if let ("", Value::Call(_, args)) = (field.name, &field.value)
+        && let Some(Value::Plain(target)) = args.last()
+    {
+        return target.strip_prefix('&').unwrap_or(target);
+    }
+    field.name
 }
 
 fn push_items(out: &mut String, items: &Items) {
@@ -329,10 +352,14 @@ fn push_items(out: &mut String, items: &Items) {
     out.push('}');
 }
 
-/// A number in network byte order is that number.
+/// A number in network byte order is that number, an address of IP its text.
 fn push_call(out: &mut String, name: &str, args: &[Value]) {
-    if let (true, [only]) = (name == "htons" || name == "htonl", args) {
-        return push(out, only);
+    match (name, args) {
+        ("htons" | "htonl", [only]) => return push(out, only),
+        ("inet_addr", [Value::Bytes(text)]) | ("inet_pton", [_, Value::Bytes(text), _]) => {
+            return push_text(out, &String::from_utf8_lossy(&text.data));
+        }
+        _ => {}
     }
     out.push_str("{\"call\":");
     push_text(out, name);

@@ -45,7 +45,10 @@ pub fn wants(
     asked: &mut Vec<Want>,
 ) {
     let call = picked(call, abi, registers);
-    let view = View::new(abi, arguments(call, abi, registers), ret);
+    let view = View {
+        limits,
+        ..View::new(abi, arguments(call, abi, registers), ret)
+    };
     let memory = Planned {
         known,
         now: if ret.is_some() {

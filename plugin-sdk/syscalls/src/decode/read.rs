@@ -14,7 +14,7 @@ use super::walk::{Build, Limits, Memory, Purpose, Walk, arguments, picked};
 /// A call in typed form.
 #[derive(Clone, Debug)]
 pub struct Decoded {
-    /// What describes it.
+    /// It. What describes these arguments may be what `pick` makes of it.
     pub call: &'static Call,
     /// Its arguments, as many as are shown.
     pub args: Vec<Argument>,
@@ -50,8 +50,12 @@ pub fn decode(
     limits: Limits,
     captured: &Captured<'_>,
 ) -> Decoded {
+    let named = call;
     let call = picked(call, abi, registers);
-    let view = View::new(abi, arguments(call, abi, registers), ret);
+    let view = View {
+        limits,
+        ..View::new(abi, arguments(call, abi, registers), ret)
+    };
     let mut walk = Walk::new(captured, Values, limits);
     let mut args = Vec::with_capacity(call.args.len());
     let mut known_at_entry = None;
@@ -79,7 +83,7 @@ pub fn decode(
         call.ret.note.and_then(|note| note(&view, &also))
     });
     Decoded {
-        call,
+        call: named,
         known_at_entry: known_at_entry.unwrap_or(args.len()),
         args,
         ret: returned.map(|ret| walk.register(&call.ret.ty, ret.cast_unsigned(), &view)),
@@ -111,6 +115,27 @@ fn shows_result(ty: &Type) -> bool {
 impl<'a> Memory<'a> for Captured<'a> {
     fn get(&self, when: When, addr: u64, len: usize, _: Purpose) -> &'a [u8] {
         Captured::get(self, when, addr, len)
+    }
+}
+
+/// What bytes hold that are a part of something that a function reads. Pointers in them
+/// are not followed.
+pub(crate) fn of_bytes<'a>(ty: &'static Type, bytes: &'a [u8], view: &View<'a>) -> Option<Value> {
+    let mut walk = Walk::new(&Nowhere, Values, view.limits);
+    let view = View {
+        size: 0,
+        outer: None,
+        ..*view
+    };
+    walk.object(ty, bytes, 0, view.when, &view)
+}
+
+/// No memory.
+struct Nowhere;
+
+impl<'a> Memory<'a> for Nowhere {
+    fn get(&self, _: When, _: u64, _: usize, _: Purpose) -> &'a [u8] {
+        &[]
     }
 }
 
@@ -237,6 +262,7 @@ pub fn scalar(value: u64, width: Width, style: Style, abi: Abi) -> Value {
             let port = u16::from_be((unsigned & 0xffff) as u16);
             Value::Call("htons", Vec::from([Value::Unsigned(port.into())]))
         }
+        Style::Interface => Value::Interface(low),
         Style::Limit => Value::Limit(unsigned),
         Style::One(set) => Value::One(unsigned, set),
         Style::Flags(set) => Value::Flags(unsigned, set),

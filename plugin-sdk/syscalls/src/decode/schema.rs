@@ -126,6 +126,8 @@ pub enum Style {
     Address,
     /// Port number in network byte order: `htons(80)`.
     Port,
+    /// A network interface, by its index: `if_nametoindex("lo")`.
+    Interface,
     /// A limit of resources: `8192*1024`, `RLIM64_INFINITY`.
     Limit,
     /// One of a set.
@@ -147,6 +149,8 @@ pub enum Dir {
     InOut,
     /// As `Out`, but also where the call fails: what is left of a sleep.
     Always,
+    /// As `InOut`, but also where the call fails: a size that was too small.
+    InOutAlways,
 }
 
 /// How much there is behind a pointer: bytes, or elements of an array.
@@ -175,8 +179,16 @@ pub enum Len {
 pub enum Look {
     /// `"text\n"`
     Text,
+    /// As `Text`, but one NUL byte at the end is not shown: an extended attribute.
+    Terminated,
     /// `"\x12\x34"`: all in hexadecimal digits.
     Hex,
+    /// As `Text`, but a NUL byte in front is `@`: the name of a socket (unix(7)).
+    SocketName,
+    /// `[0x12, 00]`
+    Each,
+    /// `12:34:00`: the address of a network card.
+    Colons,
 }
 
 /// The type of an argument, of a field, or of what a pointer leads to.
@@ -205,6 +217,9 @@ pub enum Type {
     Pick(fn(&View<'_>) -> &'static Type, u32),
     /// So many bytes (0: all that there are) that a function reads.
     Special(fn(&View<'_>) -> Value, u32),
+    /// So many bytes from here on, which may be more than were read, that hold one of a
+    /// type: what only its beginning tells the length of.
+    Again(Len, &'static Type),
     /// As the type says, then made into something else: what only shows from all of a
     /// value, or from what it was before the call and after it.
     Then(&'static Type, fn(Value, &View<'_>) -> Value),
@@ -299,15 +314,15 @@ pub struct Call {
 
 /// Short names for descriptions.
 pub mod prelude {
-    pub use super::Dir::{Always, In, InOut, Out};
+    pub use super::Dir::{Always, In, InOut, InOutAlways, Out};
     pub use super::Len;
     pub use super::Look;
     /// `Look::Text`
     pub const TEXT: Look = Look::Text;
     pub use super::Style;
     pub use super::Type::{
-        self, Absent, Array, Bytes, Chars, Environ, Fixed, Pad, Path, Pick, Raw, Scalar, Sized,
-        Special, Strings, Struct, Tail, Text, Then, To,
+        self, Absent, Again, Array, Bytes, Chars, Environ, Fixed, Pad, Path, Pick, Raw, Scalar,
+        Sized, Special, Strings, Struct, Tail, Text, Then, To,
     };
     pub use super::Width::{self, Long, W8, W16, W32, W64};
     pub use super::{Call, Set};
@@ -377,6 +392,8 @@ pub mod prelude {
         ADDRESS = Long Address;
         /// `in_port_t`
         PORT = W16 Port;
+        /// The index of a network interface.
+        INTERFACE = W32 Interface;
         /// `int *`: how a process ended or stopped.
         WAIT_STATUS = W32 WaitStatus;
     }
@@ -454,7 +471,7 @@ macro_rules! structs {
         pub(crate) static $structure: $crate::decode::schema::Struct = $crate::decode::schema::Struct {
             name: $name,
             fields: &[$($crate::decode::schema::Field {
-                name: stringify!($field),
+                name: $crate::decode::schema::in_c(stringify!($field)),
                 ty: $ty,
                 bits: $crate::decode::schema::optional!(0 $(, $bits)?),
                 verbose: $crate::decode::schema::marked!($($mark)?),
@@ -487,7 +504,7 @@ macro_rules! calls {
             $crate::decode::schema::Call {
                 name: stringify!($name),
                 args: &[$($crate::decode::schema::Arg {
-                    name: stringify!($arg),
+                    name: $crate::decode::schema::in_c(stringify!($arg)),
                     ty: $ty,
                     register: $crate::decode::schema::optional!(None $(, Some($register))?),
                     named: $crate::decode::schema::marked!($($mark)?),
@@ -503,6 +520,14 @@ macro_rules! calls {
     };
 }
 pub(crate) use calls;
+
+/// A name in C, where it is no word that Rust keeps for itself: `r#type`.
+pub(crate) const fn in_c(name: &'static str) -> &'static str {
+    match name.as_bytes() {
+        [b'r', b'#', ..] => name.split_at(2).1,
+        _ => name,
+    }
+}
 
 /// The second, or the first if there is no second.
 macro_rules! optional {

@@ -43,6 +43,9 @@ pub enum Names {
 /// Says more about a file descriptor: `<...>`.
 pub type Tell<'a> = &'a dyn Fn(&mut Vec<u8>, i32);
 
+/// Says the name of a network interface with this index, if there is one.
+pub type NameInterface<'a> = &'a dyn Fn(&mut Vec<u8>, u32);
+
 /// How values are written.
 #[derive(Clone, Copy, Default)]
 pub struct Style<'a> {
@@ -54,6 +57,8 @@ pub struct Style<'a> {
     pub names: Names,
     /// Says more about descriptors (`-y`).
     pub descriptor: Option<Tell<'a>>,
+    /// Knows network interfaces by name.
+    pub interface: Option<NameInterface<'a>>,
 }
 
 impl core::fmt::Debug for Style<'_> {
@@ -86,6 +91,7 @@ impl Style<'_> {
             Value::Signal(number) => self.push_signal(out, *number),
             Value::Signals(set) => push_signals(out, *set),
             Value::WaitStatus(status) => push_wait_status(out, *status),
+            Value::Interface(index) => self.push_interface(out, *index),
             Value::Limit(limit) => self.push_limit(out, *limit),
             Value::One(value, set) => self.push_one(out, *value, set),
             Value::Flags(bits, set) => self.push_flags(out, *bits, set),
@@ -95,7 +101,11 @@ impl Style<'_> {
             Value::Table(fields) => self.push_table(out, fields),
             Value::Array(items) => self.push_items(out, items),
             Value::To { value, .. } => self.push_target(out, value),
-            Value::Changed { before, after, .. } => self.push_changed(out, before, after),
+            Value::Changed {
+                addr,
+                before,
+                after,
+            } => self.push_changed(out, *addr, before, after),
             Value::Counted {
                 addr,
                 items,
@@ -111,11 +121,27 @@ impl Style<'_> {
                     format!(" /* {count} {} */", plural.unwrap_or(what)).as_bytes(),
                 );
             }
+            Value::List(fields) => self.push_joined(out, fields, b' '),
+            Value::Descriptors(fds) => {
+                out.push(b'[');
+                for (index, fd) in fds.iter().enumerate() {
+                    if index > 0 {
+                        out.push(b' ');
+                    }
+                    self.push_fd(out, *fd);
+                }
+                out.push(b']');
+            }
             Value::Call(name, args) => {
                 out.extend_from_slice(name.as_bytes());
                 out.push(b'(');
                 self.push_list(out, args);
                 out.push(b')');
+            }
+            Value::Titled(title, value) => {
+                out.extend_from_slice(title.as_bytes());
+                out.push(b' ');
+                self.push(out, value);
             }
             Value::Plain(text) => out.extend_from_slice(text.as_bytes()),
             Value::Comment(value, comment) => {
@@ -146,11 +172,11 @@ impl Style<'_> {
         }
     }
 
-    fn push_changed(&self, out: &mut Vec<u8>, before: &Value, after: &Value) {
+    fn push_changed(&self, out: &mut Vec<u8>, addr: u64, before: &Value, after: &Value) {
         let (mut one, mut other) = (Vec::new(), Vec::new());
         self.push(&mut one, before);
         self.push(&mut other, after);
-        let brackets = is_number(after);
+        let brackets = addr != 0 && is_number(after);
         if brackets {
             out.push(b'[');
         }
@@ -190,6 +216,12 @@ impl Style<'_> {
 
     fn push_fields(&self, out: &mut Vec<u8>, fields: &Fields) {
         out.push(b'{');
+        self.push_joined(out, fields, b'=');
+        out.push(b'}');
+    }
+
+    /// Fields, with this between names and values.
+    fn push_joined(&self, out: &mut Vec<u8>, fields: &Fields, between: u8) {
         let mut first = true;
         let mut separate = |out: &mut Vec<u8>| {
             if !core::mem::replace(&mut first, false) {
@@ -205,7 +237,7 @@ impl Style<'_> {
             separate(out);
             if !field.name.is_empty() {
                 out.extend_from_slice(field.name.as_bytes());
-                out.push(b'=');
+                out.push(between);
             }
             self.push(out, &field.value);
         }
@@ -213,7 +245,6 @@ impl Style<'_> {
             separate(out);
             out.extend_from_slice(b"...");
         }
-        out.push(b'}');
     }
 
     fn push_table(&self, out: &mut Vec<u8>, fields: &Fields) {
@@ -231,12 +262,26 @@ impl Style<'_> {
     }
 
     fn push_bytes(&self, out: &mut Vec<u8>, bytes: &Bytes) {
+        let mut data = bytes.data.as_slice();
         let hex = match bytes.look {
             Look::Hex => Hex::All,
-            Look::Text => self.hex,
+            Look::Text | Look::Terminated => self.hex,
+            Look::SocketName => {
+                if let Some(name) = data.strip_prefix(b"\0") {
+                    out.push(b'@');
+                    data = name;
+                }
+                self.hex
+            }
+            Look::Each => return quote::push_each(out, data, bytes.more),
+            Look::Colons => return quote::push_colons(out, data),
         };
-        quote::push_quoted(out, &bytes.data, hex);
-        if bytes.more {
+        let whole = match data.split_last() {
+            Some((0, text)) if bytes.look == Look::Terminated => Some(text),
+            _ => None,
+        };
+        quote::push_quoted(out, whole.unwrap_or(data), hex);
+        if bytes.more && whole.is_none() {
             out.extend_from_slice(b"...");
         }
     }
@@ -296,8 +341,10 @@ impl Style<'_> {
 
     fn push_mode(&self, out: &mut Vec<u8>, mode: u32) {
         let name = match file_type(mode) {
-            Some(name) if self.names != Names::Raw => name,
-            _ => return push_octal_padded(out, mode),
+            _ if self.names == Names::Raw => return push_octal_padded(out, mode.into()),
+            Some(name) => name,
+            None if mode & 0o7000 != 0 => "",
+            None => return push_octal_padded(out, mode.into()),
         };
         let mut text = Vec::from(name.as_bytes());
         for (bit, name) in [
@@ -310,14 +357,16 @@ impl Style<'_> {
             }
         }
         text.push(b'|');
-        push_octal_padded(&mut text, mode & 0o777);
+        push_octal_padded(&mut text, (mode & 0o777).into());
+        // One that has no type begins with the bar.
+        let text = text.strip_prefix(b"|").unwrap_or(&text);
         if self.names == Names::Verbose {
-            push_octal_padded(out, mode);
+            push_octal_padded(out, mode.into());
             out.extend_from_slice(b" /* ");
-            out.extend_from_slice(&text);
+            out.extend_from_slice(text);
             out.extend_from_slice(b" */");
         } else {
-            out.extend_from_slice(&text);
+            out.extend_from_slice(text);
         }
     }
 
@@ -345,6 +394,29 @@ impl Style<'_> {
             Some(name) => self.push_named(out, name, number.into()),
             None => push_decimal(out, number.cast_signed().into()),
         }
+    }
+
+    fn push_interface(&self, out: &mut Vec<u8>, index: u32) {
+        // LOOPBACK_IFINDEX in the kernel's net/flow.h, in every network namespace.
+        const LOOPBACK: u32 = 1;
+        let mut name = Vec::new();
+        if let Some(tell) = self.interface {
+            tell(&mut name, index);
+        }
+        if name.is_empty() && index == LOOPBACK {
+            name.extend_from_slice(b"lo");
+        }
+        if name.is_empty() || self.names == Names::Raw {
+            return number::push_unsigned(out, index.into());
+        }
+        let mut text = Vec::from(*b"if_nametoindex(");
+        quote::push_quoted(&mut text, &name, self.hex);
+        text.push(b')');
+        if self.names == Names::Verbose {
+            number::push_unsigned(out, index.into());
+            return push_comment(out, &String::from_utf8_lossy(&text));
+        }
+        out.extend_from_slice(&text);
     }
 
     fn push_limit(&self, out: &mut Vec<u8>, limit: u64) {
@@ -375,6 +447,7 @@ fn is_number(value: &Value) -> bool {
             | Value::Device(_)
             | Value::Signal(_)
             | Value::WaitStatus(_)
+            | Value::Interface(_)
             | Value::Limit(_)
             | Value::One(..)
             | Value::Flags(..)
@@ -398,8 +471,9 @@ fn push_comment(out: &mut Vec<u8>, comment: &str) {
 }
 
 /// At least three digits.
-fn push_octal_padded(out: &mut Vec<u8>, value: u32) {
-    out.extend_from_slice(format!("{value:#05o}").replacen("0o", "0", 1).as_bytes());
+fn push_octal_padded(out: &mut Vec<u8>, value: u64) {
+    let digits = format!("0{value:o}");
+    out.extend_from_slice(format!("{digits:0>3}").as_bytes());
 }
 
 /// Bits as names, what has none as a number; true if there was any name.
@@ -407,6 +481,9 @@ fn flags(out: &mut Vec<u8>, bits: u64, set: &Set) -> bool {
     let start = out.len();
     let mut left = bits;
     let mut named = false;
+    // Whether bits of these names have been shown, which explain those without a name:
+    // values in front of other names do not.
+    let mut explained = false;
     let join = |out: &mut Vec<u8>, text: &str| {
         if out.len() > start {
             out.push(b'|');
@@ -414,6 +491,7 @@ fn flags(out: &mut Vec<u8>, bits: u64, set: &Set) -> bool {
         out.extend_from_slice(text.as_bytes());
     };
     for (mask, values) in set.first {
+        explained |= values.unknown == set.unknown;
         match values.name(bits & mask) {
             Some(name) => {
                 join(out, name);
@@ -439,14 +517,14 @@ fn flags(out: &mut Vec<u8>, bits: u64, set: &Set) -> bool {
             join(out, name);
             left &= !value;
             named = true;
+            explained = true;
         }
     }
     let behind = set.last.iter().fold(0, |all, (mask, _)| all | mask);
     left &= !behind;
     if left != 0 {
-        let alone = out.len() == start;
         join(out, &format!("{left:#x}"));
-        if alone && !set.unknown.is_empty() {
+        if !explained && !set.unknown.is_empty() {
             push_comment(out, set.unknown);
         }
     }

@@ -36,6 +36,8 @@ pub enum Value {
     Signals(u64),
     /// How a process ended or stopped, as wait(2) returns it.
     WaitStatus(u32),
+    /// A network interface, by its index.
+    Interface(u32),
     /// A limit of resources; `u64::MAX` is none.
     Limit(u64),
     /// One of a set.
@@ -61,7 +63,7 @@ pub enum Value {
     },
     /// What a pointer led to before the call and after it.
     Changed {
-        /// Where that is.
+        /// Where that is; 0 for a field of a structure.
         addr: u64,
         /// Before.
         before: Box<Value>,
@@ -80,8 +82,14 @@ pub enum Value {
         /// What, as in `5 vars`.
         what: &'static str,
     },
+    /// Several that belong together, without braces: `in [3], left {tv_sec=1, tv_nsec=0}`.
+    List(Fields),
+    /// A set of file descriptors: `[3 5]`.
+    Descriptors(Vec<i32>),
     /// Written as a call: `htons(80)`, `makedev(0x8, 0x1)`.
     Call(&'static str, Vec<Value>),
+    /// With a word in front that says what it is: `flags O_RDWR|O_LARGEFILE`.
+    Titled(&'static str, Box<Value>),
     /// Text as it is.
     Plain(Cow<'static, str>),
     /// Something with a comment behind it.
@@ -135,12 +143,30 @@ pub struct Field {
     pub verbose: bool,
 }
 
+impl Field {
+    /// One that always shows.
+    #[must_use]
+    pub fn new(name: &'static str, value: Value) -> Self {
+        Self {
+            name,
+            value,
+            verbose: false,
+        }
+    }
+}
+
 impl Fields {
     /// The value of a field.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&Value> {
         let found = self.fields.iter().find(|field| field.name == name);
         found.map(|field| &field.value)
+    }
+
+    /// The value of a field, to change a part of it.
+    pub fn get_mut(&mut self, name: &str) -> Option<&mut Value> {
+        let found = self.fields.iter_mut().find(|field| field.name == name);
+        found.map(|field| &mut field.value)
     }
 
     /// Puts fields in this order; those that it does not name go.
@@ -168,6 +194,15 @@ impl Fields {
 }
 
 impl Value {
+    /// A structure of these fields.
+    #[must_use]
+    pub fn structure(fields: impl Into<Vec<Field>>) -> Self {
+        Self::Struct(Fields {
+            fields: fields.into(),
+            more: false,
+        })
+    }
+
     /// The number that it stands for, if it is one.
     #[must_use]
     pub fn number(&self) -> Option<u64> {
@@ -185,6 +220,7 @@ impl Value {
             | Self::Named(value, _) => *value,
             Self::Fd(value) | Self::Pid(value) => i64::from(*value).cast_unsigned(),
             Self::Uid(value)
+            | Self::Interface(value)
             | Self::Mode(value)
             | Self::Signal(value)
             | Self::WaitStatus(value) => (*value).into(),

@@ -2,8 +2,10 @@
 
 use crate::abi::Abi;
 
+use super::captured::When;
 use super::layout;
 use super::schema::{Struct, Width};
+use super::walk::Limits;
 
 /// A call as far as it is known, and where in it a description is being read.
 #[derive(Clone, Copy, Debug)]
@@ -16,12 +18,19 @@ pub struct View<'a> {
     pub ret: Option<i64>,
     /// The bytes of what is being read, as far as they are known.
     pub bytes: &'a [u8],
+    /// How many bytes there should be of what a pointer leads to: there are fewer where
+    /// memory ends. 0 for other things.
+    pub size: usize,
     /// The structure that this is a field of, and its bytes.
     pub outer: Option<(&'static Struct, &'a [u8])>,
     /// Where in memory `bytes` are, 0 for a register.
     pub addr: u64,
     /// The value, if it is a register.
     pub raw: u64,
+    /// When `bytes` were read.
+    pub when: When,
+    /// How much is shown of what is long.
+    pub limits: Limits,
 }
 
 impl<'a> View<'a> {
@@ -33,9 +42,12 @@ impl<'a> View<'a> {
             args,
             ret,
             bytes: &[],
+            size: 0,
             outer: None,
             addr: 0,
             raw: 0,
+            when: When::Enter,
+            limits: Limits::default(),
         }
     }
 
@@ -49,6 +61,12 @@ impl<'a> View<'a> {
     #[must_use]
     pub fn arg32(&self, index: usize) -> u32 {
         (self.arg(index) & 0xffff_ffff) as u32
+    }
+
+    /// Whether memory ends before what a pointer leads to does.
+    #[must_use]
+    pub fn is_cut(&self) -> bool {
+        self.bytes.len() < self.size
     }
 
     /// Whether the call has returned and not failed.

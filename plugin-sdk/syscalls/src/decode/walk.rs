@@ -24,6 +24,9 @@ pub struct Limits {
 impl Limits {
     /// Nothing is read.
     pub const NONE: Self = Self { text: 0, items: 0 };
+    /// As many `items` as strace(1) shows with everything (`-v`); environments are read
+    /// too.
+    pub const ALL: usize = 4096;
 
     /// The greater of both.
     #[must_use]
@@ -50,7 +53,7 @@ pub(crate) const PATH_MAX: usize = 4096;
 /// Structures in structures, pointers to pointers: more than any description has.
 const MAX_DEPTH: u32 = 12;
 /// Of structures with a size of their own this much is read.
-const MAX_SIZED: usize = 4096;
+const MAX_SIZED: usize = 64 << 10;
 
 /// What is read for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -176,7 +179,7 @@ impl<'m, 'a, M: Memory<'a>, B: Build> Walk<'m, M, B> {
     }
 
     /// What is in memory. `bytes` may be less than it should be.
-    fn object(
+    pub(crate) fn object(
         &mut self,
         ty: &'static Type,
         bytes: &'a [u8],
@@ -188,6 +191,7 @@ impl<'m, 'a, M: Memory<'a>, B: Build> Walk<'m, M, B> {
         let here = View {
             bytes,
             addr,
+            when,
             ..*view
         };
         match *ty {
@@ -205,6 +209,11 @@ impl<'m, 'a, M: Memory<'a>, B: Build> Walk<'m, M, B> {
             Type::Raw(len, look) => {
                 let bytes = bytes.get(..len as usize)?;
                 Some(self.build.bytes(bytes, false, false, look))
+            }
+            Type::Again(len, of) => {
+                let size = self.length(len, when, view);
+                let read = usize::try_from(size).unwrap_or(MAX_SIZED).min(MAX_SIZED);
+                self.whole(of, addr, read, 0, when, view)
             }
             Type::Tail(len, look) => {
                 let len = self.length(len, when, view);
@@ -267,6 +276,8 @@ impl<'m, 'a, M: Memory<'a>, B: Build> Walk<'m, M, B> {
         let mut fields = B::Fields::default();
         let mut more = false;
         let inside = View {
+            size: 0,
+            when,
             outer: Some((structure, bytes)),
             ..*view
         };
@@ -298,6 +309,7 @@ impl<'m, 'a, M: Memory<'a>, B: Build> Walk<'m, M, B> {
         let here = View {
             bytes,
             addr,
+            when,
             outer: Some((structure, bytes)),
             ..*view
         };
@@ -384,6 +396,9 @@ impl<'m, 'a, M: Memory<'a>, B: Build> Walk<'m, M, B> {
             Type::Array(dir, of, len) => self.twice(dir, from, addr, view, |walk, when| {
                 let count = walk.length(len, when, view);
                 let size = layout::size(of, view.abi);
+                // What no memory holds is no array.
+                let end = count.checked_mul(size as u64);
+                end.and_then(|end| addr.checked_add(end))?;
                 let most = (walk.limits.items as u64).min(count);
                 let read = size * usize::try_from(most).unwrap_or(0);
                 let purpose = purpose(of);
@@ -398,7 +413,8 @@ impl<'m, 'a, M: Memory<'a>, B: Build> Walk<'m, M, B> {
                 walk.buffer(addr, len, look, when)
             }),
             Type::Text => self.text(addr, from, self.limits.text, false),
-            Type::Path => self.text(addr, from, PATH_MAX, true),
+            // The NUL byte is among those.
+            Type::Path => self.text(addr, from, PATH_MAX - 1, true),
             Type::Strings => self.strings(addr, from, view),
             Type::Environ => self.environment(addr, from, view),
             _ => None,
@@ -420,7 +436,9 @@ impl<'m, 'a, M: Memory<'a>, B: Build> Walk<'m, M, B> {
             Dir::Out if view.succeeded() => read(self, When::Exit),
             Dir::Always if view.ret.is_some() => read(self, When::Exit),
             Dir::Out | Dir::Always => None,
-            Dir::InOut if view.succeeded() => {
+            Dir::InOut | Dir::InOutAlways
+                if view.succeeded() || dir == Dir::InOutAlways && view.ret.is_some() =>
+            {
                 let left = self.left;
                 let before = read(self, from);
                 self.left = left;
@@ -430,7 +448,7 @@ impl<'m, 'a, M: Memory<'a>, B: Build> Walk<'m, M, B> {
                     (before, after) => after.or(before),
                 }
             }
-            Dir::InOut => read(self, from),
+            Dir::InOut | Dir::InOutAlways => read(self, from),
         }
     }
 
@@ -448,18 +466,20 @@ impl<'m, 'a, M: Memory<'a>, B: Build> Walk<'m, M, B> {
         if bytes.len() < least || bytes.is_empty() && size > 0 {
             return None;
         }
-        self.object(of, bytes, addr, when, view)
+        self.object(of, bytes, addr, when, &View { size, ..*view })
     }
 
     /// So many bytes; nothing if some of those that are wanted are not there.
     fn buffer(&self, addr: u64, len: u64, look: Look, when: When) -> Option<B::Out> {
-        let most = (self.limits.text as u64).min(len);
-        let read = usize::try_from(most).unwrap_or(0);
+        // One more than is shown has to be there as well.
+        let read = (self.limits.text as u64 + 1).min(len);
+        let read = usize::try_from(read).unwrap_or(0);
         let bytes = self.memory.get(when, addr, read, Purpose::Plain);
         if bytes.len() < read {
             return None;
         }
-        Some(self.build.bytes(bytes, len > most, false, look))
+        let shown = &bytes[..read.min(self.limits.text)];
+        Some(self.build.bytes(shown, shown.len() < read, false, look))
     }
 
     fn text(&self, addr: u64, when: When, most: usize, whole: bool) -> Option<B::Out> {
@@ -536,7 +556,7 @@ impl<'m, 'a, M: Memory<'a>, B: Build> Walk<'m, M, B> {
                 self.left -= len;
                 len
             }
-            Len::With(read) => read(view),
+            Len::With(read) => read(&View { when, ..*view }),
         }
     }
 }

@@ -188,6 +188,7 @@ fn bytes_are_text_or_digits() {
         ),
         (b"\xff\x01", false, Look::Text, json!({"hex": "ff01"})),
         (b"ab", false, Look::Hex, json!({"hex": "6162"})),
+        (b"ab", false, Look::Colons, json!({"hex": "6162"})),
         ("é".as_bytes(), false, Look::Text, json!({"text": "é"})),
         (
             b"a\xe2\x82",
@@ -267,9 +268,33 @@ fn what_holds_others() {
             json!({"value": 1, "comment": "one"}),
         ),
         (Value::Told(boxed(1), String::from("one")), json!(1)),
+        (Value::Titled("left", boxed(1)), json!({"left": 1})),
+        (Value::Descriptors(Vec::from([3, 5])), json!([3, 5])),
+        (Value::Interface(2), json!(2)),
+        (Value::List(fields(&[("in", 1)], false)), json!({"in": 1})),
     ] {
         is(&value, &expected);
     }
+}
+
+#[test]
+fn addresses_of_ip_are_texts() {
+    let address = bytes(b"127.0.0.1", false, Look::Text);
+    let address = Value::Call("inet_addr", Vec::from([address]));
+    is(&address, &json!("127.0.0.1"));
+    let family = Value::One(10, &KIND);
+    let target = Value::Plain(Cow::Borrowed("&sin6_addr"));
+    let args = Vec::from([family, bytes(b"::1", false, Look::Text), target]);
+    let field = Field {
+        name: "",
+        value: Value::Call("inet_pton", args),
+        verbose: false,
+    };
+    let structure = Fields {
+        fields: Vec::from([field]),
+        more: false,
+    };
+    is(&Value::Struct(structure), &json!({"sin6_addr": "::1"}));
 }
 
 #[test]
@@ -366,7 +391,7 @@ fn any_bytes_are_valid_json() {
         // And as whatever a description may make of memory.
         let registers = core::array::from_fn(|_| next() % 0x3000);
         let memory: Vec<u8> = (0..0x2000).map(|_| (next() & 0xff) as u8).collect();
-        if round % 40 == 0 {
+        if round % 400 == 0 {
             any_call(registers, (next() % 40).cast_signed() - 4, &memory);
         }
     }

@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use super::Hex;
+use super::{Hex, push_hex};
 
 pub(super) fn push_quoted(out: &mut Vec<u8>, data: &[u8], hex: Hex) {
     let hex = match hex {
@@ -32,6 +32,39 @@ pub(super) fn push_quoted(out: &mut Vec<u8>, data: &[u8], hex: Hex) {
         }
     }
     out.push(b'"');
+}
+
+/// `[0x12, 00]`
+pub(super) fn push_each(out: &mut Vec<u8>, data: &[u8], more: bool) {
+    out.push(b'[');
+    for (index, byte) in data.iter().enumerate() {
+        if index > 0 {
+            out.extend_from_slice(b", ");
+        }
+        match byte {
+            0 => out.extend_from_slice(b"00"),
+            byte => push_hex(out, (*byte).into()),
+        }
+    }
+    if more {
+        if !data.is_empty() {
+            out.extend_from_slice(b", ");
+        }
+        out.extend_from_slice(b"...");
+    }
+    out.push(b']');
+}
+
+/// `12:34:00`
+pub(super) fn push_colons(out: &mut Vec<u8>, data: &[u8]) {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    for (index, byte) in data.iter().enumerate() {
+        if index > 0 {
+            out.push(b':');
+        }
+        out.push(DIGITS[usize::from(byte >> 4)]);
+        out.push(DIGITS[usize::from(byte & 15)]);
+    }
 }
 
 fn is_plain(byte: u8) -> bool {
