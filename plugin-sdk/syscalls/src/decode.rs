@@ -37,7 +37,7 @@ mod process;
 mod signals;
 mod times;
 
-pub use ask::{AT_FDCWD, FileName};
+pub use ask::{AT_FDCWD, FileName, SocketAddress};
 pub use captured::{Captured, When};
 pub use plan::{Want, wants};
 pub use read::{Argument, Decoded, decode, scalar};

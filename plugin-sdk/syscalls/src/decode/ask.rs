@@ -1,4 +1,5 @@
-//! The usual questions about a decoded call: which file, which descriptor, which bytes.
+//! The usual questions about a decoded call: which file, which descriptor, which bytes,
+//! which address.
 
 use alloc::borrow::Cow;
 use alloc::vec::Vec;
@@ -6,6 +7,10 @@ use alloc::vec::Vec;
 use super::read::{Argument, Decoded};
 use super::schema::{Style, Type};
 use super::value::Value;
+
+mod address;
+
+pub use address::SocketAddress;
 
 /// The working directory in place of a descriptor (linux/fcntl.h).
 pub const AT_FDCWD: i32 = -100;
