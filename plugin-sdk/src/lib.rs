@@ -39,6 +39,7 @@ pub mod bindings;
 mod client;
 #[cfg(feature = "syscalls")]
 pub mod decode;
+pub mod descriptors;
 mod effects;
 mod error;
 mod handlers;

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use pai_plugin::decode::{Limits, Value, is_error};
+use pai_plugin::decode::{AT_FDCWD, Limits, Value, is_error};
+use pai_plugin::descriptors::{self, Descriptors, fd};
 use pai_plugin::json::Object;
 use pai_plugin::output::{emit, print, structured};
 use pai_plugin::show::{command_line, word};
@@ -10,10 +11,6 @@ use pai_plugin::{
     Call, Event, Item, Observer, Overflow, Pid, RecordFlags, Result, SyscallFilter, SyscallSet,
     Topic, names, options,
 };
-
-mod tables;
-
-use tables::{Open, Process};
 
 pai_plugin::without_wasi!();
 
@@ -30,27 +27,24 @@ pai_plugin::plugin! {
     run: run,
 }
 
-/// Calls that open, close and duplicate descriptors, that read and that write.
-const CALLS: &str = "open openat openat2 creat close close_range dup dup2 dup3 fcntl fcntl64 ioctl \
-    pipe pipe2 socket socketpair accept accept4 chdir fchdir read pread64 readv preadv preadv2 \
-    write pwrite64 writev pwritev pwritev2 sendfile sendfile64 copy_file_range splice";
-
-/// open(2), dup3(2), pipe2(2), SOCK_CLOEXEC in linux/net.h.
-const O_CLOEXEC: u64 = 0o2_000_000;
-/// close_range(2)
-const CLOSE_RANGE_CLOEXEC: u64 = 4;
+/// Calls that open, that read and that write.
+const CALLS: &str = "open openat openat2 creat pipe pipe2 socket socketpair accept accept4 \
+    chdir fchdir read pread64 readv preadv preadv2 write pwrite64 writev pwritev pwritev2 \
+    sendfile sendfile64 copy_file_range splice";
 
 fn run() -> Result<()> {
     let mut files = Files::new(options::flag("per-process"));
     for target in Observer::targets()? {
         files.found(target.pid, target.argv, target.attached);
     }
+    let others = descriptors::CALLS.iter().copied();
+    let calls = CALLS.split_whitespace().chain(others);
     let observer = Observer::new()
         .overflow(Overflow::Block)
         .topic(Topic::Forks)
         .topic(Topic::Execs)
         .topic(Topic::Syscalls(SyscallFilter {
-            which: SyscallSet::Names(CALLS.split_whitespace().map(Into::into).collect()),
+            which: SyscallSet::Names(calls.map(Into::into).collect()),
             enter: false,
             exit: true,
             tasks: Vec::new(),
@@ -82,10 +76,22 @@ struct Counts {
     errors: u64,
 }
 
+/// A process as it is seen from here.
+#[derive(Clone, Default)]
+struct Process {
+    /// Its working directory, if it has changed it: relative to the first one unless it
+    /// starts with a slash.
+    cwd: Option<Vec<u8>>,
+    /// What it executes.
+    argv: Vec<String>,
+}
+
 #[derive(Default)]
 struct Files {
     per_process: bool,
     processes: BTreeMap<Pid, Process>,
+    /// What each descriptor refers to.
+    open: Descriptors<String>,
     /// By process, or all under 0, and name.
     counts: BTreeMap<(Pid, String), Counts>,
     /// What processes that have ended executed.
@@ -104,16 +110,16 @@ impl Files {
     /// A process that is there already. One that was just made has standard streams; what
     /// else it was given is looked up when it is used.
     fn found(&mut self, pid: Pid, argv: Vec<String>, attached: bool) {
-        let process = self.processes.entry(pid).or_default();
-        process.argv = argv;
+        self.processes.entry(pid).or_default().argv = argv;
         for fd in 0..if attached { 1024 } else { 3 } {
-            if let Some(open) = inherited(pid, fd) {
-                process.open(fd, open);
+            if let Some(name) = inherited(pid, fd) {
+                self.open.found(pid, fd, name);
             }
         }
     }
 
     fn event(&mut self, event: &Event) {
+        self.open.event(event);
         match event {
             Event::Forked(fork) if fork.followed => {
                 let parent = self.processes.entry(fork.pid).or_default().clone();
@@ -121,7 +127,7 @@ impl Files {
             }
             Event::Execed(exec) => {
                 let process = self.processes.entry(exec.pid).or_default();
-                process.exec(&exec.argv);
+                process.argv.clone_from(&exec.argv);
             }
             Event::ProcessExited(end) => {
                 if let Some(process) = self.processes.remove(&end.pid) {
@@ -151,7 +157,22 @@ impl Files {
             }
             "sendfile" | "sendfile64" => self.moved(call, Some(second), Some(first)),
             "copy_file_range" | "splice" => self.moved(call, Some(first), Some(fd(call.a2))),
-            name => self.changed(call, name),
+            _ if is_error(call.ret) => self.open.call(&call),
+            name @ ("pipe" | "pipe2" | "socketpair") => self.pair(call, name),
+            "socket" => self.socket(call, call.a1),
+            "accept" => self.socket(call, 0),
+            "accept4" => self.socket(call, call.a3),
+            "chdir" => {
+                let decoded = call.decode(Limits::NONE);
+                let path = decoded.as_ref().and_then(|call| call.path());
+                let cwd = path.map(|path| path.resolve(|dirfd| self.dir(call.pid, dirfd)));
+                self.processes.entry(call.pid).or_default().cwd = cwd;
+            }
+            "fchdir" => {
+                let cwd = self.dir(call.pid, first);
+                self.processes.entry(call.pid).or_default().cwd = cwd;
+            }
+            _ => self.open.call(&call),
         }
     }
 
@@ -159,19 +180,17 @@ impl Files {
         let Some(decoded) = call.decode(Limits::NONE) else {
             return;
         };
-        let process = self.processes.entry(call.pid).or_default();
         let Some(path) = decoded.path() else {
             return;
         };
-        let name = path.resolve(|dirfd| process.dir(dirfd));
+        let name = path.resolve(|dirfd| self.dir(call.pid, dirfd));
         let name = String::from_utf8_lossy(&name).into_owned();
         if let Some(fd) = decoded.new_fd() {
             // openat2(2) has its flags in a structure.
             let how = || decoded.argument("how")?.fields()?.get("flags");
             let flags = decoded.argument("flags").or_else(how);
             let flags = flags.and_then(Value::number).unwrap_or(0);
-            let open = open(call, name.clone(), flags);
-            process.open(fd, open);
+            self.open.open(&call, fd, name.clone(), flags);
         }
         let counts = self.counts(call.pid, name);
         match is_error(call.ret) {
@@ -197,59 +216,12 @@ impl Files {
         }
     }
 
-    /// Calls that change which file a descriptor is.
-    fn changed(&mut self, call: Call<'_>, name: &str) {
-        const EBADF: i64 = -9;
-        let process = self.processes.entry(call.pid).or_default();
-        let (first, second, made) = (fd(call.a0), fd(call.a1), fd(call.ret.cast_unsigned()));
-        // Whatever else it fails with, it has closed it: close(2), "Dealing with error
-        // returns".
-        if name == "close" && call.ret != EBADF {
-            return process.close(first, first, call.at);
-        }
-        if is_error(call.ret) {
-            return;
-        }
-        let since = call.at + call.took;
-        match name {
-            "dup" => process.duplicate(first, made, false, since),
-            "dup2" => process.duplicate(first, second, false, since),
-            "dup3" => process.duplicate(first, second, call.a2 & O_CLOEXEC != 0, since),
-            "fcntl" | "fcntl64" => match call.a1 {
-                // F_DUPFD, F_DUPFD_CLOEXEC and F_SETFD of fcntl(2).
-                0 => process.duplicate(first, made, false, since),
-                1030 => process.duplicate(first, made, true, since),
-                2 => process.set_cloexec(first, first, call.a2 & 1 != 0),
-                _ => {}
-            },
-            // FIONCLEX and FIOCLEX in asm-generic/ioctls.h.
-            "ioctl" => match call.a1 {
-                0x5450 => process.set_cloexec(first, first, false),
-                0x5451 => process.set_cloexec(first, first, true),
-                _ => {}
-            },
-            "close_range" => {
-                let last = i32::try_from(call.a1 & 0xffff_ffff).unwrap_or(i32::MAX);
-                match call.a2 & CLOSE_RANGE_CLOEXEC {
-                    0 => process.close(first, last, call.at),
-                    _ => process.set_cloexec(first, last, true),
-                }
-            }
-            "socket" => process.open(made, open(call, "(socket)".into(), call.a1)),
-            "accept" => process.open(made, open(call, "(socket)".into(), 0)),
-            "accept4" => process.open(made, open(call, "(socket)".into(), call.a3)),
-            "chdir" => {
-                let decoded = call.decode(Limits::NONE);
-                let path = decoded.as_ref().and_then(|call| call.path());
-                process.cwd = path.map(|path| path.resolve(|dirfd| process.dir(dirfd)));
-            }
-            "fchdir" => process.cwd = process.dir(first),
-            // Two in memory.
-            "pipe" | "pipe2" | "socketpair" => self.pair(call, name),
-            _ => {}
-        }
+    fn socket(&mut self, call: Call<'_>, flags: u64) {
+        let made = fd(call.ret.cast_unsigned());
+        self.open.open(&call, made, "(socket)".into(), flags);
     }
 
+    /// Two in memory.
     fn pair(&mut self, call: Call<'_>, name: &str) {
         let Some(decoded) = call.decode(Limits { text: 0, items: 2 }) else {
             return;
@@ -259,23 +231,28 @@ impl Files {
             "pipe2" => ("(pipe)", call.a1),
             _ => ("(socket)", call.a1),
         };
-        let process = self.processes.entry(call.pid).or_default();
         let made = decoded.args.iter().filter_map(|arg| arg.value.items());
         for made in made.flatten() {
             if let Value::Fd(fd) = made {
-                process.open(*fd, open(call, name.into(), flags));
+                self.open.open(&call, *fd, name.into(), flags);
             }
         }
     }
 
     /// What a descriptor is. One that no call has told of is looked up.
     fn name(&mut self, pid: Pid, fd: i32) -> Option<String> {
-        let process = self.processes.entry(pid).or_default();
-        if process.get(fd).is_none() {
-            let open = inherited(pid, fd)?;
-            process.open(fd, open);
+        if self.open.get(pid, fd).is_none() {
+            self.open.found(pid, fd, inherited(pid, fd)?);
         }
-        process.get(fd).map(|open| open.name.clone())
+        self.open.get(pid, fd).cloned()
+    }
+
+    /// The directory that names start from.
+    fn dir(&self, pid: Pid, dirfd: i32) -> Option<Vec<u8>> {
+        match dirfd {
+            AT_FDCWD => self.processes.get(&pid)?.cwd.clone(),
+            fd => Some(self.open.get(pid, fd)?.clone().into_bytes()),
+        }
     }
 
     fn counts(&mut self, pid: Pid, name: String) -> &mut Counts {
@@ -344,32 +321,14 @@ fn row(counts: &Counts, name: &str) -> String {
     )
 }
 
-/// A descriptor is an `int`, the lower half of its register.
-fn fd(register: u64) -> i32 {
-    ((register & 0xffff_ffff) as u32).cast_signed()
-}
-
-fn open(call: Call<'_>, name: String, flags: u64) -> Open {
-    Open {
-        name,
-        cloexec: flags & O_CLOEXEC != 0,
-        since: call.at + call.took,
-    }
-}
-
 /// What a descriptor is that was open before anybody looked.
-fn inherited(pid: Pid, fd: i32) -> Option<Open> {
+fn inherited(pid: Pid, fd: i32) -> Option<String> {
     let name = Observer::descriptor(pid, fd).ok()?;
     let name = String::from_utf8_lossy(&name).into_owned();
     let kind = |kind: &str| name.starts_with(kind);
-    let name = match () {
+    Some(match () {
         () if kind("pipe:[") => "(pipe)".to_owned(),
         () if kind("socket:[") => "(socket)".to_owned(),
         () => name,
-    };
-    Some(Open {
-        name,
-        cloexec: false,
-        since: 0,
     })
 }
