@@ -9,7 +9,7 @@ use crate::common::{
     PAI_HOST, Ran, copy_program, finish, json_lines, pai_host, plain, status, stderr, stdout,
 };
 
-const BUNDLED: [&str; 12] = [
+const BUNDLED: [&str; 13] = [
     "count",
     "coverage",
     "exec-tree",
@@ -18,6 +18,7 @@ const BUNDLED: [&str; 12] = [
     "files",
     "malloc-check",
     "minimal",
+    "net",
     "override",
     "strace",
     "trace-funcs",

@@ -10,6 +10,7 @@ mod instruments;
 mod plugin_exec_tree;
 mod plugin_fault;
 mod plugin_files;
+mod plugin_net;
 mod plugins;
 mod programs;
 mod readme;
