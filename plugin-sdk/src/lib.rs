@@ -40,6 +40,7 @@ mod client;
 pub mod clock;
 #[cfg(feature = "syscalls")]
 pub mod decode;
+pub mod descriptors;
 mod effects;
 mod error;
 mod handlers;
@@ -52,7 +53,9 @@ pub mod names;
 mod observer;
 pub mod options;
 pub mod output;
+pub mod pattern;
 mod process;
+pub mod show;
 #[doc(hidden)]
 pub mod stdio;
 mod symbols;

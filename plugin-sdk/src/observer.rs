@@ -132,6 +132,16 @@ impl Observer {
         Ok(tasks::list(pid)?)
     }
 
+    /// What a descriptor refers to, as /proc/PID/fd has it: a path, `socket:[…]`,
+    /// `pipe:[…]`. The target may have gone on since the record that one looks at: this
+    /// is for descriptors that are there from the start. Capability `memory-read`.
+    ///
+    /// # Errors
+    /// `not-found` when it is not open, `no-such-process`.
+    pub fn descriptor(pid: Pid, fd: i32) -> Result<Vec<u8>> {
+        Ok(tasks::descriptor(pid, fd)?)
+    }
+
     /// Watches until the session ends, in order.
     ///
     /// # Errors

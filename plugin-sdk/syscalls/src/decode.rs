@@ -7,12 +7,14 @@
 //!   ([`wants`]), which the host does;
 //! * the typed form of a call ([`decode`]) from its registers and what was read
 //!   ([`Captured`]), wherever it is wanted: the walk is the same ([`walk`]);
-//! * text as strace(1) writes it ([`text`]).
+//! * text as strace(1) writes it ([`text`]), and JSON ([`json`]).
 //!
 //! What a target says is believed nowhere: lengths are capped, nothing follows
 //! pointers for ever, and what could not be read is shown as the number that it is.
 
+mod ask;
 pub mod captured;
+pub mod json;
 mod layout;
 mod plan;
 mod read;
@@ -36,11 +38,12 @@ mod signals;
 mod system;
 mod times;
 
+pub use ask::{AT_FDCWD, FileName, SocketAddress};
 pub use captured::{Captured, When};
 pub use plan::{Want, descriptors, wants};
 pub use read::{Argument, Decoded, decode, scalar};
 pub use signals::siginfo::siginfo;
-pub use value::{Bytes, Field, Fields, Items, Value};
+pub use value::{Bytes, Field, Fields, Items, Value, file_type, major_minor};
 pub use view::View;
 pub use walk::{Descriptors, Limits};
 

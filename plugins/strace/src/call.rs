@@ -26,13 +26,19 @@ pub(crate) enum Detail {
     Full,
 }
 
+/// What a call means, unless registers are wanted.
+pub(crate) fn decoded(call: Call<'_>, settings: &Settings) -> Option<Decoded> {
+    let raw = settings.detail == Detail::Raw || settings.raw.has(call.record.call);
+    if raw {
+        return None;
+    }
+    call.decode(settings.limits)
+}
+
 /// A call as these settings show it.
 pub(crate) fn show<'a>(call: Call<'a>, settings: &Settings) -> Shown<'a> {
     let id = call.record.call;
-    let decoded = match settings.detail {
-        Detail::Basic | Detail::Full if !settings.raw.has(id) => call.decode(settings.limits),
-        _ => None,
-    };
+    let decoded = decoded(call, settings);
     let style = Style {
         verbose: settings.verbose.has(id),
         ..settings.style

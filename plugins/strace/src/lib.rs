@@ -98,7 +98,7 @@ fn run() -> Result<()> {
 
 fn as_json(settings: &Settings) -> Result<()> {
     observer(false, settings).run(|item| match item {
-        Item::Call(call) if settings.trace.has(call.call) => json::call(call.record),
+        Item::Call(call) if settings.trace.has(call.call) => json::call(call, settings),
         Item::Event(event) => json::event(event),
         Item::Lost(records) => json::lost(records),
         Item::Call(_) | Item::Flush => Ok(()),

@@ -4,6 +4,8 @@
 //! a type is a number with a [`Style`], something in memory, or a pointer to it.
 //! Sizes and offsets follow from the ABI, as in C.
 
+use alloc::vec::Vec;
+
 use crate::abi::{self, Abi};
 
 use super::value::Value;
@@ -31,6 +33,37 @@ impl Set {
     pub fn name(&self, value: u64) -> Option<&'static str> {
         let found = self.names.iter().find(|(of, _)| *of == value);
         found.map(|(_, name)| *name)
+    }
+
+    /// The names of bits, in the order in which they show, and the bits that have none.
+    #[must_use]
+    pub fn split(&self, bits: u64) -> (Vec<&'static str>, u64) {
+        let mut names = Vec::new();
+        let mut rest = bits;
+        let mut nameless = 0;
+        for (mask, values) in self.first {
+            match values.name(bits & mask) {
+                Some(name) => names.push(name),
+                None => nameless |= bits & mask,
+            }
+            rest &= !mask;
+        }
+        if bits == 0 && names.is_empty() {
+            names.extend(self.name(0));
+        }
+        for (value, name) in self.names {
+            if *value != 0 && rest & value == *value {
+                names.push(name);
+                rest &= !value;
+            }
+        }
+        for (mask, values) in self.last {
+            if let Some(name) = values.name(bits & mask).filter(|_| bits & mask != 0) {
+                names.push(name);
+                rest &= !mask;
+            }
+        }
+        (names, rest | nameless)
     }
 }
 

@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use crate::signal;
 
 use super::schema::{Look, Set};
-use super::value::{Bytes, Fields, Items, Value};
+use super::value::{Bytes, Fields, Items, Value, file_type, major_minor};
 
 mod call;
 mod number;
@@ -361,21 +361,12 @@ impl Style<'_> {
     }
 
     fn push_mode(&self, out: &mut Vec<u8>, mode: u32) {
-        const FORMAT: u32 = 0o170_000;
-        let name = match mode & FORMAT {
-            0o100_000 => "S_IFREG",
-            0o040_000 => "S_IFDIR",
-            0o020_000 => "S_IFCHR",
-            0o060_000 => "S_IFBLK",
-            0o010_000 => "S_IFIFO",
-            0o120_000 => "S_IFLNK",
-            0o140_000 => "S_IFSOCK",
-            0 if mode & 0o7000 != 0 => "",
-            _ => return push_octal_padded(out, mode.into()),
+        let name = match file_type(mode) {
+            _ if self.names == Names::Raw => return push_octal_padded(out, mode.into()),
+            Some(name) => name,
+            None if mode & 0o7000 != 0 => "",
+            None => return push_octal_padded(out, mode.into()),
         };
-        if self.names == Names::Raw {
-            return push_octal_padded(out, mode.into());
-        }
         let mut text = Vec::from(name.as_bytes());
         for (bit, name) in [
             (0o4000, "|S_ISUID"),
@@ -401,9 +392,7 @@ impl Style<'_> {
     }
 
     fn push_device(&self, out: &mut Vec<u8>, device: u64) {
-        // gnu_dev_major and gnu_dev_minor: makedev(3).
-        let major = (device >> 8 & 0xfff) | (device >> 32 & 0xffff_f000);
-        let minor = (device & 0xff) | (device >> 12 & 0xffff_ff00);
+        let (major, minor) = major_minor(device);
         let mut text = Vec::from(*b"makedev(");
         push_number(&mut text, major);
         text.extend_from_slice(b", ");

@@ -264,3 +264,27 @@ impl Value {
         }
     }
 }
+
+/// The type in the mode of a file: `S_IFREG` (inode(7)).
+#[must_use]
+pub fn file_type(mode: u32) -> Option<&'static str> {
+    Some(match mode & 0o170_000 {
+        0o100_000 => "S_IFREG",
+        0o040_000 => "S_IFDIR",
+        0o020_000 => "S_IFCHR",
+        0o060_000 => "S_IFBLK",
+        0o010_000 => "S_IFIFO",
+        0o120_000 => "S_IFLNK",
+        0o140_000 => "S_IFSOCK",
+        _ => return None,
+    })
+}
+
+/// Major and minor of a device number: gnu_dev_major and gnu_dev_minor of makedev(3).
+#[must_use]
+pub fn major_minor(device: u64) -> (u64, u64) {
+    (
+        (device >> 8 & 0xfff) | (device >> 32 & 0xffff_f000),
+        (device & 0xff) | (device >> 12 & 0xffff_ff00),
+    )
+}

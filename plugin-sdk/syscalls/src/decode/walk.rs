@@ -42,6 +42,9 @@ impl Limits {
         items: 0,
         descriptors: Descriptors::Nothing,
     };
+    /// As many `items` as strace(1) shows with everything (`-v`); environments are read
+    /// too.
+    pub const ALL: usize = 4096;
 
     /// The greater of both.
     #[must_use]
@@ -52,12 +55,6 @@ impl Limits {
             descriptors: self.descriptors.max(other.descriptors),
         }
     }
-}
-
-impl Limits {
-    /// As many `items` as strace(1) shows with everything (`-v`); environments are read
-    /// too.
-    pub const ALL: usize = 4096;
 }
 
 impl Default for Limits {
