@@ -124,4 +124,22 @@ fn every_line_fits_the_schema() {
         let fixture = traced(options, &[fixtures::DECODE_FILES]);
         assert!(!calls(&fixture, "openat").is_empty(), "{}", fixture.stderr);
     }
+    for area in [
+        fixtures::DECODE_IOCTL_TERMINALS,
+        fixtures::DECODE_MEMORY,
+        fixtures::DECODE_NAMES,
+        fixtures::DECODE_POLLS,
+        fixtures::DECODE_PROCESS,
+        fixtures::DECODE_SIGNALS,
+        fixtures::DECODE_SOCKETS,
+        fixtures::DECODE_SOCKOPTS,
+        fixtures::DECODE_STAT,
+        fixtures::DECODE_TIMES,
+    ] {
+        let fixture = traced(&[], &[area]);
+        assert!(
+            !calls(&fixture, "getpriority").is_empty(),
+            "{area}: no mark"
+        );
+    }
 }

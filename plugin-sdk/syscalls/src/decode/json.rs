@@ -23,6 +23,8 @@
 //! | another call's notation | `{"call":"makedev","args":[8,1]}` |
 //! | text as it is | `"..."` |
 //!
+//! Fields that have no name of their own are called by their places, `#2`.
+//!
 //! What a pointer leads to stands for the pointer; of an argument, the address is beside
 //! it ([`push_argument`]). An address says that nothing is there, or nothing of
 //! interest.
