@@ -6,7 +6,6 @@ use alloc::vec::Vec;
 use core::net::{Ipv4Addr, Ipv6Addr};
 
 use crate::decode::Fields;
-use crate::decode::layout;
 use crate::decode::schema::prelude::*;
 use crate::decode::schema::{Look, sets};
 use crate::decode::value::Bytes as Data;
@@ -340,9 +339,4 @@ fn arrange_vm(fields: &mut Fields, _: &View<'_>) {
         "svm_flags",
         "svm_zero",
     ]);
-}
-
-/// A number of 32 bits in bytes.
-pub(super) fn number32(bytes: &[u8], offset: usize) -> Option<u32> {
-    layout::number(bytes, offset, 4).map(|number| number as u32)
 }
