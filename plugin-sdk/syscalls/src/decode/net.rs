@@ -4,8 +4,10 @@ mod address;
 mod control;
 mod links;
 mod message;
+mod netlink;
 mod options;
 mod payload;
+mod routes;
 mod sets;
 mod values;
 

@@ -258,6 +258,9 @@ impl Style<'_> {
             out.extend_from_slice(b"]=");
             self.push(out, &field.value);
         }
+        if fields.more {
+            out.extend_from_slice(b", ...");
+        }
         out.push(b']');
     }
 
