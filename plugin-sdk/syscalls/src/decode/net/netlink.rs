@@ -113,8 +113,7 @@ fn error(flags: u64, data: &[u8], view: &View<'_>, depth: u32) -> Option<(Value,
         Field::new("error", errno_of(number)),
         Field::new("msg", message(whole, view, depth + 1)),
     ]);
-    let next = len.max(HEADER).checked_next_multiple_of(ALIGNMENT);
-    let rest = next.and_then(|next| inner.get(next..)).unwrap_or_default();
+    let rest = inner.get(len.max(HEADER)..).unwrap_or_default();
     let more = attributes(&ERROR_ATTRIBUTES, 0, rest, view, 0);
     Some((with_payload(answer, more), None))
 }

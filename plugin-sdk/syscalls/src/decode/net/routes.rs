@@ -5,12 +5,15 @@ mod sets;
 
 pub(super) use attributes::{Attributes, Payload, attributes};
 
+use alloc::vec::Vec;
+
 use crate::decode::read::of_bytes;
 use crate::decode::schema::Set;
 use crate::decode::schema::prelude::*;
 use crate::decode::{Field, Fields};
 
 use super::links::ARPHRD;
+use super::netlink::hex;
 use super::sets::AF;
 
 pub(super) use attributes::ERROR_ATTRIBUTES;
@@ -113,20 +116,27 @@ pub(super) fn message_flags(ty: u64) -> &'static Set {
     }
 }
 
-/// What is in a message: its own structure, and attributes; nothing of one that is not
-/// described.
+/// What is in a message: its own structure, and attributes. All of them begin with a
+/// family.
 pub(super) fn payload(ty: u64, data: &[u8], view: &View<'_>) -> Option<(Value, Option<Value>)> {
-    let kind = KINDS.get(usize::try_from(ty.checked_sub(BASE)? / 4).ok()?)?;
-    let family = *data.first()?;
+    let group = usize::try_from(ty.checked_sub(BASE)? / 4).ok()?;
+    let (first, behind) = data.split_first()?;
+    let family = Value::One((*first).into(), &AF);
+    let Some(kind) = KINDS.get(group).filter(|_| RTM.name(ty).is_some()) else {
+        let mut fields = Vec::from([Field::new("family", family)]);
+        if !behind.is_empty() {
+            fields.push(Field::new("data", hex(behind, view)));
+        }
+        return Some((Value::structure(fields), None));
+    };
     let Some((head, rest)) = data.split_at_checked(kind.size) else {
-        let family = Value::One(family.into(), &AF);
         let fields = Fields {
-            fields: [Field::new(kind.family, family)].into(),
+            fields: Vec::from([Field::new(kind.family, family)]),
             more: true,
         };
         return Some((Value::Struct(fields), None));
     };
     let head = of_bytes(kind.head, head, view)?;
-    let rest = attributes(kind.attributes, family.into(), rest, view, 0);
+    let rest = attributes(kind.attributes, (*first).into(), rest, view, 0);
     Some((head, rest))
 }

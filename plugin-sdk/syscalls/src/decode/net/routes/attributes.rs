@@ -35,6 +35,8 @@ pub(crate) enum Payload {
     Raw,
     /// Text, with a NUL byte at its end.
     Text,
+    /// Text up to a NUL byte.
+    Word,
     /// The address of a network card, up to so many bytes of it.
     Link(usize),
     /// An address of the family that the message says.
@@ -45,6 +47,8 @@ pub(crate) enum Payload {
     Each,
     /// A value of a set, in as many bytes as there are.
     Value(&'static Set),
+    /// A value of a set in one byte, of at most eight.
+    Byte(&'static Set),
     /// Bits of a set, in as many bytes as there are, from so many to eight.
     Bits(&'static Set, usize),
     /// Attributes.
@@ -57,7 +61,7 @@ pub(crate) enum Payload {
     Via,
 }
 
-use Payload::{Address, Bits, Each, Hops, Link, Nested, Of, Places, Raw, Text, Via};
+use Payload::{Address, Bits, Each, Hops, Link, Nested, Of, Places, Raw, Text, Via, Word};
 
 const NUMBER8: Payload = Of(&U8, 1);
 const NUMBER16: Payload = Of(&U16, 2);
@@ -133,8 +137,16 @@ pub(super) static LINK_ATTRIBUTES: Attributes = Attributes {
         43 => Nested(&XDP),
         44 => Of(const { &one(&IFLA_EVENT) }, 4),
         49 => INDEX,
-        52 => Nested(&LINK_ATTRIBUTES),
+        52 => Nested(&OTHER_NAMES),
         55 => Nested(&DOWN),
+        _ => Raw,
+    },
+};
+
+static OTHER_NAMES: Attributes = Attributes {
+    names: &IFLA,
+    payload: |ty| match ty {
+        53 => Text,
         _ => Raw,
     },
 };
@@ -150,7 +162,7 @@ static DOWN: Attributes = Attributes {
 static LINK_INFO: Attributes = Attributes {
     names: &IFLA_INFO,
     payload: |ty| match ty {
-        1 | 4 => Text,
+        1 | 4 => Word,
         _ => Raw,
     },
 };
@@ -186,13 +198,13 @@ static OF_INET: Attributes = Attributes {
 static OF_INET6: Attributes = Attributes {
     names: &IFLA_INET6,
     payload: |ty| match ty {
-        1 => Of(const { &flags(&IF6) }, 4),
+        1 => Bits(&IF6, 4),
         2 => Places(DEVCONF, 4),
         3 => Places(IPSTATS_MIB, 8),
         5 => Of(const { &Struct(&IFLA_CACHEINFO) }, 16),
         6 => Places(ICMP6_MIB, 8),
         7 => Of(&Special(ipv6, 16), 16),
-        8 => Of(const { &Scalar(W8, Style::One(&IN6_ADDR_GEN_MODE)) }, 1),
+        8 => Payload::Byte(&IN6_ADDR_GEN_MODE),
         9 => NUMBER32,
         _ => Raw,
     },
@@ -294,15 +306,15 @@ pub(crate) fn attributes(
     }
     let mut items = Items::default();
     while !rest.is_empty() {
+        if rest.len() < HEADER {
+            items.items.push(hex(rest, view));
+            break;
+        }
         if items.items.len() == view.limits.items {
             items.more = Some(0);
             break;
         }
         let number = |offset| layout::number(rest, offset, 2).unwrap_or(0);
-        if rest.len() < HEADER {
-            items.items.push(hex(rest, view));
-            break;
-        }
         let (len, raw) = (number(0), number(2));
         let len = usize::try_from(len).unwrap_or(0);
         let data = rest.get(HEADER..len.min(rest.len())).unwrap_or_default();
@@ -371,6 +383,11 @@ fn contents(
     match payload {
         Raw => None,
         Text => Some(terminated(data, view)),
+        Word => {
+            let end = data.iter().position(|byte| *byte == 0);
+            let word = end.and_then(|end| data.get(..=end));
+            Some(terminated(word.unwrap_or(data), view))
+        }
         Link(most) => Some(text(data.get(..most).unwrap_or(data), Look::Colons)),
         Address => address(family, data),
         Of(ty, least) if data.len() >= least => {
@@ -391,6 +408,7 @@ fn contents(
             missing: false,
         })),
         Payload::Value(set) => Some(Value::One(number(1)?, set)),
+        Payload::Byte(set) => Some(Value::One(number(1)? & 0xff, set)),
         Bits(set, least) => Some(Value::Flags(number(least)? & bits_of(least), set)),
         Nested(of) if depth < MAX_DEPTH => attributes(of, family, data, view, depth + 1),
         Nested(_) => None,
@@ -412,7 +430,7 @@ fn bits_of(least: usize) -> u64 {
 /// Text, as much as is shown of it.
 fn terminated(data: &[u8], view: &View<'_>) -> Value {
     let shown = data.get(..view.limits.text).unwrap_or(data);
-    let is_whole = data.len() <= view.limits.text + 1 && data.last() == Some(&0);
+    let is_whole = data.len() <= view.limits.text && data.last() == Some(&0);
     Value::Bytes(Data {
         data: shown.to_vec(),
         more: !is_whole,
