@@ -6,7 +6,6 @@ use alloc::vec::Vec;
 use core::net::{Ipv4Addr, Ipv6Addr};
 
 use crate::decode::Fields;
-use crate::decode::layout;
 use crate::decode::schema::prelude::*;
 use crate::decode::schema::{Look, sets};
 use crate::decode::value::Bytes as Data;
@@ -208,12 +207,10 @@ pub(super) fn nameless(fields: &mut Fields, name: &str) {
 
 /// RFC 2133 has no such field: an address may end before it.
 fn scope(view: &View<'_>) -> &'static Type {
-    const ADDRESS_AT: usize = 8;
     let (first, second) = match view.outer {
         Some((_, [_, _, _, _, _, _, _, _, first, second, ..])) => (*first, *second),
         _ => (0, 0),
     };
-    const { assert!(ADDRESS_AT == 8) };
     let is_link_local = first == 0xfe && second & 0xc0 == 0x80;
     let is_multicast_link_local = first == 0xff && second & 0xf == 2;
     match view.bytes.len() {
@@ -340,9 +337,4 @@ fn arrange_vm(fields: &mut Fields, _: &View<'_>) {
         "svm_flags",
         "svm_zero",
     ]);
-}
-
-/// A number of 32 bits in bytes.
-pub(super) fn number32(bytes: &[u8], offset: usize) -> Option<u32> {
-    layout::number(bytes, offset, 4).map(|number| number as u32)
 }

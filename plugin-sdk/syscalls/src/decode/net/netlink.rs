@@ -9,7 +9,7 @@ use crate::decode::schema::prelude::*;
 use crate::decode::value::{Bytes as Data, Field, Items};
 use crate::errno;
 
-use super::routes::{self, ERROR_ATTRIBUTES, attributes};
+use super::routes::{self, ERROR_ATTRIBUTES, NLM_F, NLMSG, attributes};
 
 /// `struct nlmsghdr`
 const HEADER: usize = 16;
@@ -66,17 +66,19 @@ fn message(bytes: &[u8], view: &View<'_>, depth: u32) -> Value {
     let number = |offset, len| layout::number(bytes, offset, len).unwrap_or(0);
     let (len, ty, flags) = (number(0, 4), number(4, 2), number(6, 2));
     let (sequence, port) = (number(8, 4), number(12, 4));
+    let data = bytes.get(HEADER..).unwrap_or_default();
+    let is_route = routes::is_likely(ty, flags, data, view);
+    let (types, named_flags) = match is_route {
+        true => (routes::types(ty), routes::message_flags(ty)),
+        false => (&NLMSG, &NLM_F),
+    };
     let head = Value::structure([
         Field::new("nlmsg_len", Value::Unsigned(len)),
-        Field::new("nlmsg_type", Value::One(ty, routes::types(ty))),
-        Field::new(
-            "nlmsg_flags",
-            Value::Flags(flags, routes::message_flags(ty)),
-        ),
+        Field::new("nlmsg_type", Value::One(ty, types)),
+        Field::new("nlmsg_flags", Value::Flags(flags, named_flags)),
         Field::new("nlmsg_seq", Value::Unsigned(sequence)),
         Field::new("nlmsg_pid", Value::Pid((port as u32).cast_signed())),
     ]);
-    let data = bytes.get(HEADER..).unwrap_or_default();
     if data.is_empty() {
         return head;
     }
@@ -88,7 +90,8 @@ fn message(bytes: &[u8], view: &View<'_>, depth: u32) -> Value {
             let result = (layout::number(data, 0, 4).unwrap_or(0) as u32).cast_signed();
             Some((Value::Signed(result.into()), None))
         }
-        _ => routes::payload(ty, data, view),
+        _ if is_route => routes::payload(ty, data, view),
+        _ => None,
     }
     .unwrap_or_else(|| (hex(data, view), None));
     let mut parts = Vec::from([head, first]);

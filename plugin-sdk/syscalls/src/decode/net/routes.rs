@@ -3,10 +3,12 @@
 mod attributes;
 mod sets;
 
-pub(super) use attributes::{Attributes, Payload, attributes};
+pub(super) use attributes::{ERROR_ATTRIBUTES, attributes};
+pub(super) use sets::{NLM_F, NLMSG};
 
 use alloc::vec::Vec;
 
+use crate::decode::captured::When;
 use crate::decode::read::of_bytes;
 use crate::decode::schema::Set;
 use crate::decode::schema::prelude::*;
@@ -16,13 +18,13 @@ use super::links::ARPHRD;
 use super::netlink::hex;
 use super::sets::AF;
 
-pub(super) use attributes::ERROR_ATTRIBUTES;
-use attributes::{ADDRESS_ATTRIBUTES, LINK_ATTRIBUTES, NEIGHBOUR_ATTRIBUTES, ROUTE_ATTRIBUTES};
-use sets::{
-    IFA_F, IFF, IPTOS, NLM_F_DELETE, NLM_F_GET, NLM_F_NEW, NTF, NUD, RT_SCOPE, RT_TABLE, RTM,
-    RTM_F, RTN, RTPROT,
+use attributes::{
+    ADDRESS_ATTRIBUTES, Attributes, LINK_ATTRIBUTES, NEIGHBOUR_ATTRIBUTES, ROUTE_ATTRIBUTES,
 };
-pub(super) use sets::{NLM_F, NLM_F_ERROR, NLMSG};
+use sets::{
+    IFA_F, IFF, IPTOS, NLM_F_DELETE, NLM_F_ERROR, NLM_F_GET, NLM_F_NEW, NTF, NUD, RT_SCOPE,
+    RT_TABLE, RTM, RTM_F, RTN, RTPROT,
+};
 
 /// Types of messages begin here (RTM_BASE in linux/rtnetlink.h).
 const BASE: u64 = 16;
@@ -93,6 +95,34 @@ static KINDS: [Kind; 4] = [
         attributes: &NEIGHBOUR_ATTRIBUTES,
     },
 ];
+
+/// Whether a message may be one of rtnetlink(7): other protocols have other messages of the
+/// same types, and nothing in a call says which its socket has.
+pub(super) fn is_likely(ty: u64, flags: u64, data: &[u8], view: &View<'_>) -> bool {
+    const NLM_F_REQUEST: u64 = 1;
+    const NLM_F_REPLACE_AND_EXCL: u64 = 0x300;
+    const NLM_F_CREATE: u64 = 0x400;
+    const LINKS: usize = 0;
+    let Some(group) = ty.checked_sub(BASE).map(|number| number / 4) else {
+        return true;
+    };
+    // A request to make something does not ask for all of it.
+    let is_new = ty.is_multiple_of(4) && flags & NLM_F_REQUEST != 0;
+    if is_new && flags & (NLM_F_REPLACE_AND_EXCL | NLM_F_CREATE) == NLM_F_REPLACE_AND_EXCL {
+        return false;
+    }
+    let group = usize::try_from(group).unwrap_or(usize::MAX);
+    // Generic netlink has its version there.
+    let padding = data.get(1).copied().unwrap_or(0);
+    if group == LINKS && padding != 0 {
+        return false;
+    }
+    // What the kernel sends is complete.
+    match (KINDS.get(group), view.when) {
+        (Some(kind), When::Exit) => data.get(kind.size..).is_some_and(attributes::are_whole),
+        _ => true,
+    }
+}
 
 /// Which set the type of a message is in.
 pub(super) fn types(ty: u64) -> &'static Set {

@@ -329,6 +329,19 @@ pub(crate) fn attributes(
     Some(one_or_all(items))
 }
 
+/// Whether these bytes are attributes, one after the other.
+pub(super) fn are_whole(mut rest: &[u8]) -> bool {
+    while rest.len() >= HEADER {
+        let len = layout::number(rest, 0, 2).unwrap_or(0);
+        let len = usize::try_from(len).unwrap_or(0);
+        if len < HEADER || len > rest.len() {
+            return false;
+        }
+        rest = rest.get(len.next_multiple_of(HEADER)..).unwrap_or_default();
+    }
+    true
+}
+
 fn attribute(
     of: &'static Attributes,
     family: u64,
