@@ -122,6 +122,27 @@ impl Drop for Watchdog {
     }
 }
 
+/// Runs a command under plugins; panics unless it ends with this status.
+#[track_caller]
+pub(crate) fn run(plugin: &str, command: &[&str], code: i32) -> Output {
+    let mut args = vec!["run", "-t", plugin, "--"];
+    args.extend(command);
+    let output = finish(&mut pai_host(&args));
+    assert_eq!(status(&output), code, "{}", stderr(&output));
+    output
+}
+
+/// Lines of text without the tasks at their heads, and without times.
+pub(crate) fn bare(text: &str) -> Vec<String> {
+    let line = |line: &str| {
+        let line = line.trim_start();
+        let line = line.trim_start_matches(|c: char| c.is_ascii_digit());
+        let line = line.split_once(" <0.").map_or(line, |(line, _)| line);
+        line.strip_prefix(' ').unwrap_or(line).to_owned()
+    };
+    text.lines().map(line).collect()
+}
+
 /// A run of `pai-host` with `--json` to standard error.
 pub(crate) struct Ran {
     pub(crate) status: i32,
@@ -148,6 +169,11 @@ impl Ran {
     pub(crate) fn records(&self, kind: &str) -> impl Iterator<Item = &serde_json::Value> {
         let of_kind = move |line: &&serde_json::Value| line["kind"] == kind;
         self.lines.iter().filter(of_kind)
+    }
+
+    /// All records.
+    pub(crate) fn all(&self) -> &[serde_json::Value] {
+        &self.lines
     }
 }
 

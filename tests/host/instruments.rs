@@ -1,24 +1,14 @@
 //! Plugins with breakpoints, hooks and calls, on real programs.
 
 use std::io::{BufRead, BufReader};
-use std::process::{Output, Stdio};
+use std::process::Stdio;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use pai_tests::target::Target;
 use pai_tests::{fixtures, guests};
 
-use crate::common::{Watchdog, finish, pai_host, status, stderr, stdout};
-
-/// Runs a command under plugins; panics unless it ends with this status.
-#[track_caller]
-fn run(plugin: &str, command: &[&str], code: i32) -> Output {
-    let mut args = vec!["run", "-t", plugin, "--"];
-    args.extend(command);
-    let output = finish(&mut pai_host(&args));
-    assert_eq!(status(&output), code, "{}", stderr(&output));
-    output
-}
+use crate::common::{Watchdog, bare, finish, pai_host, run, status, stderr, stdout};
 
 #[test]
 fn state_counts() {
@@ -42,17 +32,6 @@ fn functions_of_the_target_are_called() {
             assert!(pid.trim_end().parse::<u32>().is_ok(), "{said}");
         }
     }
-}
-
-/// Lines of text without the tasks at their heads, and without times.
-fn bare(text: &str) -> Vec<String> {
-    let line = |line: &str| {
-        let line = line.trim_start();
-        let line = line.trim_start_matches(|c: char| c.is_ascii_digit());
-        let line = line.split_once(" <0.").map_or(line, |(line, _)| line);
-        line.strip_prefix(' ').unwrap_or(line).to_owned()
-    };
-    text.lines().map(line).collect()
 }
 
 /// A fixture's own functions and no others.
@@ -258,95 +237,6 @@ fn functions_run_or_not_when_their_results_are_overridden() {
         stdout(&output)
     );
     assert_eq!(stderr(&output), "15 results were replaced\n");
-}
-
-#[test]
-fn leaks_are_found() {
-    let output = run("malloc-check", &[fixtures::MALLOC_ERRORS], 0);
-    let text = stderr(&output);
-    assert!(
-        text.ends_with("0 errors; 4 blocks, 3047 bytes were not freed\n"),
-        "{text}"
-    );
-    let lines = bare(&text);
-    let at = |what: &str| {
-        let found = lines.iter().position(|line| line.starts_with(what));
-        found.unwrap_or_else(|| panic!("{what:?} is not in {text}"))
-    };
-    let first = at(": 2 blocks, 40 bytes were not freed");
-    assert!(lines[first + 1].contains("make+0x"), "{text}");
-    assert!(lines[first + 1].contains("malloc_errors.c:"), "{text}");
-    assert!(lines[first + 2].contains("leak+0x"), "{text}");
-    assert!(lines[first + 3].contains("main+0x"), "{text}");
-    let first = at(": 1 blocks, 3000 bytes were not freed");
-    assert!(lines[first + 1].contains("main+0x"), "{text}");
-    at(": 1 blocks, 7 bytes were not freed");
-}
-
-#[test]
-fn blocks_that_are_freed_by_mistake_are_found() {
-    // Where the C library would end the program, free does nothing.
-    let args = [
-        "run",
-        "-t",
-        "malloc-check",
-        "-t",
-        "override -f libc!free=0",
-        "--",
-    ];
-    let mut args = args.to_vec();
-    args.extend([fixtures::MALLOC_ERRORS, "mistakes"]);
-    let output = finish(&mut pai_host(&args));
-    let text = stderr(&output);
-    assert_eq!(
-        (status(&output), stdout(&output).as_str()),
-        (0, "done\n"),
-        "{text}"
-    );
-    let lines = bare(&text);
-    let at = |what: &str| {
-        lines
-            .iter()
-            .position(|line| line.contains(what))
-            .expect(what)
-    };
-    let line = at("is freed twice");
-    assert!(lines[line + 1].contains("twice+0x"), "{text}");
-    assert!(lines[line + 2].contains("main+0x"), "{text}");
-    let line = at("it was freed before");
-    assert!(lines[line + 1].contains("twice+0x"), "{text}");
-    let line = at("is freed, and was never allocated");
-    assert!(lines[line + 1].contains("unknown+0x"), "{text}");
-    assert!(text.contains("2 errors; "), "{text}");
-
-    // The C library's own check comes after ours.
-    let output = finish(&mut pai_host(&[
-        "run",
-        "malloc-check",
-        "--",
-        fixtures::MALLOC_ERRORS,
-        "mistakes",
-    ]));
-    assert_eq!(status(&output), -6);
-    assert!(
-        stderr(&output).contains("is freed twice"),
-        "{}",
-        stderr(&output)
-    );
-}
-
-#[test]
-fn programs_free_what_they_allocate() {
-    for command in [
-        &["ls", "-lR", "/etc/apt"][..],
-        &["git", "--version"],
-        &["sh", "-c", "ls / | wc -l; (exit 3)| true"],
-        &["perl", "-e", "print 1"],
-    ] {
-        let output = run("malloc-check -d 2", command, 0);
-        let text = stderr(&output);
-        assert!(text.contains("\n0 errors; "), "{command:?} {text}");
-    }
 }
 
 #[test]

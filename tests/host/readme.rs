@@ -14,9 +14,9 @@ use crate::common::{Watchdog, finish, pai_host, status, stderr, stdout};
 const README: &str = include_str!("../../README.md");
 
 /// The blocks of this language.
-fn blocks(language: &str) -> impl Iterator<Item = &'static str> {
+fn blocks(readme: &'static str, language: &str) -> impl Iterator<Item = &'static str> {
     let start = format!("```{language}\n");
-    let mut rest = README;
+    let mut rest = readme;
     std::iter::from_fn(move || {
         let (_, block) = rest.split_once(&start)?;
         let (block, after) = block.split_once("```").expect("an end");
@@ -26,8 +26,8 @@ fn blocks(language: &str) -> impl Iterator<Item = &'static str> {
 }
 
 /// Its commands, as words.
-fn commands() -> Vec<Vec<String>> {
-    let lines = blocks("console").flat_map(str::lines);
+fn commands(readme: &'static str) -> Vec<Vec<String>> {
+    let lines = blocks(readme, "console").flat_map(str::lines);
     let commands = lines.filter_map(|line| line.strip_prefix("$ "));
     commands
         .map(|line| shlex::split(line).expect("a shell's words"))
@@ -37,7 +37,7 @@ fn commands() -> Vec<Vec<String>> {
 #[test]
 fn commands_do_what_they_say() {
     let mut cargo = Vec::new();
-    for words in commands() {
+    for words in commands(README) {
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
         match &words[..] {
             ["cargo", rest @ ..] => cargo.push(rest.join(" ")),
@@ -64,6 +64,32 @@ fn commands_do_what_they_say() {
     );
 }
 
+/// READMEs of plugins.
+const PLUGINS: &[&str] = &[
+    include_str!("../../plugins/coverage/README.md"),
+    include_str!("../../plugins/malloc-check/README.md"),
+    include_str!("../../plugins/override/README.md"),
+    include_str!("../../plugins/trace-funcs/README.md"),
+    include_str!("../../plugins/watch/README.md"),
+];
+
+#[test]
+fn commands_of_plugins_do_what_they_say() {
+    for readme in PLUGINS {
+        let commands = commands(readme);
+        assert!(commands.len() >= 2, "{readme}");
+        for words in commands {
+            let words: Vec<&str> = words.iter().map(String::as_str).collect();
+            let ["pai-host", rest @ ..] = &words[..] else {
+                panic!("who tries {words:?}?")
+            };
+            let output = finish(&mut pai_host(rest));
+            assert_eq!(status(&output), 0, "{words:?}: {}", stderr(&output));
+            assert!(!output.stderr.is_empty(), "{words:?}");
+        }
+    }
+}
+
 /// It traces until Ctrl-C, and the process goes on.
 fn attach(plugin: &str) {
     let target = Target::start(fixtures::ATTACH_TARGET, &[]);
@@ -85,7 +111,7 @@ fn attach(plugin: &str) {
 fn the_plugin_is_the_one_that_is_tested() {
     let source = include_str!("../guests/examples/no_unlink.rs");
     let (_, source) = source.split_once("\n\n").expect("a comment at the head");
-    assert_eq!(blocks("rust").collect::<Vec<_>>(), [source]);
+    assert_eq!(blocks(README, "rust").collect::<Vec<_>>(), [source]);
 
     let dir = tempfile::tempdir().expect("a folder");
     let file = dir.path().join("file");

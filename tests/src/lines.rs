@@ -72,6 +72,11 @@ pub fn by_strace(program: &Path, args: &[&str], options: &[&str]) -> Vec<String>
     assert!(status.code().is_some(), "{status}");
     let text = std::fs::read(file.path()).expect("its file");
     let text = String::from_utf8_lossy(&text).into_owned();
+    from_log(&text)
+}
+
+/// The lines of a log of `strace -f -o FILE`, or of ours, as [`of`] has them.
+pub fn from_log(text: &str) -> Vec<String> {
     let mut lines = Vec::new();
     let mut begun: BTreeMap<String, String> = BTreeMap::new();
     for line in text.lines() {
@@ -79,7 +84,12 @@ pub fn by_strace(program: &Path, args: &[&str], options: &[&str]) -> Vec<String>
             continue;
         };
         let line = line.trim_start();
-        if line.starts_with("---") || line.starts_with("+++") {
+        // With -n numbers of calls are in front.
+        let bare = match line.split_once("] ") {
+            Some((number, bare)) if number.starts_with('[') => bare,
+            _ => line,
+        };
+        if bare.starts_with("---") || bare.starts_with("+++") {
             continue;
         }
         if let Some(start) = line.strip_suffix(" <unfinished ...>") {
@@ -115,6 +125,18 @@ pub fn interface(out: &mut Vec<u8>, index: u32) {
 /// the same in strace's words and in ours.
 #[track_caller]
 pub fn assert_same(program: &str, args: &[&str], verbose: bool) {
+    assert_alike(program, args, verbose, |line| Some(line.to_owned()));
+}
+
+/// As [`assert_same`], of what `part` makes of the lines: without what differs from run
+/// to run.
+#[track_caller]
+pub fn assert_alike(
+    program: &str,
+    args: &[&str],
+    verbose: bool,
+    part: impl Fn(&str) -> Option<String>,
+) {
     let program = Path::new(program);
     let style = Style {
         verbose,
@@ -128,10 +150,14 @@ pub fn assert_same(program: &str, args: &[&str], verbose: bool) {
     }
     let ours = of(program, args, limits, style);
     let theirs = by_strace(program, args, options);
-    let (ours, theirs) = (marked(&ours), marked(&theirs));
+    let parts = |lines: &[String]| -> Vec<String> {
+        let lines = marked(lines).iter();
+        lines.filter_map(|line| part(line)).collect()
+    };
+    let (ours, theirs) = (parts(&ours), parts(&theirs));
     assert!(!theirs.is_empty(), "strace shows no mark");
     if ours != theirs {
-        let changes = compare(ours, theirs);
+        let changes = compare(&ours, &theirs);
         panic!("+ ours, - strace\n{}", changes.join("\n"));
     }
 }
@@ -215,36 +241,64 @@ fn normal(line: &str, tids: &[String]) -> String {
         rest = after;
     }
     out.push_str(rest);
+    for name in ["si_utime=", "si_stime="] {
+        out = without_value(&out, name);
+    }
     out
 }
 
-/// The longest common subsequence, and the others with a sign in front.
-pub fn compare(ours: &[String], theirs: &[String]) -> Vec<String> {
-    let (n, m) = (ours.len(), theirs.len());
-    let mut best = vec![vec![0_u32; m + 1]; n + 1];
-    for i in (0..n).rev() {
-        for j in (0..m).rev() {
-            best[i][j] = if ours[i] == theirs[j] {
-                best[i + 1][j + 1] + 1
-            } else {
-                best[i + 1][j].max(best[i][j + 1])
-            };
-        }
-    }
-    let (mut i, mut j) = (0, 0);
-    let mut out = Vec::new();
-    while i < n || j < m {
-        if i < n && j < m && ours[i] == theirs[j] {
-            out.push(format!("  {}", ours[i]));
-            i += 1;
-            j += 1;
-        } else if j < m && (i == n || best[i][j + 1] >= best[i + 1][j]) {
-            out.push(format!("- {}", theirs[j]));
-            j += 1;
-        } else {
-            out.push(format!("+ {}", ours[i]));
-            i += 1;
-        }
+/// A line with `...` for the value of such a field.
+fn without_value(line: &str, name: &str) -> String {
+    let mut parts = line.split(name);
+    let mut out = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let end = part.find([',', '}']).unwrap_or(part.len());
+        out.push_str(name);
+        out.push_str("...");
+        out.push_str(&part[end..]);
     }
     out
+}
+
+/// A line, and who has it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Change<'a> {
+    /// Both.
+    Same(&'a str),
+    /// We alone.
+    Ours(&'a str),
+    /// strace alone.
+    Theirs(&'a str),
+}
+
+/// The shortest way from theirs to ours.
+pub fn changes<'a>(ours: &'a [String], theirs: &'a [String]) -> Vec<Change<'a>> {
+    let of = |op: similar::DiffOp| {
+        op.iter_changes(theirs, ours)
+            .map(|change| match change.tag() {
+                similar::ChangeTag::Equal => (similar::ChangeTag::Equal, change.new_index()),
+                tag => (tag, change.new_index().or(change.old_index())),
+            })
+            .collect::<Vec<_>>()
+    };
+    let ops = similar::capture_diff_slices(similar::Algorithm::Myers, theirs, ours);
+    let line = |(tag, index): (similar::ChangeTag, Option<usize>)| {
+        let index = index.expect("a line is somewhere");
+        match tag {
+            similar::ChangeTag::Equal => Change::Same(&ours[index]),
+            similar::ChangeTag::Insert => Change::Ours(&ours[index]),
+            similar::ChangeTag::Delete => Change::Theirs(&theirs[index]),
+        }
+    };
+    ops.into_iter().flat_map(of).map(line).collect()
+}
+
+/// The same as text, with a sign in front.
+pub fn compare(ours: &[String], theirs: &[String]) -> Vec<String> {
+    let text = |change: Change<'_>| match change {
+        Change::Same(line) => format!("  {line}"),
+        Change::Ours(line) => format!("+ {line}"),
+        Change::Theirs(line) => format!("- {line}"),
+    };
+    changes(ours, theirs).into_iter().map(text).collect()
 }

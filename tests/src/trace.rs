@@ -429,6 +429,7 @@ fn syscalls(which: SyscallSet, enter: bool, exit: bool) -> Topic {
         enter,
         exit,
         tasks: Vec::new(),
+        capture: None,
     })
 }
 

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::fs;
 
-use pai_engine::{Action, Engine, Error, Event, MAX_READ, Protection, SyscallStop};
+use pai_engine::{
+    Action, Engine, Error, Event, MAX_READ, Mapping, OtherStop, Protection, SyscallStop, Topic,
+};
 use pai_ptrace::Pid;
 use pai_syscalls::abi::I386;
 use pai_tests::fixtures;
@@ -330,6 +332,41 @@ fn c44_after_an_exec_the_old_memory_is_gone() {
         .run_like_untraced();
     assert_eq!(gone, 1);
     assert_eq!(written, [Ok(b"hello\n".to_vec())]);
+}
+
+/// Whichever task is the last, and however it ends.
+#[test]
+fn c44_memory_is_there_until_the_last_task_ends() {
+    for (fixture, symbol) in [
+        (fixtures::HELLO, "main"),
+        (fixtures::MAIN_THREAD_EXIT, "main"),
+        (fixtures::EXIT_GROUP_RACE, "main"),
+    ] {
+        let mut last = None;
+        Trace::of(fixture)
+            .client(vec![Topic::AllStops], |engine, _, delivery| {
+                if let Event::Stop {
+                    pid,
+                    kind: OtherStop::Exit,
+                    ..
+                } = delivery.event
+                {
+                    let main = engine.lookup(pid, symbol).expect("no error");
+                    let main = main.expect("a symbol").value;
+                    let at = engine
+                        .resolve(pid, main)
+                        .expect("no error")
+                        .map(|at| at.offset);
+                    let mapped =
+                        |maps: Vec<Mapping>| maps.iter().any(|m| (m.start..m.end).contains(&main));
+                    let read = engine.read(pid, main, 16).map(|bytes| bytes.len());
+                    last = Some((at, read, engine.maps(pid).map(mapped)));
+                }
+                Some(Action::Proceed)
+            })
+            .run();
+        assert_eq!(last, Some((Some(0), Ok(16), Ok(true))), "{fixture}");
+    }
 }
 
 #[test]

@@ -4,7 +4,9 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 
-use pai_engine::{Action, BreakpointId, BreakpointKind, BreakpointOptions, Error, Event, Step};
+use pai_engine::{
+    Action, BreakpointId, BreakpointKind, BreakpointOptions, Error, Event, Protection, Step,
+};
 use pai_ptrace::Pid;
 use pai_tests::fixtures;
 use pai_tests::probe::{tells, told};
@@ -262,4 +264,33 @@ fn c57_what_the_kernel_writes_is_not_seen() {
         })
         .run_like_untraced();
     assert_eq!(hits.get(), N);
+}
+
+/// A program that steps itself gets its own traps, also that of an instruction which
+/// touches watched memory.
+#[test]
+fn a_program_that_steps_itself() {
+    for calls in [false, true] {
+        let hits = Cell::new(0);
+        let traced = Trace::of(fixtures::WATCH_OWN_TRAP)
+            .client(vec![tells()], |engine, client, delivery| {
+                if let Some(told) = told(&delivery.event) {
+                    let options = of(BreakpointKind::Write(8));
+                    engine
+                        .insert_breakpoint(client, told.pid, told.args[0], options)
+                        .expect("free");
+                }
+                if let Event::Breakpoint(hit) = &delivery.event {
+                    hits.set(hits.get() + 1);
+                    if calls {
+                        engine
+                            .allocate(client, hit.tid, 1, Protection::READ)
+                            .expect("room");
+                    }
+                }
+                Some(Action::Proceed)
+            })
+            .run_like_untraced();
+        assert_eq!(hits.get(), 2, "{traced:?}");
+    }
 }

@@ -7,12 +7,14 @@
 //!   ([`wants`]), which the host does;
 //! * the typed form of a call ([`decode`]) from its registers and what was read
 //!   ([`Captured`]), wherever it is wanted: the walk is the same ([`walk`]);
-//! * text as strace(1) writes it ([`text`]).
+//! * text as strace(1) writes it ([`text`]), and JSON ([`json`]).
 //!
 //! What a target says is believed nowhere: lengths are capped, nothing follows
 //! pointers for ever, and what could not be read is shown as the number that it is.
 
+mod ask;
 pub mod captured;
+pub mod json;
 mod layout;
 mod plan;
 mod read;
@@ -33,14 +35,17 @@ mod net;
 mod polls;
 mod process;
 mod signals;
+mod system;
 mod times;
 
+pub use ask::{AT_FDCWD, FileName, SocketAddress};
 pub use captured::{Captured, When};
-pub use plan::{Want, wants};
+pub use plan::{Want, descriptors, wants};
 pub use read::{Argument, Decoded, decode, scalar};
-pub use value::{Bytes, Field, Fields, Items, Value};
+pub use signals::siginfo::siginfo;
+pub use value::{Bytes, Field, Fields, Items, Value, file_type, major_minor};
 pub use view::View;
-pub use walk::Limits;
+pub use walk::{Descriptors, Limits};
 
 use schema::Call;
 
@@ -60,3 +65,6 @@ pub fn describe(abi: Abi, number: u32) -> Option<&'static Call> {
 }
 
 mod index;
+
+#[cfg(test)]
+mod tests;

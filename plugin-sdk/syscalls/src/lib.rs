@@ -27,6 +27,7 @@ pub mod decode;
 pub mod errno;
 pub mod signal;
 
+mod class;
 mod closest;
 mod generated {
     pub(crate) mod aarch64;
@@ -38,6 +39,7 @@ mod table;
 mod tests;
 
 pub use abi::Abi;
+pub use class::{class, classes};
 pub use closest::closest;
 
 use table::Table;

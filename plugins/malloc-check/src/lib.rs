@@ -2,16 +2,23 @@
 //! allocated.
 
 mod heap;
+mod ranges;
+mod reach;
+mod report;
+mod roots;
+mod scan;
 
-use std::collections::BTreeMap;
-use std::rc::Rc;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 
-use pai_plugin::output::{emit, push_json_string, structured};
 use pai_plugin::{
-    Client, Event, FunctionEvent, Module, OnCall, OnNotice, OnReturn, Pid, Result, options,
+    Client, Event, FunctionEvent, Module, OnCall, OnNotice, OnReturn, OtherStop, Pid, Result, Tid,
+    options,
 };
 
-use heap::{Bad, Block, Heap, Stack};
+use heap::{Block, Heap, Stack, Stacks};
+use report::Totals;
+use scan::Registers;
 
 pai_plugin::without_wasi!();
 
@@ -19,11 +26,12 @@ pai_plugin::plugin! {
     name: "malloc-check",
     description: "finds memory that is not freed, or freed by mistake",
     wants: [
-        Control("to stop at malloc, free and their like"),
-        MemoryRead("to find them, and who calls them"),
+        Control("to stop at malloc, free and their like, and at the end of processes"),
+        MemoryRead("to find them, who calls them, and what points to blocks"),
     ],
     options: [
         OptionSpec::integer("depth", "show so many callers").short("d").default("12"),
+        OptionSpec::flag("reachable", "list also blocks that are still reachable"),
     ],
     run: run,
 }
@@ -69,38 +77,92 @@ struct Pending {
     old: Option<Block>,
 }
 
+/// A process whose blocks are known.
+#[derive(Clone, Default)]
+struct Process {
+    heap: Heap,
+    /// Modules that have allocators.
+    allocators: Vec<Range<u64>>,
+    /// Registers of tasks that have ended since the last allocation: the process ends,
+    /// perhaps, and these were its last.
+    ended: Vec<Registers>,
+}
+
+impl Process {
+    fn new(whole: bool) -> Self {
+        Self {
+            heap: Heap::new(whole),
+            ..Self::default()
+        }
+    }
+}
+
+/// Registers of ended tasks that are kept.
+const MOST_ENDED: usize = 4096;
+
 struct State {
     depth: u32,
-    heaps: BTreeMap<Pid, Heap>,
+    list_reachable: bool,
+    processes: BTreeMap<Pid, Process>,
+    /// Tasks that have not ended.
+    tasks: BTreeMap<Pid, BTreeSet<Tid>>,
     pending: BTreeMap<u64, Pending>,
-    /// What is where, asked once and while the process was there.
-    places: BTreeMap<(Pid, u64), Rc<str>>,
+    stacks: Stacks,
+    /// Others have their turn while a process is looked at.
+    busy: bool,
     errors: u64,
-    blocks: u64,
-    bytes: u64,
+    totals: Totals,
+}
+
+impl State {
+    fn process(&mut self, pid: Pid) -> &mut Process {
+        self.processes.entry(pid).or_default()
+    }
+
+    fn remove_task(&mut self, pid: Pid, tid: Tid) {
+        if let Some(tasks) = self.tasks.get_mut(&pid) {
+            tasks.remove(&tid);
+        }
+    }
 }
 
 fn run() -> Result<()> {
     let depth = options::integer("depth")?.unwrap_or(12);
     let mut client = Client::new(State {
         depth: u32::try_from(depth).map_err(|_| "--depth: too many or too few")?,
-        heaps: BTreeMap::new(),
+        list_reachable: options::flag("reachable"),
+        processes: BTreeMap::new(),
+        tasks: BTreeMap::new(),
         pending: BTreeMap::new(),
-        places: BTreeMap::new(),
+        stacks: Stacks::default(),
+        busy: false,
         errors: 0,
-        blocks: 0,
-        bytes: 0,
+        totals: Totals::default(),
     });
     for target in client.targets()? {
         if target.attached {
-            client.data_mut().heaps.insert(target.pid, Heap::new(false));
+            let process = Process::new(false);
+            client.data_mut().processes.insert(target.pid, process);
         }
     }
+    for task in client.tasks(None)? {
+        let tasks = client.data_mut().tasks.entry(task.pid).or_default();
+        tasks.insert(task.tid);
+    }
+    follow_processes(&mut client)?;
+    client.on_modules(hook)?;
+    let (_end, state) = client.loop_until_exit()?;
+    report::total(state.errors, &state.totals)
+}
+
+/// Knows which processes there are, and looks at each at its end.
+fn follow_processes(client: &mut Client<State>) -> Result<()> {
     client.on_exec(|client, event| {
         if let Event::Execed(exec) = event {
             // The memory of the program before is gone, and nothing leaked.
-            forget(client.data_mut(), exec.pid);
-            client.data_mut().heaps.insert(exec.pid, Heap::new(true));
+            let state = client.data_mut();
+            state.processes.insert(exec.pid, Process::new(true));
+            state.tasks.insert(exec.pid, BTreeSet::from([exec.pid]));
         }
         Ok(OnNotice::Proceed)
     })?;
@@ -109,38 +171,112 @@ fn run() -> Result<()> {
             && fork.followed
         {
             let state = client.data_mut();
-            if let Some(heap) = state.heaps.get(&fork.pid).map(Heap::fork) {
-                state.heaps.insert(fork.child, heap);
+            if let Some(process) = state.processes.get(&fork.pid) {
+                let child = Process {
+                    heap: process.heap.fork(),
+                    allocators: process.allocators.clone(),
+                    ended: Vec::new(),
+                };
+                state.processes.insert(fork.child, child);
             }
+        }
+        Ok(OnNotice::Proceed)
+    })?;
+    client.on_task_started(|client, event| {
+        if let Event::TaskStarted(task) = event {
+            let tasks = client.data_mut().tasks.entry(task.pid).or_default();
+            tasks.insert(task.tid);
+        }
+        Ok(OnNotice::Proceed)
+    })?;
+    client.on_task_exited(|client, event| {
+        if let Event::TaskExited(task) = event {
+            client.data_mut().remove_task(task.pid, task.tid);
+        }
+        Ok(OnNotice::Proceed)
+    })?;
+    client.on_stop(|client, event| {
+        match event {
+            Event::Stop(stop) if stop.name == "exit" => at_exit(client, stop)?,
+            _ => {}
         }
         Ok(OnNotice::Proceed)
     })?;
     client.on_process_exited(|client, event| {
         if let Event::ProcessExited(end) = event {
-            report(client.data_mut(), end.pid)?;
+            client.data_mut().tasks.remove(&end.pid);
+            if let Some(process) = client.data_mut().processes.remove(&end.pid) {
+                report::tell_unknown(client, end.pid, &process.heap)?;
+            }
         }
         Ok(OnNotice::Proceed)
     })?;
-    client.on_modules(hook)?;
-    let (_end, state) = client.loop_until_exit()?;
-    pai_plugin::println!(
-        "{} errors; {} blocks, {} bytes were not freed",
-        state.errors,
-        state.blocks,
-        state.bytes
-    );
     Ok(())
+}
+
+/// A task is about to end. With the last one the memory of the process goes.
+fn at_exit(client: &mut Client<State>, stop: &OtherStop) -> Result<()> {
+    let (pid, tid) = (stop.pid, stop.tid);
+    client.data_mut().remove_task(pid, tid);
+    if !client.data().processes.contains_key(&pid) {
+        return Ok(());
+    }
+    let registers = client.registers(tid)?;
+    let registers = Registers {
+        sp: registers.sp(),
+        values: registers.iter().map(|(_, value)| value).collect(),
+    };
+    let process = client.data_mut().process(pid);
+    if process.ended.len() < MOST_ENDED {
+        process.ended.push(registers);
+    }
+    if client
+        .data()
+        .tasks
+        .get(&pid)
+        .is_some_and(|tasks| !tasks.is_empty())
+    {
+        return Ok(());
+    }
+    let Some(process) = client.data_mut().processes.remove(&pid) else {
+        return Ok(());
+    };
+    let heap = &process.heap;
+    if !heap.has_own() {
+        return Ok(());
+    }
+    match scan::scan(client, pid, heap, &process.ended, &process.allocators) {
+        Ok(seen) => report::tell(client, pid, heap, &seen),
+        // It was killed meanwhile.
+        Err(error) if matches!(error.kind(), pai_plugin::ErrorKind::NoSuchProcess(_)) => {
+            report::tell_unknown(client, pid, heap)
+        }
+        Err(error) => Err(error),
+    }
 }
 
 fn hook(client: &mut Client<State>, pid: Pid, modules: &[Module]) -> Result<()> {
     for (name, kind) in FUNCTIONS {
         for symbol in client.functions_in(pid, modules, name)? {
-            client.on_symbol(
-                pid,
-                &symbol,
-                move |client, call| enter(client, call, *kind),
-                move |client, call| leave(client, call, *kind),
-            )?;
+            let module = modules
+                .iter()
+                .find(|module| (module.base..module.end).contains(&symbol.value));
+            if let Some(module) = module {
+                let range = module.base..module.end;
+                let allocators = &mut client.data_mut().process(pid).allocators;
+                if !allocators.contains(&range) {
+                    allocators.push(range);
+                }
+            }
+            let enter = move |client: &mut _, call: &_| enter(client, call, *kind);
+            if *kind == Kind::Free && symbol.kind != "ifunc" {
+                // Nothing is to be learned where it returns: one stop less.
+                client.on_call(pid, symbol.value, enter)?;
+                continue;
+            }
+            client.on_symbol(pid, &symbol, enter, move |client, call| {
+                leave(client, call, *kind)
+            })?;
         }
     }
     Ok(())
@@ -156,14 +292,23 @@ fn enter(client: &mut Client<State>, call: &FunctionEvent, kind: Kind) -> Result
         *arg = client.argument(call, index)?;
     }
     let [first, second, third] = args;
+    let process = client.data_mut().process(call.pid);
+    process.ended.clear();
     let mut old = None;
     if matches!(kind, Kind::Free | Kind::Resize | Kind::ResizeProduct) && first != 0 {
-        // The first is the function itself.
-        let stack = stack(client, call, 1)?;
-        let heap = client.data_mut().heaps.entry(call.pid).or_default();
-        match heap.free(first, Rc::clone(&stack)) {
-            Ok(block) => old = block,
-            Err(bad) => complain(client, call.pid, first, &bad, &stack)?,
+        match process.heap.take(first) {
+            // What is resized may stay where it is.
+            Ok(block) if kind != Kind::Free => old = block,
+            Ok(Some(block)) => {
+                let stack = stack(client, call, 1)?;
+                let heap = &mut client.data_mut().process(call.pid).heap;
+                heap.note_free(first, block, stack);
+            }
+            Ok(None) => {}
+            Err(bad) => {
+                let stack = stack(client, call, 1)?;
+                report::complain(client, call.pid, first, &bad, &stack)?;
+            }
         }
     }
     let size = match kind {
@@ -189,119 +334,28 @@ fn leave(client: &mut Client<State>, call: &FunctionEvent, kind: Kind) -> Result
         (Kind::Posix, Some(_)) => 0,
         (_, Some(block)) => block,
     };
-    if block == 0 {
-        // Nothing has happened, unless a block was made to have no bytes.
-        if let Some(old) = old.filter(|_| size != 0) {
-            let heap = client.data_mut().heaps.entry(call.pid).or_default();
-            heap.put_back(first, old);
-        }
+    if block == 0 && old.is_none() {
         return Ok(OnReturn::Proceed);
     }
     let stack = stack(client, call, 0)?;
-    let heap = client.data_mut().heaps.entry(call.pid).or_default();
-    heap.add(block, size, stack);
+    let heap = &mut client.data_mut().process(call.pid).heap;
+    match old {
+        // Nothing has happened, unless a block was made to have no bytes.
+        Some(old) if block == 0 && size != 0 => heap.put_back(first, old),
+        Some(old) if block != first => heap.note_free(first, old, Stack::clone(&stack)),
+        _ => {}
+    }
+    if block != 0 {
+        heap.add(block, size, stack);
+    }
     Ok(OnReturn::Proceed)
 }
 
-/// Who has called: return addresses, whose names are asked for now.
+/// Who has called: return addresses. What they are called is asked when it is shown.
 fn stack(client: &mut Client<State>, call: &FunctionEvent, skip: usize) -> Result<Stack> {
     let max = client.data().depth.saturating_add(1);
     let mut stack = client.backtrace(call.tid, max)?;
     stack.drain(..skip.min(stack.len()));
     stack.truncate(client.data().depth as usize);
-    for addr in &stack {
-        if !client.data().places.contains_key(&(call.pid, *addr)) {
-            let place = place(client, call.pid, *addr)?;
-            client.data_mut().places.insert((call.pid, *addr), place);
-        }
-    }
-    Ok(Rc::from(stack))
-}
-
-/// The function that an address to return to is in, and the line of the call.
-fn place(client: &Client<State>, pid: Pid, addr: u64) -> Result<Rc<str>> {
-    let call = addr.saturating_sub(1);
-    let mut text = match client.resolve(pid, call)? {
-        Some(at) if !at.symbol.name.is_empty() => {
-            let name = at.symbol.demangled.as_ref().unwrap_or(&at.symbol.name);
-            format!("{name}+{:#x}", at.offset + 1)
-        }
-        _ => format!("{addr:#x}"),
-    };
-    let line = client.locate(pid, call)?.into_iter().next();
-    if let Some((file, line)) = line.and_then(|source| Some((source.file?, source.line?))) {
-        text.push_str(&format!(" ({file}:{line})"));
-    }
-    Ok(Rc::from(text))
-}
-
-/// A mistake, as it happens.
-fn complain(client: &mut Client<State>, pid: Pid, addr: u64, bad: &Bad, at: &Stack) -> Result<()> {
-    let state = client.data_mut();
-    state.errors += 1;
-    let (what, before) = match bad {
-        Bad::Twice(before) => ("freed twice", Some(before)),
-        Bad::Unknown => ("freed, and was never allocated", None),
-    };
-    if structured() {
-        let mut json = format!("{{\"pid\":{pid},\"addr\":{addr},\"what\":\"{what}\",");
-        push_stack(&mut json, "stack", state, pid, at);
-        if let Some(before) = before {
-            json.push(',');
-            push_stack(&mut json, "before", state, pid, before);
-        }
-        json.push('}');
-        return emit("error", &json);
-    }
-    pai_plugin::print!("{pid}: {addr:#x} is {what}\n{}", lines(state, pid, at));
-    if let Some(before) = before {
-        pai_plugin::print!("  it was freed before\n{}", lines(state, pid, before));
-    }
-    Ok(())
-}
-
-fn lines(state: &State, pid: Pid, stack: &Stack) -> String {
-    let line = |addr: &u64| format!("    {}\n", text(state, pid, *addr));
-    stack.iter().map(line).collect()
-}
-
-fn text(state: &State, pid: Pid, addr: u64) -> Rc<str> {
-    let place = state.places.get(&(pid, addr)).cloned();
-    place.unwrap_or_else(|| Rc::from(format!("{addr:#x}")))
-}
-
-fn push_stack(json: &mut String, name: &str, state: &State, pid: Pid, stack: &Stack) {
-    json.push_str(&format!("\"{name}\":["));
-    for (index, addr) in stack.iter().enumerate() {
-        if index > 0 {
-            json.push(',');
-        }
-        push_json_string(json, &text(state, pid, *addr));
-    }
-    json.push(']');
-}
-
-/// What a process that has ended did not free.
-fn report(state: &mut State, pid: Pid) -> Result<()> {
-    let leaks = state.heaps.get(&pid).map(Heap::leaks).unwrap_or_default();
-    for (stack, blocks, bytes) in &leaks {
-        state.blocks += blocks;
-        state.bytes += bytes;
-        if structured() {
-            let mut json = format!("{{\"pid\":{pid},\"blocks\":{blocks},\"bytes\":{bytes},");
-            push_stack(&mut json, "stack", state, pid, stack);
-            json.push('}');
-            emit("leak", &json)?;
-        } else {
-            let lines = lines(state, pid, stack);
-            pai_plugin::print!("{pid}: {blocks} blocks, {bytes} bytes were not freed\n{lines}");
-        }
-    }
-    forget(state, pid);
-    Ok(())
-}
-
-fn forget(state: &mut State, pid: Pid) {
-    state.heaps.remove(&pid);
-    state.places.retain(|(of, _), _| *of != pid);
+    Ok(client.data_mut().stacks.one(&stack))
 }

@@ -1,6 +1,12 @@
 //! Replaces the results of functions.
 
-use pai_plugin::{Client, ErrorKind, Module, OnCall, OnReturn, Pid, Result, options};
+use std::rc::Rc;
+
+use pai_plugin::json::Object;
+use pai_plugin::output::{emit, structured};
+use pai_plugin::{
+    Client, ErrorKind, FunctionEvent, Module, OnCall, OnReturn, Pid, Result, options,
+};
 
 pai_plugin::without_wasi!();
 
@@ -34,6 +40,10 @@ fn run() -> Result<()> {
         Ok(())
     })?;
     let (_end, (count, found)) = client.loop_until_exit()?;
+    if structured() {
+        let json = Object::new().number("results", count).flag("found", found);
+        return emit("total", &json.end());
+    }
     if found {
         pai_plugin::println!("{count} results were replaced");
     } else {
@@ -82,11 +92,13 @@ fn replace(
     after: bool,
 ) -> Result<()> {
     for symbol in client.functions_in(pid, modules, pattern)? {
+        let name: Rc<str> = Rc::from(symbol.demangled.as_deref().unwrap_or(&symbol.name));
         let hooked = client.on_symbol(
             pid,
             &symbol,
-            move |client, _| {
+            move |client, call| {
                 client.data_mut().0 += 1;
+                tell(call, &name, result)?;
                 Ok(if after {
                     OnCall::Proceed
                 } else {
@@ -110,6 +122,19 @@ fn replace(
         }
     }
     Ok(())
+}
+
+/// A record of one call.
+fn tell(call: &FunctionEvent, name: &str, result: i64) -> Result<()> {
+    if !structured() {
+        return Ok(());
+    }
+    let json = Object::new()
+        .number("pid", call.pid)
+        .number("tid", call.tid)
+        .text("function", name)
+        .number("result", result);
+    emit("override", &json.end())
 }
 
 #[cfg(test)]

@@ -61,6 +61,13 @@ fn run() -> Result<()> {
     let mut client = Client::new(State::default());
     client.on_modules(move |client, pid, modules| hook(client, pid, modules, &wishes))?;
     let (_end, state) = client.loop_until_exit()?;
+    if structured() {
+        let State {
+            hooked, too_many, ..
+        } = state;
+        let json = format!("{{\"hooked\":{hooked},\"too_many\":{too_many}}}");
+        return emit("total", &json);
+    }
     if state.too_many > 0 {
         pai_plugin::println!(
             "{} functions were hooked; {} more fit and were not: narrow --include, or raise --max",

@@ -2,6 +2,8 @@
 
 use std::rc::Rc;
 
+use pai_plugin::json::Object;
+use pai_plugin::output::{emit, structured};
 use pai_plugin::{
     BreakpointHit, BreakpointOptions, Client, Error, Module, OnBreakpoint, Pid, Result, Symbol,
     options,
@@ -45,6 +47,12 @@ fn run() -> Result<()> {
         Ok(())
     })?;
     let (_end, (found, hits)) = client.loop_until_exit()?;
+    if structured() {
+        let json = Object::new()
+            .number("variables", found)
+            .number("accesses", hits);
+        return emit("total", &json.end());
+    }
     if found == 0 {
         pai_plugin::println!("there is no such variable");
     } else {
@@ -90,14 +98,30 @@ fn told(
     let value = u64::from_le_bytes(value);
     // The task is behind the instruction.
     let before = hit.addr.saturating_sub(1);
-    let function = match client.resolve(hit.pid, before)? {
+    let at = client.resolve(hit.pid, before)?;
+    let line = client.locate(hit.pid, before)?.into_iter().next();
+    let line = line.and_then(|source| Some((source.file?, source.line?)));
+    if structured() {
+        let mut json = Object::new()
+            .number("pid", hit.pid)
+            .number("tid", hit.tid)
+            .text("variable", name)
+            .number("value", value)
+            .number("ip", hit.addr);
+        if let Some(at) = at {
+            json = json.text("function", &at.symbol.name);
+        }
+        if let Some((file, line)) = line {
+            json = json.text("file", &file).number("line", line);
+        }
+        emit("access", &json.end())?;
+        return Ok(OnBreakpoint::Keep);
+    }
+    let function = match at {
         Some(at) => format!("{}+{:#x}", at.symbol.name, at.offset + 1),
         None => format!("{:#x}", hit.addr),
     };
-    let line = client.locate(hit.pid, before)?.into_iter().next();
-    let line = line
-        .and_then(|source| Some(format!(" ({}:{})", source.file?, source.line?)))
-        .unwrap_or_default();
+    let line = line.map_or_else(String::new, |(file, line)| format!(" ({file}:{line})"));
     pai_plugin::println!("{:>7} {name} is {value:#x}: {function}{line}", hit.tid);
     Ok(OnBreakpoint::Keep)
 }

@@ -11,8 +11,7 @@ use crate::inject::Saved;
 use crate::operation::Doing;
 use crate::site::mapping_of;
 use crate::subscription::ClientId;
-use crate::task::{After, State};
-use crate::trap_state::BornInCall;
+use crate::task::After;
 
 /// Most arguments of a call.
 pub const MAX_ARGUMENTS: usize = 256;
@@ -179,54 +178,6 @@ impl Engine {
             float: word_at(&fpu, XMM0),
         };
         self.end_foreign(stopped, After::Resume, Ok(outcome))?;
-        Ok(None)
-    }
-
-    /// What a child has to know that a task makes while it runs a function for a
-    /// client.
-    pub(crate) fn birth_in_call(&self, tid: Tid) -> Option<Box<BornInCall>> {
-        let task = self.tasks.get(&tid)?;
-        let return_at = self.space(task.pid)?.pads.first()?.return_at();
-        match &task.operation.as_ref()?.doing {
-            Doing::Call(frame) => Some(Box::new(BornInCall {
-                return_at,
-                frame: (**frame).clone(),
-            })),
-            _ => None,
-        }
-    }
-
-    /// A child that returns from the function it was born in goes on like its
-    /// creator: where that was interrupted.
-    pub(crate) fn on_return_of_child(
-        &mut self,
-        stopped: Stopped,
-    ) -> Result<Option<Stopped>, Fatal> {
-        let tid = stopped.tid();
-        let Some(regs) = unless_gone(stopped.regs())? else {
-            self.dying(tid)?;
-            return Ok(None);
-        };
-        let Some(task) = self.tasks.get_mut(&tid) else {
-            return Ok(Some(stopped));
-        };
-        let here = |born: &mut Box<BornInCall>| born.return_at == regs.ip();
-        let Some(born) = task.trap.born_in_call.take_if(here) else {
-            return Ok(Some(stopped));
-        };
-        task.state = State::Engaged;
-        let unfollowed = task.unfollowed;
-        let Frame { saved, vectors } = born.frame;
-        unless_gone(stopped.set_extended_state(&vectors))?;
-        let entered = saved.is_of_an_entry();
-        let Some(stopped) = self.restore(stopped, saved)? else {
-            return Ok(None);
-        };
-        match (unfollowed, entered) {
-            (true, _) => self.let_child_leave(stopped, After::Resume)?,
-            (false, true) => self.on_syscall(stopped, false)?,
-            (false, false) => self.go_on(stopped, After::Resume)?,
-        }
         Ok(None)
     }
 

@@ -1,11 +1,15 @@
 //! Reads what the arguments of a call lead to, while the call is stopped.
 
 use pai_ptrace::{MAX_PIECES, Piece, read_pieces};
-use pai_syscalls::decode::{self, Captured, Limits, Want, When, captured};
+use pai_syscalls::decode::schema::Call;
+use pai_syscalls::decode::{self, Captured, Descriptors, Limits, Want, When, captured};
 
+use crate::descriptor;
 use crate::engine::Engine;
-use crate::event::SyscallStop;
+use crate::error::Error;
+use crate::event::{Event, StopId, SyscallStop};
 use crate::memory::PAGE;
+use crate::subscription::ClientId;
 
 /// A pointer leads to pointers, and so on: no description needs more rounds.
 const MAX_ROUNDS: usize = 8;
@@ -13,6 +17,72 @@ const MAX_ROUNDS: usize = 8;
 const MAX_CAPTURED: usize = 256 << 10;
 
 impl Engine {
+    /// What is known of a call at this stop, read now if it has not been.
+    pub(crate) fn captured_at(&mut self, stop: &SyscallStop, limits: Limits) -> Vec<u8> {
+        let Some(task) = self.tasks.get_mut(&stop.tid) else {
+            return Vec::new();
+        };
+        let now = side(stop);
+        let mut bytes = std::mem::take(&mut task.captured.bytes);
+        let upto = task.captured.upto.replace(now);
+        let limits = limits.or(self.table.limits);
+        let mut unreadable = 0;
+        if upto.is_none() {
+            // At the exit it is late, but mostly not too late.
+            let entered = SyscallStop { ret: None, ..*stop };
+            unreadable += self.capture(&entered, limits, &mut bytes);
+        }
+        if upto < Some(now) && now == When::Exit {
+            unreadable += self.capture(stop, limits, &mut bytes);
+        }
+        self.stats.unexpected += unreadable as u64;
+        bytes
+    }
+
+    /// As [`Engine::captured_at`], for when the call returns.
+    pub(crate) fn keep_captured(&mut self, stop: &SyscallStop) {
+        let bytes = self.captured_at(stop, Limits::NONE);
+        if let Some(task) = self.tasks.get_mut(&stop.tid) {
+            task.captured.bytes = bytes;
+        }
+    }
+
+    /// What the arguments of a call lead to that this client holds, in the encoding of
+    /// [`Captured`]: what went in, read at the entry if that was asked for
+    /// ([`SyscallFilter::capture`]) or held, and now otherwise; and at the exit what came
+    /// out. Up to `limits`, or more if others want more.
+    ///
+    /// # Errors
+    /// `StaleStop`; `Invalid` for a stop that is not one of a call.
+    ///
+    /// [`SyscallFilter::capture`]: crate::SyscallFilter::capture
+    pub fn captured(
+        &mut self,
+        client: ClientId,
+        stop: StopId,
+        limits: Limits,
+    ) -> Result<Vec<u8>, Error> {
+        let task = self.tasks.get(&stop.tid()).ok_or(Error::StaleStop(stop))?;
+        let offer = match (task.held(), &task.operation) {
+            (Some(held), _) => &held.offer,
+            (None, Some(operation)) => &operation.offer,
+            (None, None) => return Err(Error::StaleStop(stop)),
+        };
+        if offer.offered != Some((client, stop)) {
+            return Err(Error::StaleStop(stop));
+        }
+        let (Event::SyscallEnter(call) | Event::SyscallExit(call)) = &offer.event else {
+            let what = offer.event.name();
+            return Err(Error::Invalid(format!("{what} is no system call")));
+        };
+        let call = *call;
+        let bytes = self.captured_at(&call, limits);
+        if let Some(task) = self.tasks.get_mut(&call.tid) {
+            task.captured.bytes.clone_from(&bytes);
+        }
+        Ok(bytes)
+    }
+
     /// Reads the memory that a call takes, at its entry, or that it has returned, at
     /// its exit, and appends it in the encoding of [`Captured`]. At the exit,
     /// `captured` has to hold what was read at the entry.
@@ -23,10 +93,7 @@ impl Engine {
         let Some(call) = decode::describe(stop.call.abi, stop.call.nr) else {
             return 0;
         };
-        let when = match stop.ret {
-            None => When::Enter,
-            Some(_) => When::Exit,
-        };
+        let when = side(stop);
         let mut asked = Vec::new();
         let mut unreadable = 0;
         for _ in 0..MAX_ROUNDS {
@@ -39,6 +106,11 @@ impl Engine {
                 break;
             };
             let mut again = false;
+            let stack = new.iter().any(|want| want.addr == captured::STACK);
+            if let Some(top) = stack.then(|| stack_pointer(stop)).flatten() {
+                captured::encode(captured, when, captured::STACK, &top.to_le_bytes());
+                again = true;
+            }
             for chunk in new.chunks(MAX_PIECES / 2) {
                 self.read_wants(stop, chunk, |want, bytes| {
                     let end = match want.text {
@@ -46,7 +118,7 @@ impl Engine {
                         false => None,
                     };
                     again |= want.leads || want.text && end.is_none();
-                    unreadable += usize::from(bytes.is_empty());
+                    unreadable += usize::from(bytes.is_empty() && want.addr != captured::STACK);
                     let bytes = &bytes[..end.unwrap_or(bytes.len())];
                     if captured.len() + bytes.len() <= MAX_CAPTURED {
                         captured::encode(captured, when, want.addr, bytes);
@@ -56,6 +128,9 @@ impl Engine {
             if !again {
                 break;
             }
+        }
+        if limits.descriptors != Descriptors::Nothing {
+            name_descriptors(stop, call, limits, captured);
         }
         unreadable
     }
@@ -106,6 +181,40 @@ impl Engine {
             self.hide_breakpoints(stop.pid, want.addr, bytes);
             each(want, bytes);
             at += want.len;
+        }
+    }
+}
+
+/// Of a task that has made a call: the last but one of what procfs(5) says of it.
+fn stack_pointer(stop: &SyscallStop) -> Option<u64> {
+    let text = std::fs::read_to_string(format!("/proc/{}/syscall", stop.tid)).ok()?;
+    let digits = text.split_whitespace().rev().nth(1)?.strip_prefix("0x")?;
+    u64::from_str_radix(digits, 16).ok()
+}
+
+fn side(stop: &SyscallStop) -> When {
+    match stop.ret {
+        None => When::Enter,
+        Some(_) => When::Exit,
+    }
+}
+
+/// Says what the descriptors of a call refer to. One that cannot be looked at, such as
+/// one that is not open, is left out.
+fn name_descriptors(
+    stop: &SyscallStop,
+    call: &'static Call,
+    limits: Limits,
+    captured: &mut Vec<u8>,
+) {
+    let mut fds = Vec::new();
+    let known = Captured::decode(captured);
+    let abi = stop.call.abi;
+    decode::descriptors(call, abi, stop.args, stop.ret, limits, &known, &mut fds);
+    drop(known);
+    for fd in fds {
+        if let Some(name) = descriptor::name(stop.tid, fd, limits.descriptors) {
+            captured::encode_descriptor(captured, side(stop), fd, &name);
         }
     }
 }

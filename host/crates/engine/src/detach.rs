@@ -180,12 +180,15 @@ impl Engine {
         if pid.leader() != tid || self.processes.contains_key(&pid) {
             return;
         }
-        let creator = creator.or_else(|| procfs::status_id(tid, "PPid"));
-        if let Some(creator) = creator.filter(|pid| self.processes.contains_key(pid)) {
-            let space = self.space_of_child(creator, pid, NewTask::Fork);
-            self.add_process(pid, Some(creator), 0, false, space);
-            self.settle_copy(pid);
+        match creator {
+            Some(creator) => {
+                let space = self.space_of_child(creator, pid, NewTask::Fork);
+                self.add_process(pid, Some(creator), 0, false, space);
+            }
+            None => self.add_orphan(pid, procfs::status_id(tid, "PPid")),
         }
+        self.settle_copy(pid);
+        self.lift_all(pid);
     }
 
     fn let_go_of_report(&mut self, report: Report) -> Result<(), Fatal> {

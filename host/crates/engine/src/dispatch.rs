@@ -52,7 +52,11 @@ impl Engine {
                 };
                 let interrupted = std::mem::take(&mut task.interrupting);
                 task.in_call = stop.is_inside_call();
-                if interrupted && !task.wanted_by.is_empty() && stop != Stop::Interrupt {
+                let is_other = stop != Stop::Interrupt;
+                let wanted = interrupted && !task.wanted_by.is_empty() && is_other;
+                // In a stopped process it comes as a group-stop.
+                task.owes_group_stop &= is_other && !matches!(stop, Stop::GroupStop(_));
+                if wanted || task.owes_group_stop {
                     // This stop has taken the place of the one that was asked for.
                     task.interrupting = unless_gone(stopped.interrupt())?.is_some();
                 }
@@ -128,6 +132,7 @@ impl Engine {
         task.chosen = None;
         task.stopped_at = None;
         task.rewritten = None;
+        task.captured.forget();
         let restarting = task.restarting.take();
         let continues = restarting.filter(|_| is_restart_syscall(call));
         let enter = self.syscall_mask(call, continues, Edge::Enter, pid, tid);
@@ -147,10 +152,7 @@ impl Engine {
                 tampered: false,
             });
         }
-        if enter.is_empty() {
-            return self.go_on(stopped, After::Resume);
-        }
-        let event = Event::SyscallEnter(SyscallStop {
+        let entered = SyscallStop {
             pid,
             tid,
             call,
@@ -163,7 +165,15 @@ impl Engine {
             ip: info.ip,
             at,
             took: 0,
-        });
+        };
+        if enter.is_empty() {
+            if !self.table.captures(call).and(exit).is_empty() {
+                self.keep_captured(&entered);
+            }
+            self.keep_child(&stopped)?;
+            return self.go_on(stopped, After::Resume);
+        }
+        let event = Event::SyscallEnter(entered);
         self.offer(stopped, event, enter, After::Resume)
     }
 
@@ -214,13 +224,23 @@ impl Engine {
                     continues: None,
                     tampered: false,
                 };
+                if let Some(task) = self.tasks.get_mut(&tid) {
+                    task.captured.forget();
+                }
                 (entry, false)
             }
         };
+        if self
+            .tasks
+            .get(&tid)
+            .is_some_and(|t| t.trap.born_blocked.is_some())
+        {
+            self.settle_mask(&stopped, entry.call, &entry.args)?;
+        }
         let restarts = restarts(ret) && !is_sigreturn(entry.call);
         if let Some(task) = self.tasks.get_mut(&tid) {
             if let Some(addr) = task.trap.call_at.take().filter(|_| restarts) {
-                task.trap.mark = Some(Box::new(Mark::of_call(addr, info.sp)));
+                task.trap.mark = Some(Box::new(Mark::of_place(addr, info.sp)));
             }
             if is_sigreturn(entry.call)
                 && let Some(mark) = &mut task.trap.mark

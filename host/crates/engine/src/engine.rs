@@ -13,7 +13,7 @@ use crate::clients::{ClientState, Commands};
 use crate::error::{Error, Fatal};
 use crate::event::{BreakpointId, Delivery, End, Event, ExitStatus, HookId, OperationId};
 use crate::hook::Hook;
-use crate::lifecycle::Orphan;
+use crate::orphans::{Buried, Orphan};
 use crate::space::{Space, SpaceId};
 use crate::stats::Stats;
 use crate::subscription::{ClientId, ClientMask, Table};
@@ -47,6 +47,8 @@ pub struct Engine {
     pub(crate) next_process: u64,
     pub(crate) spaces: FxHashMap<SpaceId, Space>,
     pub(crate) next_space: u32,
+    /// Of what children that we have not been told of may have copies.
+    pub(crate) buried: Buried,
     pub(crate) breakpoints: FxHashMap<BreakpointId, Breakpoint>,
     pub(crate) hooks: FxHashMap<HookId, Hook>,
     /// When operations have to end, and of which tasks.
@@ -148,6 +150,7 @@ impl Engine {
             next_process: 0,
             spaces: FxHashMap::default(),
             next_space: 0,
+            buried: Buried::default(),
             breakpoints: FxHashMap::default(),
             hooks: FxHashMap::default(),
             deadlines: Vec::new(),

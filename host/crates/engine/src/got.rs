@@ -23,7 +23,7 @@ const STUB_SIZE: u64 = 16;
 pub(crate) struct Stub {
     slot: u64,
     target: u64,
-    hooks: Vec<HookId>,
+    pub(crate) hooks: Vec<HookId>,
 }
 
 /// A page of stubs.
@@ -235,7 +235,8 @@ impl Engine {
         }
     }
 
-    fn retire(&mut self, pid: Pid, addr: u64, stub: &Stub) {
+    /// A stub becomes a jump, and its slot what it was.
+    pub(crate) fn retire(&mut self, pid: Pid, addr: u64, stub: &Stub) {
         // Its module may be gone, and others may have the slot.
         if let Err(error) = self.write_raw(pid, addr, &stub.jump()) {
             tracing::debug!(target: "pai::engine", %pid, %error, "a stub stays");

@@ -14,7 +14,7 @@
 //! The waits here are for one task that is about to stop, so they are short; a
 //! report that is not about this is left to the loop.
 
-use pai_ptrace::{NewTask, Options, Regs, Resume, SigInfo, Signal, Stop, Stopped, tgkill};
+use pai_ptrace::{NewTask, Options, Regs, Resume, SigInfo, Signal, Stop, Stopped};
 
 use crate::engine::Engine;
 use crate::error::{Error, Fatal, unless_gone};
@@ -28,7 +28,7 @@ use crate::trap_state::{Mark, Pass};
 /// All signals but those that the processor raises (SIGILL, SIGTRAP, SIGBUS,
 /// SIGFPE, SIGSEGV, SIGSYS), which cannot wait: the kernel takes their handlers
 /// away when they are blocked (force_sig_info_to_task in kernel/signal.c).
-const CAN_WAIT: u64 = !(1 << 3 | 1 << 4 | 1 << 6 | 1 << 7 | 1 << 10 | 1 << 30);
+pub(crate) const CAN_WAIT: u64 = !(1 << 3 | 1 << 4 | 1 << 6 | 1 << 7 | 1 << 10 | 1 << 30);
 
 /// Which kind of stop the task was in, by what it takes to get back to it.
 #[derive(Clone, Debug)]
@@ -55,18 +55,32 @@ pub(crate) struct Saved {
     pub(crate) regs: Regs,
     pub(crate) mask: u64,
     place: Place,
-    /// Stop signals that came meanwhile.
-    stop_signals: Vec<Signal>,
     /// It took part in a group-stop meanwhile, which has to be told.
     pub(crate) group_stop: bool,
     /// What it had to do with breakpoints.
-    trap: (Option<Box<Pass>>, Option<Box<Mark>>),
+    pub(crate) trap: (Option<Box<Pass>>, Option<Box<Mark>>),
 }
 
 impl Saved {
     /// Whether the task was about to enter a call.
     pub(crate) fn is_of_an_entry(&self) -> bool {
         matches!(self.place, Place::Entry)
+    }
+
+    /// What a child has of it that the task makes meanwhile. A signal that was about
+    /// to be delivered, and a group-stop, are for the task alone.
+    pub(crate) fn for_child(&self) -> Self {
+        let place = match self.place {
+            Place::Entry => Place::Entry,
+            _ => Place::User,
+        };
+        Self {
+            regs: self.regs,
+            mask: self.mask,
+            place,
+            group_stop: false,
+            trap: self.trap.clone(),
+        }
     }
 }
 
@@ -111,7 +125,12 @@ impl Offer {
 impl Engine {
     /// Where a held task is, also when it has gone on since its stop.
     pub(crate) fn place_of(&mut self, stopped: &Stopped, offer: &Offer) -> Result<Place, Fatal> {
-        if !offer.moved || offer.at_exit {
+        // A trap may be a hit and a signal of the program's own.
+        let is_both = matches!(
+            (&offer.event, offer.after),
+            (Event::Breakpoint(_), After::Deliver(_))
+        );
+        if !(offer.moved || is_both) || offer.at_exit {
             return Ok(offer.place());
         }
         let inside = self
@@ -148,11 +167,12 @@ impl Engine {
             let Some((stopped, stop)) = self.next_stop(running)? else {
                 return Ok(None);
             };
+            let mut with = None;
             match stop {
                 Stop::GroupStop(_) => saved.group_stop = true,
-                Stop::SignalDelivery(signal) if signal.stops() => {
-                    saved.stop_signals.push(signal);
-                }
+                // SIGSTOP cannot be blocked. The process is stopped, as it should be,
+                // and only this task goes on: the kernel knows when SIGCONT comes.
+                Stop::SignalDelivery(signal) if signal.stops() => with = Some(signal),
                 // One that was asked for before.
                 Stop::Interrupt => {
                     if let Some(task) = self.tasks.get_mut(&tid) {
@@ -161,7 +181,7 @@ impl Engine {
                 }
                 _ => return Ok(Some((stopped, stop))),
             }
-            resumed = stopped.resume(how, None);
+            resumed = stopped.resume(how, with);
         }
     }
 
@@ -223,7 +243,6 @@ impl Engine {
             regs: regs.unwrap_or(now),
             mask,
             place,
-            stop_signals: Vec::new(),
             group_stop: false,
             trap: (None, None),
         };
@@ -339,21 +358,12 @@ impl Engine {
         Ok(())
     }
 
-    /// What was blocked for foreign code is not any more, unless it was before.
-    pub(crate) fn unblock(&mut self, stopped: &Stopped, before: u64) -> Result<(), Fatal> {
-        if let Some(mask) = unless_gone(stopped.signal_mask())? {
-            unless_gone(stopped.set_signal_mask(mask & (before | !CAN_WAIT)))?;
-        }
-        Ok(())
-    }
-
     /// Takes a task that is inside a call to the call's exit.
     pub(crate) fn run_to_exit_of_call(&mut self, stopped: Stopped) -> Here<Stopped> {
         let mut saved = Saved {
             regs: Regs::default(),
             mask: 0,
             place: Place::User,
-            stop_signals: Vec::new(),
             group_stop: false,
             trap: (None, None),
         };
@@ -421,20 +431,15 @@ impl Engine {
             }
             _ => {}
         }
-        if saved.group_stop {
-            live!(stopped.interrupt());
+        if let Some(task) = self.tasks.get_mut(&tid) {
+            task.owes_group_stop |= saved.group_stop;
+            if task.owes_group_stop {
+                task.interrupting = true;
+                live!(stopped.interrupt());
+            }
         }
         live!(stopped.set_signal_mask(saved.mask));
         self.restore_filter(&stopped)?;
-        for signal in saved.stop_signals {
-            // It has no sender any more, which nobody can see: a stop signal has
-            // no handler, or is not one of those that cannot wait.
-            if let Some(task) = self.tasks.get(&tid)
-                && let Err(error) = tgkill(task.pid, tid, signal.get())
-            {
-                tracing::debug!(target: "pai::engine", %tid, %error, "a stop signal is lost");
-            }
-        }
         Ok(Some(stopped))
     }
 

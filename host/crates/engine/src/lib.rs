@@ -19,10 +19,12 @@
 
 mod allocation;
 mod attach;
+mod births;
 mod breakpoint;
 mod call;
 mod capture;
 mod clients;
+mod descriptor;
 mod detach;
 // Public for the tests, which run its plans on a processor.
 mod dispatch;
@@ -40,6 +42,7 @@ mod memory;
 pub mod observe;
 mod offer;
 mod operation;
+mod orphans;
 pub mod procfs;
 mod query;
 mod remote_call;
@@ -49,6 +52,7 @@ mod session;
 mod sigtrap;
 mod single;
 mod site;
+mod socket;
 mod space;
 mod stats;
 mod step;
@@ -57,6 +61,7 @@ mod symbols;
 mod task;
 mod trap;
 mod trap_state;
+mod untraced;
 mod watch;
 mod watchpoint;
 

@@ -6,22 +6,12 @@ use crate::attach::Follow;
 use crate::engine::Engine;
 use crate::error::{Error, Fatal, unless_gone};
 use crate::event::{Event, Execed, ExitStatus, OtherStop, SyscallStop};
+use crate::orphans::Orphan;
 use crate::procfs;
 use crate::sigtrap::OwnTrap;
 use crate::space::{Space, SpaceId};
 use crate::subscription::Edge;
-use crate::task::{After, InSyscall, Process, State, Task};
-
-/// First stop of a task whose creator has not told us about it yet. The two
-/// reports come in either order (ptrace(2), PTRACE_O_TRACECLONE).
-#[derive(Debug)]
-pub(crate) struct Orphan {
-    pub(crate) stopped: Stopped,
-    /// A thread may be born into a group-stop.
-    pub(crate) after: After,
-    /// The watch has seen it once.
-    pub(crate) old: bool,
-}
+use crate::task::{After, InSyscall, Memories, Process, State, Task};
 
 impl Engine {
     pub(crate) fn add_process(
@@ -76,10 +66,14 @@ impl Engine {
         let (pid, options) = (task.pid, task.options);
         let rewritten = task.rewritten.clone();
         let frames = task.trap.frames.clone();
+        let foreign = task.runs_foreign_code().then(|| task.own_mask()).flatten();
+        // A child of a child that has yet to settle is no better off.
+        let blocked = foreign.or(task.trap.born_blocked);
         let born = self.birth_in_call(tid);
         let thread = kind == NewTask::Clone && procfs::is_task_of(pid, child);
         let child_pid = if thread { pid } else { child.as_pid() };
-        let followed = thread || self.follow == Follow::Yes;
+        let escapes = rewritten.as_ref().is_some_and(|call| call.untraced);
+        let followed = thread || self.follow == Follow::Yes && !escapes;
         // Its report may have been taken already: its first stop, or all of
         // its short life.
         if let Some(at) = self.early_ends.iter().position(|end| end.tid == child) {
@@ -95,6 +89,7 @@ impl Engine {
             // It begins with a copy of the registers.
             task.rewritten = rewritten;
             task.unfollowed = !followed;
+            task.trap.born_blocked = blocked;
             self.add_task(child, task);
             self.running += usize::from(!reported);
             if !thread {
@@ -124,14 +119,6 @@ impl Engine {
         self.offer(stopped, event, mask, After::Resume)
     }
 
-    /// Serves the first stop of a task that came before its creator's report.
-    pub(crate) fn release_orphan(&mut self, child: Tid) -> Result<(), Fatal> {
-        match self.orphans.remove(&child) {
-            Some(orphan) => self.on_first_stop(orphan.stopped, orphan.after),
-            None => Ok(()),
-        }
-    }
-
     /// The first stop of a task that its creator told us about.
     pub(crate) fn on_first_stop(&mut self, stopped: Stopped, after: After) -> Result<(), Fatal> {
         let tid = stopped.tid();
@@ -159,6 +146,7 @@ impl Engine {
         if tid == pid.leader() {
             self.settle_copy(pid);
         }
+        self.settle_birth(&stopped)?;
         if unfollowed {
             return self.let_child_leave(stopped, after);
         }
@@ -205,62 +193,6 @@ impl Engine {
         self.symbols.forget(pid);
     }
 
-    /// A stop of a task that we do not know: the first one of a child whose
-    /// creator has not reported yet, or the last words of one that another
-    /// task's exec made us forget.
-    pub(crate) fn on_unknown(&mut self, stopped: Stopped, stop: Stop) -> Result<(), Fatal> {
-        let (after, signal) = match stop {
-            Stop::Interrupt => (Some(After::Resume), None),
-            Stop::GroupStop(signal) => (Some(After::Listen(signal)), None),
-            Stop::SignalDelivery(signal) => (None, Some(signal)),
-            _ => (None, None),
-        };
-        if let Some(after) = after {
-            let tid = stopped.tid();
-            let orphan = Orphan {
-                stopped,
-                after,
-                old: false,
-            };
-            self.orphans.insert(tid, orphan);
-            return Ok(());
-        }
-        unless_gone(stopped.resume(pai_ptrace::Resume::Cont, signal))?;
-        Ok(())
-    }
-
-    /// Takes in children whose creator died before it could report them: at
-    /// once when its whole process is gone, else when the watch comes by for
-    /// the second time.
-    pub(crate) fn adopt_orphans(&mut self, watch: bool) -> Result<(), Fatal> {
-        let mut adopted = Vec::new();
-        for (tid, orphan) in &mut self.orphans {
-            if self.tasks.contains_key(tid) {
-                continue;
-            }
-            let own = procfs::status_id(*tid, "Tgid").filter(|pid| pid.leader() != *tid);
-            let creator = own.or_else(|| procfs::status_id(*tid, "PPid"));
-            let dead = creator.is_none_or(|pid| !self.processes.contains_key(&pid));
-            if dead || (watch && orphan.old) {
-                adopted.push(*tid);
-            }
-            orphan.old |= watch;
-        }
-        for tid in adopted {
-            let pid = procfs::status_id(tid, "Tgid").unwrap_or(tid.as_pid());
-            let parent = procfs::status_id(tid, "PPid");
-            let mut task = Task::new(pid, State::Starting, self.options);
-            task.unfollowed = self.follow == Follow::No && pid == tid.as_pid();
-            self.add_task(tid, task);
-            if !self.processes.contains_key(&pid) {
-                let space = self.new_space();
-                self.add_process(pid, parent, 0, false, space);
-            }
-            self.release_orphan(tid)?;
-        }
-        Ok(())
-    }
-
     /// A new program was loaded. The report carries the leader's id, whoever
     /// called; every other task of the process is gone, some without an exit
     /// report (ptrace(2), "execve(2) under ptrace").
@@ -274,6 +206,7 @@ impl Engine {
         let at = monotonic_nanos();
 
         let mut syscall = None;
+        let mut captured = Memories::default();
         let mut options = self.options;
         let mut own_mask = None;
         let vanished: Vec<Tid> = self
@@ -284,6 +217,7 @@ impl Engine {
             .collect();
         if let Some(task) = self.tasks.get_mut(&former) {
             syscall = task.syscall.take();
+            captured = std::mem::take(&mut task.captured);
             options = task.options;
             own_mask = task.own_mask();
         }
@@ -309,6 +243,7 @@ impl Engine {
         }
         let mut task = Task::new(pid, State::Dying, options);
         task.syscall = syscall;
+        task.captured = captured;
         self.tasks.insert(leader, task);
         // What was for the function that has executed it would be for good.
         if let Some(own) = own_mask {
@@ -470,9 +405,14 @@ impl Engine {
             at,
             took: 0,
         };
+        let wanted = self.table.captures(call);
         for client in mask.iter() {
+            let captured: &[u8] = match wanted.has(client) {
+                true => &task.captured.bytes,
+                false => &[],
+            };
             if let Some(sink) = &mut self.clients[client.index()].sink {
-                sink.no_return(&stop);
+                sink.no_return(&stop, captured);
             }
         }
     }

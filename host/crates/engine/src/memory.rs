@@ -271,7 +271,9 @@ impl Engine {
     /// # Errors
     /// `NoSuchProcess`.
     pub fn maps(&mut self, pid: Pid) -> Result<Vec<Mapping>, Error> {
-        let tid = self.live_task(pid).ok_or(Error::NoSuchProcess(pid))?;
+        let tid = self
+            .task_with_memory(pid)
+            .ok_or(Error::NoSuchProcess(pid))?;
         procfs::maps(tid).ok_or(Error::NoSuchProcess(pid))
     }
 
@@ -288,9 +290,11 @@ impl Engine {
         }
     }
 
-    /// The open memory of a process, and a live task of it.
+    /// The open memory of a process, and a task of it that has not ended.
     pub(crate) fn mem(&mut self, pid: Pid) -> Result<(&Mem, Tid), Error> {
-        let tid = self.live_task(pid).ok_or(Error::NoSuchProcess(pid))?;
+        let tid = self
+            .task_with_memory(pid)
+            .ok_or(Error::NoSuchProcess(pid))?;
         let process = self
             .processes
             .get_mut(&pid)

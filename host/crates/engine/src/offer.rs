@@ -2,6 +2,7 @@
 //! on.
 
 use pai_ptrace::{Signal, Stopped, Tid, kill, monotonic_nanos};
+use pai_syscalls::decode::Limits;
 
 use crate::engine::{Diagnostic, Engine};
 use crate::error::{Error, Fatal, unless_gone};
@@ -11,7 +12,7 @@ use crate::procfs;
 use crate::single::Here;
 use crate::subscription::{ClientId, ClientMask};
 use crate::task::{After, Held, InSyscall, Offer, Rewritten, State};
-use crate::trap_state::Pass;
+use crate::trap_state::{Mark, Pass};
 
 impl Engine {
     /// Holds a task and offers its stop to the clients of the mask, observers
@@ -155,6 +156,9 @@ impl Engine {
             return self.dying(tid);
         };
         if let Some(Entered { now, rewritten }) = entered {
+            if rewritten.is_some() {
+                task.captured.forget();
+            }
             task.rewritten = rewritten;
             if let Some(syscall) = &mut task.syscall {
                 *syscall = InSyscall {
@@ -183,6 +187,11 @@ impl Engine {
                 dirty: regs_dirty,
                 early: change.early.map(|(_, value)| value),
             }));
+        }
+        if regs_dirty && let Some(regs) = &regs {
+            // A client has sent it away from the breakpoint that it was to hit again.
+            let left = |mark: &mut Box<Mark>| !mark.handler && mark.addr != regs.ip();
+            task.trap.mark.take_if(left);
         }
         let chosen = match &event {
             Event::SyscallExit(stop) if !moved && (regs_dirty || change.result.is_some()) => {
@@ -252,6 +261,10 @@ impl Engine {
     /// first stop waited for the news of its birth.
     fn told(&mut self, stopped: Stopped, event: &Event, after: After) -> Result<(), Fatal> {
         match (event, after) {
+            (Event::SyscallEnter(_), _) => {
+                self.keep_child(&stopped)?;
+                self.go_on(stopped, after)
+            }
             // Born into a group-stop: that is told next.
             (Event::TaskStarted { .. }, After::Listen(signal)) if self.started => {
                 self.tell_group_stop(stopped, signal)
@@ -277,17 +290,35 @@ impl Engine {
     }
 
     fn tell_observers(&mut self, observers: ClientMask, event: &Event) {
+        let mut captured = Vec::new();
+        let mut wanted = ClientMask::NONE;
+        if let Event::SyscallEnter(stop) | Event::SyscallExit(stop) = event {
+            wanted = self.table.captures(stop.call);
+            if !wanted.is_empty() {
+                captured = self.captured_at(stop, Limits::NONE);
+            }
+        }
         for client in observers.iter() {
             let state = &mut self.clients[client.index()];
             let Some(sink) = &mut state.sink else {
                 continue;
             };
             state.stats.notices += 1;
+            let captured: &[u8] = match wanted.has(client) {
+                true => &captured,
+                false => &[],
+            };
             match event {
-                Event::SyscallEnter(stop) => sink.enter(stop),
-                Event::SyscallExit(stop) => sink.exit(stop),
+                Event::SyscallEnter(stop) => sink.enter(stop, captured),
+                Event::SyscallExit(stop) => sink.exit(stop, captured),
                 other => sink.event(other),
             }
+        }
+        if let Some(tid) = event.tid()
+            && let Some(task) = self.tasks.get_mut(&tid)
+            && !wanted.is_empty()
+        {
+            task.captured.bytes = captured;
         }
     }
 
@@ -330,6 +361,10 @@ impl Engine {
     /// are looked for, and do not count.
     pub(crate) fn release_stuck(&mut self, zombies: bool) -> bool {
         if !self.started || self.clients.iter().any(|client| client.deadline.is_some()) {
+            return false;
+        }
+        // A timeout that has passed is mail, too.
+        if !self.with_mail.is_empty() {
             return false;
         }
         let mut holders = ClientMask::NONE;
@@ -495,6 +530,8 @@ impl Held {
                         before: regs,
                         args: stop.args,
                         compat,
+                        memory: None,
+                        untraced: false,
                     }));
                     regs.set_syscall_nr(i64::from(stop.call.nr.cast_signed()));
                     regs.set_syscall_args(compat, &stop.args);

@@ -137,6 +137,10 @@ impl Engine {
             let written = unless_gone(stopped.set_regs(&regs)).map_err(Fatal::from);
             self.keep_fatal(written, tid)?;
         }
+        if at_entry {
+            let kept = self.keep_child(&stopped);
+            self.keep_fatal(kept, tid)?;
+        }
         offer.set_moved();
         let doing = Doing::Step(Stepping::new(how, at_entry));
         let id = self.attach_operation(client, tid, offer, doing, timeout);
@@ -145,11 +149,13 @@ impl Engine {
         Ok(id)
     }
 
-    /// Makes a held task make a system call of the 64-bit ABI.
+    /// Makes a held task make a system call of the 64-bit ABI. A child that it makes
+    /// (fork) goes on like the task itself.
     ///
     /// # Errors
     /// `NotStopped`, `Busy`, `NoSuchTask`; `Unsupported` at a stop from which
-    /// nothing can be run.
+    /// nothing can be run, and for a call whose child would share memory (vfork, a
+    /// thread) or not be traced.
     pub fn start_syscall(
         &mut self,
         client: ClientId,
@@ -158,6 +164,8 @@ impl Engine {
         args: [u64; 6],
         timeout: Option<Duration>,
     ) -> Result<OperationId, Error> {
+        let pid = self.tasks.get(&tid).ok_or(Error::NoSuchTask(tid))?.pid;
+        self.check_birth(pid, nr, &args)?;
         let (stopped, offer, saved) = self.begin_foreign(client, tid)?;
         let saved = Box::new(saved);
         if let Err(error) = self.set_up_syscall(&stopped, &saved, nr, args) {
@@ -555,7 +563,7 @@ impl Task {
         match self.operation.as_ref().map(|operation| &operation.doing) {
             Some(Doing::Call(frame)) => Some(frame.saved.mask),
             Some(Doing::Syscall { saved, .. }) => Some(saved.mask),
-            _ => born.map(|born| born.frame.saved.mask),
+            _ => born.map(|born| born.own_mask()).or(self.trap.born_blocked),
         }
     }
 }

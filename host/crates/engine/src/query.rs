@@ -1,13 +1,15 @@
 //! What clients may ask and do about tasks besides answering stops.
 
+use pai_syscalls::decode::Descriptors;
+
 use pai_ptrace::{Pid, Regs, Signal, Stopped, Tid, kill, tgkill, vectors};
 
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::event::StopId;
-use crate::procfs;
 use crate::subscription::ClientId;
-use crate::task::State;
+use crate::task::{State, Task};
+use crate::{descriptor, procfs};
 
 /// A traced process.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -59,7 +61,7 @@ impl Engine {
             .into_iter()
             .map(|process| {
                 let tid = self
-                    .live_task(process.pid)
+                    .task_with_memory(process.pid)
                     .unwrap_or_else(|| process.pid.leader());
                 TargetInfo {
                     pid: process.pid,
@@ -135,6 +137,14 @@ impl Engine {
             .find(|tid| !procfs::has_ended(*tid))
     }
 
+    /// As [`Engine::live_task`], or one that is held where it is about to end: until
+    /// it goes on, memory and files are there (do_exit in kernel/exit.c).
+    pub(crate) fn task_with_memory(&self, pid: Pid) -> Option<Tid> {
+        let held = |task: &Task| task.pid == pid && matches!(task.state, State::Held(_));
+        let held = || self.tasks.iter().find(|(_, task)| held(task));
+        self.live_task(pid).or_else(|| held().map(|(tid, _)| *tid))
+    }
+
     /// Registers of a task that this client holds; read once per stop.
     ///
     /// # Errors
@@ -177,8 +187,10 @@ impl Engine {
     /// # Errors
     /// `NoSuchProcess`; `NotFound` when it is not open.
     pub fn descriptor(&self, pid: Pid, fd: i32) -> Result<Vec<u8>, Error> {
-        let tid = self.live_task(pid).ok_or(Error::NoSuchProcess(pid))?;
-        procfs::descriptor(tid, fd)
+        let tid = self
+            .task_with_memory(pid)
+            .ok_or(Error::NoSuchProcess(pid))?;
+        descriptor::name(tid, fd, Descriptors::Names)
             .ok_or_else(|| Error::NotFound(format!("process {pid} has no descriptor {fd}")))
     }
 

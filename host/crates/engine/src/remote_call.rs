@@ -179,20 +179,29 @@ impl Engine {
         if garbage.is_empty() {
             return Ok(Some(stopped));
         }
-        let calls: Vec<_> = garbage
-            .iter()
-            .map(|(addr, len)| (NR_MUNMAP, [*addr, *len, 0, 0, 0, 0]))
-            .collect();
-        match self.inject(stopped, place, &calls)? {
-            Some((stopped, Ok(_))) => Ok(Some(stopped)),
-            Some((stopped, Err(_))) => {
+        let (stopped, mut saved) = match self.prepare(stopped, place, None)? {
+            Some(Ok(prepared)) => prepared,
+            Some(Err((stopped, _))) => {
                 if let Some(space) = pid.and_then(|pid| self.space_mut(pid)) {
                     space.garbage = garbage;
                 }
-                Ok(Some(stopped))
+                return Ok(Some(stopped));
             }
-            None => Ok(None),
+            None => return Ok(None),
+        };
+        let mut stopped = stopped;
+        for (addr, len) in garbage {
+            // The target may have sealed one (mseal(2)): the others go.
+            let call = (NR_MUNMAP, [addr, len, 0, 0, 0, 0]);
+            let Some((there, results)) = self.run_calls(stopped, &mut saved, &[call])? else {
+                return Ok(None);
+            };
+            stopped = there;
+            if results != [0] {
+                tracing::debug!(target: "pai::engine", %tid, addr, ?results, "memory of ours stays");
+            }
         }
+        self.restore(stopped, saved)
     }
 }
 

@@ -171,9 +171,15 @@ impl Engine {
         let Some(task) = self.tasks.get_mut(&stopped.tid()) else {
             return Ok(());
         };
+        let pid = task.pid;
         let Some(rewritten) = task.rewritten.take() else {
             return Ok(());
         };
+        if let Some((addr, before)) = rewritten.memory
+            && let Err(error) = self.write_raw(pid, addr, &before.to_le_bytes())
+        {
+            tracing::debug!(target: "pai::engine", %pid, %error, "an argument stays changed");
+        }
         let Some(mut regs) = unless_gone(stopped.regs())? else {
             return Ok(());
         };

@@ -82,7 +82,8 @@ impl Engine {
         if let (Some(mark), After::Deliver(signal)) = (&mut task.trap.mark, after) {
             mark.handler |= procfs::signals(tid).has_handler(signal);
         }
-        let waits = task.trap.mark.as_ref().is_some_and(|mark| mark.waits());
+        let waits = task.trap.mark.as_ref().is_some_and(|mark| mark.waits())
+            || task.trap.born_blocked.is_some();
         let how = match how {
             _ if calls => Resume::Syscall,
             Resume::Cont if waits || task.trap.blocks || task.trap.call_at.is_some() => {

@@ -235,7 +235,7 @@ impl Engine {
     }
 
     /// The byte that is in memory now, ours or not.
-    fn byte_at(&mut self, pid: Pid, addr: u64) -> Option<u8> {
+    pub(crate) fn byte_at(&mut self, pid: Pid, addr: u64) -> Option<u8> {
         let mut now = [0];
         (self.read_raw(pid, addr, &mut now) == Ok(1)).then_some(now[0])
     }

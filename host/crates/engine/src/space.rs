@@ -108,7 +108,7 @@ impl Space {
 
     /// What a copy of it (fork) begins with: breakpoints are copied, our pages
     /// are not (MADV_DONTFORK).
-    fn copy(&self) -> Self {
+    pub(crate) fn copy(&self) -> Self {
         Self {
             sites: self
                 .sites
@@ -219,6 +219,17 @@ impl Engine {
         for site in space.sites.values_mut() {
             site.owners.retain(|owner| !own(owner));
         }
+        let mut retired = Vec::new();
+        for (addr, stub) in &mut space.stubs {
+            stub.hooks.retain(|hook| !own(&Subject::Hook(*hook)));
+            if stub.hooks.is_empty() {
+                retired.push(*addr);
+            }
+        }
+        let retired: Vec<(u64, Stub)> = retired
+            .into_iter()
+            .filter_map(|addr| Some((addr, space.stubs.remove(&addr)?)))
+            .collect();
         // Without a hook nobody waits for a return.
         let hooked = |site: &Site| site.owners.iter().any(|o| matches!(o, Subject::Hook(_)));
         if space.stubs.is_empty() && !space.sites.values().any(hooked) {
@@ -233,6 +244,9 @@ impl Engine {
         space.abandon(client);
         for addr in unused {
             self.lift(id, addr);
+        }
+        for (addr, stub) in retired {
+            self.retire(pid, addr, &stub);
         }
         self.leave_watches(client, id);
     }
@@ -274,8 +288,11 @@ impl Engine {
 
     /// Forgets a space that no process has any more.
     pub(crate) fn drop_space(&mut self, id: SpaceId) {
-        if !self.processes.values().any(|process| process.space == id) {
-            self.spaces.remove(&id);
+        if !self.processes.values().any(|process| process.space == id)
+            && let Some(space) = self.spaces.remove(&id)
+            && space.is_touched()
+        {
+            self.buried.add(space);
         }
     }
 

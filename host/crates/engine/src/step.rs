@@ -12,9 +12,12 @@ use crate::engine::Engine;
 use crate::error::{Error, Fatal, unless_gone};
 use crate::event::{OperationId, Outcome, Subject};
 use crate::operation::{Doing, Operation};
+use crate::procfs;
 use crate::restart::restarts;
+use crate::single::Here;
 use crate::task::After;
 use crate::trap::Past;
+use crate::trap_state::{Mark, Pass};
 
 /// How far a task is stepped. An instruction that repeats itself (`rep movsb`)
 /// is a step each time round; a system call is one; entering a signal handler is
@@ -191,10 +194,6 @@ impl Engine {
     /// arch/x86/kernel/step.c).
     fn pop_flags(&mut self, pid: Pid, regs: Regs) -> Option<Regs> {
         const POPFQ: u8 = 0x9d;
-        // It goes back to its call first.
-        if regs.syscall_nr() >= 0 && restarts(regs.result()) {
-            return None;
-        }
         let mut regs = regs;
         let mut code = [0];
         let mut word = [0; 8];
@@ -218,6 +217,9 @@ impl Engine {
         outcome: Result<Outcome, Error>,
     ) -> Result<(), Fatal> {
         let tid = stopped.tid();
+        let Some(stopped) = self.stay_at_breakpoint(stopped)? else {
+            return Ok(());
+        };
         let Some(task) = self.tasks.get_mut(&tid) else {
             return Ok(());
         };
@@ -232,6 +234,29 @@ impl Engine {
         operation.offer.after = after;
         let done = (operation.id, operation.client);
         self.end_operation(stopped, operation.offer, done, outcome)
+    }
+
+    /// A task that was to go past a breakpoint stays in front of it, with the
+    /// registers that it would go on with. That hit has been told.
+    fn stay_at_breakpoint(&mut self, stopped: Stopped) -> Here<Stopped> {
+        let Some(task) = self.tasks.get_mut(&stopped.tid()) else {
+            return Ok(Some(stopped));
+        };
+        let Some(pass) = task.trap.pass.take() else {
+            return Ok(Some(stopped));
+        };
+        let Pass { addr, regs, .. } = *pass;
+        let past = if pass.early.is_some() {
+            self.go_past(stopped, *pass)?
+        } else {
+            if regs.ip() == addr {
+                task.trap.mark = Some(Box::new(Mark::of_place(addr, regs.sp())));
+            }
+            self.write_ip(stopped, &regs, pass.dirty, regs.ip())?
+        };
+        Ok(past.map(|past| match past {
+            Past::Go(stopped, _) | Past::Done(stopped) => stopped,
+        }))
     }
 
     /// Nobody waits any more for the return of a function that is stepped over.
@@ -287,7 +312,11 @@ impl Engine {
             }
             Now::Plain | Now::Pushf(_) => {}
         }
-        if after != After::Resume {
+        let ignored = after
+            .signal()
+            .is_some_and(|signal| procfs::signals(tid).ignored() & signal.bit() != 0);
+        if after != After::Resume && !ignored {
+            stepping.now = Now::Plain;
             // A signal is delivered first: the step ends in its handler.
             return self.resume_as(stopped, after, Resume::Step);
         }
@@ -298,7 +327,12 @@ impl Engine {
                 None => return self.dying(tid),
             },
         };
-        let kind = self.next_instruction(pid, &regs);
+        let kind = if regs.syscall_nr() >= 0 && restarts(regs.result()) {
+            // It goes back to its call first.
+            Some(StepKind::Syscall)
+        } else {
+            self.next_instruction(pid, &regs)
+        };
         if kind == Some(StepKind::Popf)
             && let Some(regs) = self.pop_flags(pid, regs)
         {
@@ -379,7 +413,7 @@ impl Engine {
         pid: Pid,
         regs: Regs,
         next: u64,
-        pass: Option<Box<crate::trap_state::Pass>>,
+        pass: Option<Box<Pass>>,
     ) -> Result<(), Fatal> {
         let tid = stopped.tid();
         let Some((id, stepping)) = self.stepping(tid) else {

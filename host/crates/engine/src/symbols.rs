@@ -150,7 +150,9 @@ impl Engine {
     /// # Errors
     /// `NoSuchProcess`.
     pub fn entry(&mut self, pid: Pid) -> Result<u64, Error> {
-        let tid = self.live_task(pid).ok_or(Error::NoSuchProcess(pid))?;
+        let tid = self
+            .task_with_memory(pid)
+            .ok_or(Error::NoSuchProcess(pid))?;
         auxv::entry(tid).ok_or(Error::NoSuchProcess(pid))
     }
 
@@ -386,7 +388,9 @@ impl Engine {
     /// # Errors
     /// `NoSuchProcess`.
     pub fn is_code(&mut self, pid: Pid, addr: u64) -> Result<bool, Error> {
-        let tid = self.live_task(pid).ok_or(Error::NoSuchProcess(pid))?;
+        let tid = self
+            .task_with_memory(pid)
+            .ok_or(Error::NoSuchProcess(pid))?;
         let maps = procfs::maps(tid).ok_or(Error::NoSuchProcess(pid))?;
         Ok(modules::is_in(&modules::code(&maps), addr))
     }

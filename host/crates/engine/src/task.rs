@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use pai_ptrace::{Mem, Options, Pid, Regs, Running, SigInfo, Signal, Stopped, Tid};
+use pai_syscalls::decode::When;
 
 use crate::event::{Event, StopId, SyscallId};
 use crate::operation::Operation;
@@ -42,7 +43,7 @@ pub(crate) struct InSyscall {
     pub(crate) tampered: bool,
 }
 
-/// What has to be undone behind a call that a client rewrote.
+/// What has to be undone behind a call that a client, or we, rewrote.
 #[derive(Clone, Debug)]
 pub(crate) struct Rewritten {
     /// The registers before.
@@ -50,6 +51,27 @@ pub(crate) struct Rewritten {
     /// The arguments since.
     pub(crate) args: [u64; 6],
     pub(crate) compat: bool,
+    /// Eight bytes of memory that were changed too, and what was there.
+    pub(crate) memory: Option<(u64, u64)>,
+    /// The child that it makes was not to be traced (see [`crate::untraced`]).
+    pub(crate) untraced: bool,
+}
+
+/// What was read for a call.
+#[derive(Default, Debug)]
+pub(crate) struct Memories {
+    /// In the encoding of [`pai_syscalls::decode::Captured`].
+    pub(crate) bytes: Vec<u8>,
+    /// The side of the call up to which they were read.
+    pub(crate) upto: Option<When>,
+}
+
+impl Memories {
+    /// Keeps the allocation.
+    pub(crate) fn forget(&mut self) {
+        self.bytes.clear();
+        self.upto = None;
+    }
 }
 
 #[derive(Debug)]
@@ -63,6 +85,9 @@ pub(crate) struct Task {
     /// We asked for an interrupt that has not shown yet. Any stop takes its
     /// place (ptrace_stop in kernel/signal.c).
     pub(crate) interrupting: bool,
+    /// It took part in a group-stop while foreign code ran in it, and is to stop as
+    /// its process has.
+    pub(crate) owes_group_stop: bool,
     /// Who asked for the interrupt.
     pub(crate) wanted_by: ClientMask,
     /// The spawned child before its execve: its calls are ours.
@@ -76,6 +101,8 @@ pub(crate) struct Task {
     pub(crate) stopped_at: Option<u64>,
     /// The call that it is in, if a client has rewritten it.
     pub(crate) rewritten: Option<Box<Rewritten>>,
+    /// What the arguments of its call lead to, if anybody wants to know.
+    pub(crate) captured: Memories,
     /// What a client makes it do.
     pub(crate) operation: Option<Box<Operation>>,
     /// It stopped inside a system call, where its registers cannot be replaced.
@@ -102,11 +129,13 @@ impl Task {
             syscall: None,
             restarting: None,
             interrupting: false,
+            owes_group_stop: false,
             wanted_by: ClientMask::NONE,
             before_exec: false,
             chosen: None,
             stopped_at: None,
             rewritten: None,
+            captured: Memories::default(),
             operation: None,
             in_call: false,
             displaced_signals: Vec::new(),

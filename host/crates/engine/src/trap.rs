@@ -83,7 +83,8 @@ impl Engine {
             return Ok(None);
         };
         let events = self.watches_hit(&stopped, &regs)?;
-        let watched = unless_gone(stopped.siginfo())?.is_some_and(|i| i.code() == TRAP_HWBKPT);
+        let code = unless_gone(stopped.siginfo())?.map(|info| info.code());
+        let watched = code == Some(TRAP_HWBKPT);
         let ours = stepping || watched && self.is_watched(tid);
         let stopped = if ours {
             match self.mend_own_trap(stopped)? {
@@ -93,7 +94,7 @@ impl Engine {
         } else {
             stopped
         };
-        let Some(offer) = Offer::of_hits(events, regs) else {
+        let Some(mut offer) = Offer::of_hits(events, regs) else {
             return match (stepping, ours) {
                 (true, _) => self.stepped(stopped).map(|()| None),
                 // Hit for nobody, or no longer.
@@ -101,6 +102,12 @@ impl Engine {
                 (false, false) => Ok(Some(stopped)),
             };
         };
+        if !ours && code == Some(TRAP_TRACE) {
+            // The program steps itself, and the kernel has one signal for both
+            // (get_si_code in arch/x86/include/asm/traps.h).
+            offer.after = After::Deliver(Signal::TRAP);
+            self.own_trap_is_due(tid);
+        }
         if let Some(task) = self.tasks.get_mut(&tid) {
             task.trap.stepped = stepping;
             task.state = State::Held(Box::new(Held { stopped, offer }));

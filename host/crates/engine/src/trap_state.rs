@@ -2,7 +2,7 @@
 
 use pai_ptrace::Regs;
 
-use crate::call::Frame;
+use crate::births::BornInCall;
 use crate::hook::Called;
 
 /// What a task has to do with breakpoints.
@@ -32,16 +32,12 @@ pub(crate) struct TrapState {
     pub(crate) frames: Vec<Called>,
     /// It has come to where a function returns that was called for a client.
     pub(crate) arrived: bool,
-    /// It was born in such a function, and returns to where its creator does, who
-    /// alone has something there.
+    /// It was born in something that its creator did for a client, and gets back from
+    /// there like its creator, who alone has something there.
     pub(crate) born_in_call: Option<Box<BornInCall>>,
-}
-
-/// A child of a function that was called for a client.
-#[derive(Clone, Debug)]
-pub(crate) struct BornInCall {
-    pub(crate) return_at: u64,
-    pub(crate) frame: Frame,
+    /// It may block signals that were blocked for foreign code in its creator, who
+    /// itself blocks these.
+    pub(crate) born_blocked: Option<u64>,
 }
 
 /// A task at a breakpoint.
@@ -83,8 +79,8 @@ impl Mark {
         }
     }
 
-    /// For a system call that restarts.
-    pub(crate) fn of_call(addr: u64, sp: u64) -> Self {
+    /// For a system call that restarts, or a task whose registers may be changed.
+    pub(crate) fn of_place(addr: u64, sp: u64) -> Self {
         Self {
             addr,
             sp,

@@ -85,6 +85,7 @@ impl Engine {
         self.watch.stops = self.stats.stops;
         self.watch.next = now + self.watch.pause;
         self.adopt_orphans(true)?;
+        self.buried.age();
         // A creator that has not spoken by now never will.
         let old = self.watch.early_ends.min(self.early_ends.len());
         self.early_ends.drain(..old);

@@ -30,6 +30,8 @@ pub const NOTES: u64 = 1 << 20;
 pub const BUILD_ID: usize = 64;
 /// Most functions that unwind information describes.
 pub const FRAMES: usize = 8 << 20;
+/// Most addresses of one object whose rules for unwinding are kept.
+pub const ROWS: usize = 8192;
 /// Most bytes of a file whose checksum is compared (.gnu_debuglink).
 pub const CHECKSUM: u64 = 4 << 30;
 

@@ -60,6 +60,7 @@ pub struct Object {
     table: OnceCell<Table>,
     demangled: OnceCell<Vec<(u32, u32)>>,
     frames: OnceCell<Option<Frames>>,
+    rows: unwind::Rows,
     slots: OnceCell<Slots>,
     lines: OnceCell<Result<Option<Lines>, Error>>,
     damage: RefCell<Vec<Error>>,
@@ -83,6 +84,7 @@ impl Object {
             table: OnceCell::new(),
             demangled: OnceCell::new(),
             frames: OnceCell::new(),
+            rows: unwind::Rows::default(),
             slots: OnceCell::new(),
             lines: OnceCell::new(),
             damage: RefCell::new(damage),
@@ -444,7 +446,7 @@ impl Object {
         if self.elf.machine != elf::EM_X86_64 {
             return None;
         }
-        unwind::step(self.frames()?, vaddr, bias, registers, read)
+        unwind::step(self.frames()?, &self.rows, vaddr, bias, registers, read)
     }
 
     /// Whether there is a description of the code at an address.

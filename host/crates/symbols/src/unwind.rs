@@ -4,10 +4,14 @@
 //! expressions with loops in them, and those that were looked at follow such a
 //! loop for ever.
 
+use std::cell::RefCell;
+use std::rc::Rc;
+
 use gimli::{
     CfaRule, Encoding, Evaluation, EvaluationResult, Location, Register, RegisterRule,
     UnwindContext, UnwindExpression, UnwindSection, Value,
 };
+use rustc_hash::FxHashMap;
 
 use crate::frames::{Frames, Reader};
 use crate::limits;
@@ -59,38 +63,81 @@ impl Registers {
 /// Reads eight bytes of the stack at a run-time address.
 pub(crate) type Read<'a> = &'a mut dyn FnMut(u64) -> Option<u64>;
 
+/// The rules of one address: how to find what its caller had in each register.
+#[derive(Debug)]
+struct Row {
+    cfa: CfaRule<usize>,
+    registers: Box<[(Register, RegisterRule<usize>)]>,
+    encoding: Encoding,
+    return_address: Register,
+    signal: bool,
+}
+
+impl Row {
+    fn read(frames: &Frames, vaddr: u64) -> Option<Self> {
+        let function = frames.covering(vaddr)?;
+        let fde = frames
+            .section
+            .fde_from_offset(
+                &frames.bases,
+                function.offset.into(),
+                gimli::EhFrame::cie_from_offset,
+            )
+            .ok()?;
+        let mut context = UnwindContext::new();
+        let row = fde
+            .unwind_info_for_address(&frames.section, &frames.bases, &mut context, vaddr)
+            .ok()?;
+        Some(Self {
+            cfa: row.cfa().clone(),
+            registers: row.registers().cloned().collect(),
+            encoding: fde.cie().encoding(),
+            return_address: fde.cie().return_address_register(),
+            signal: fde.is_signal_trampoline(),
+        })
+    }
+}
+
+/// Rules that were read before. The same addresses return again and again, and
+/// to read a row is to execute all instructions before it.
+#[derive(Default, Debug)]
+pub(crate) struct Rows(RefCell<FxHashMap<u64, Rc<Row>>>);
+
+impl Rows {
+    fn get(&self, frames: &Frames, vaddr: u64) -> Option<Rc<Row>> {
+        let mut rows = self.0.borrow_mut();
+        if let Some(row) = rows.get(&vaddr) {
+            return Some(Rc::clone(row));
+        }
+        let row = Rc::new(Row::read(frames, vaddr)?);
+        if rows.len() >= limits::ROWS {
+            rows.clear();
+        }
+        rows.insert(vaddr, Rc::clone(&row));
+        Some(row)
+    }
+}
+
 /// The registers of the caller, and whether this was the frame of a signal:
 /// then the caller was interrupted where its instruction pointer is, not behind
 /// a call.
 pub(crate) fn step(
     frames: &Frames,
+    rows: &Rows,
     vaddr: u64,
     bias: u64,
     registers: &Registers,
     read: Read<'_>,
 ) -> Option<(Registers, bool)> {
-    let function = frames.covering(vaddr)?;
-    let fde = frames
-        .section
-        .fde_from_offset(
-            &frames.bases,
-            function.offset.into(),
-            gimli::EhFrame::cie_from_offset,
-        )
-        .ok()?;
-    let mut context = UnwindContext::new();
-    let row = fde
-        .unwind_info_for_address(&frames.section, &frames.bases, &mut context, vaddr)
-        .ok()?;
-    let encoding = fde.cie().encoding();
+    let row = rows.get(frames, vaddr)?;
     let mut machine = Machine {
         frames,
-        encoding,
+        encoding: row.encoding,
         bias,
         registers,
         read,
     };
-    let cfa = match row.cfa() {
+    let cfa = match &row.cfa {
         CfaRule::RegisterAndOffset { register, offset } => {
             registers.get(*register)?.checked_add_signed(*offset)?
         }
@@ -103,17 +150,16 @@ pub(crate) fn step(
         caller.0[kept] = registers.0[kept];
     }
     caller.0[Registers::RSP] = Some(cfa);
-    for (register, rule) in row.registers() {
+    for (register, rule) in &row.registers {
         if let Some(slot) = caller.0.get_mut(usize::from(register.0)) {
             *slot = machine.restore(*register, rule, cfa);
         }
     }
-    let back = fde.cie().return_address_register();
-    if usize::from(back.0) != Registers::RIP {
-        caller.0[Registers::RIP] = caller.get(back);
+    if usize::from(row.return_address.0) != Registers::RIP {
+        caller.0[Registers::RIP] = caller.get(row.return_address);
     }
     caller.ip()?;
-    Some((caller, fde.is_signal_trampoline()))
+    Some((caller, row.signal))
 }
 
 struct Machine<'a> {

@@ -24,13 +24,24 @@ struct Piece<'a> {
 /// # Encoding
 /// Each piece is its address and time (8 bytes; the highest bit is set for one of the
 /// exit: no address in user space has it), its length (4 bytes) and its bytes, all
-/// numbers in little-endian order.
+/// numbers in little-endian order. With the next bit set it is a descriptor, and the
+/// bytes say what that refers to.
 #[derive(Clone, Debug, Default)]
 pub struct Captured<'a> {
     pieces: Vec<Piece<'a>>,
 }
 
 const AT_EXIT: u64 = 1 << 63;
+const DESCRIPTOR: u64 = 1 << 62;
+
+/// Appends what a descriptor refers to.
+pub fn encode_descriptor(out: &mut Vec<u8>, when: When, fd: i32, name: &[u8]) {
+    encode(out, when, DESCRIPTOR | u64::from(fd.cast_unsigned()), name);
+}
+
+/// Stands for the register with the stack pointer, whose eight bytes are a piece as those
+/// of memory are: no program has memory there.
+pub const STACK: u64 = 1 << 62;
 
 /// Appends the encoding of a piece.
 pub fn encode(out: &mut Vec<u8>, when: When, addr: u64, bytes: &[u8]) {
@@ -70,6 +81,15 @@ impl<'a> Captured<'a> {
             data = rest;
         }
         Self { pieces }
+    }
+
+    /// What a descriptor referred to, when it was last looked at.
+    #[must_use]
+    pub fn descriptor(&self, fd: i32) -> Option<&'a [u8]> {
+        let addr = DESCRIPTOR | u64::from(fd.cast_unsigned());
+        let mut pieces = self.pieces.iter().rev();
+        let found = pieces.find(|piece| piece.addr == addr)?;
+        Some(found.bytes)
     }
 
     /// What is known to have been at an address at that time: at most `len` bytes.

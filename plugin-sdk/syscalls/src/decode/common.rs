@@ -5,6 +5,7 @@ use alloc::format;
 use alloc::string::String;
 
 use super::schema::prelude::*;
+use super::value::{self, Fields};
 
 structs! {
     /// timespec(3type)
@@ -33,12 +34,28 @@ pub(crate) const TIMEVAL_OUT: Type = To(Out, &Struct(&TIMEVAL));
 /// A set of signals in memory, of 8 bytes or of as many as there are.
 pub(crate) const SIGNALS: Type = Special(signals, 0);
 
+/// A set of signals in memory, of 8 bytes.
+pub(crate) const SIGNALS_64: Type = Special(signals, 8);
+
 fn signals(view: &View<'_>) -> Value {
     let mut bytes = [0; 8];
     for (to, from) in bytes.iter_mut().zip(view.bytes) {
         *to = *from;
     }
     Value::Signals(u64::from_le_bytes(bytes))
+}
+
+/// `char x[n]` of a structure whose last byte is to be a NUL byte: where there is none,
+/// that byte is not shown, and `...` is.
+pub(crate) fn terminated(view: &View<'_>) -> Value {
+    let end = view.bytes.iter().position(|byte| *byte == 0);
+    let len = end.unwrap_or(view.bytes.len().saturating_sub(1));
+    Value::Bytes(value::Bytes {
+        data: view.bytes.get(..len).unwrap_or_default().into(),
+        more: end.is_none(),
+        whole: true,
+        look: TEXT,
+    })
 }
 
 /// A time since the epoch in UTC: `2026-11-19T18:19:05.450984862+0000`, without the
@@ -172,5 +189,68 @@ pub(crate) fn with_date(value: Value, _: &View<'_>) -> Value {
     match text {
         Some(text) => Value::Comment(Box::new(value), text),
         None => value,
+    }
+}
+
+/// One structure out of what it was before a call and after it: as it is after, with
+/// `before => after` in those of these fields that have changed.
+pub(crate) fn merged(value: Value, names: &[&str]) -> Value {
+    let Value::Changed {
+        addr,
+        before,
+        mut after,
+    } = value
+    else {
+        return value;
+    };
+    if let (Value::Struct(old), Value::Struct(new)) = (&*before, &mut *after) {
+        merge(old, new, names);
+    }
+    Value::To { addr, value: after }
+}
+
+fn merge(old: &Fields, new: &mut Fields, names: &[&str]) {
+    for field in &mut new.fields {
+        let Some(was) = old.get(field.name) else {
+            continue;
+        };
+        if let (Value::Struct(old), Value::Struct(new)) = (was, &mut field.value) {
+            merge(old, new, names);
+        } else if names.contains(&field.name) && was.number() != field.value.number() {
+            let is = core::mem::replace(&mut field.value, Value::Unsigned(0));
+            field.value = Value::Changed {
+                addr: 0,
+                before: Box::new(was.clone()),
+                after: Box::new(is),
+            };
+        }
+    }
+}
+
+/// An argument that is one type when the call has succeeded, and another one before and
+/// if it fails: structures that the kernel fills in.
+macro_rules! done {
+    ($after:expr, else $before:expr) => {
+        $crate::decode::schema::Type::Pick(
+            |view| match view.succeeded() {
+                true => const { &$after },
+                false => const { &$before },
+            },
+            0,
+        )
+    };
+}
+pub(crate) use done;
+
+/// One of a set, which is a decimal number where it has no name.
+pub(crate) fn one_or_decimal(value: i64, set: &'static crate::decode::schema::Set) -> Value {
+    // As wide as numbers in sets are.
+    let unsigned = match i32::try_from(value) {
+        Ok(narrow) => narrow.cast_unsigned().into(),
+        Err(_) => value.cast_unsigned(),
+    };
+    match set.name(unsigned) {
+        Some(_) => Value::One(unsigned, set),
+        None => Value::Comment(Box::new(Value::Signed(value)), set.unknown.into()),
     }
 }

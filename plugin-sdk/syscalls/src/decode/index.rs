@@ -5,15 +5,36 @@ use super::schema::Call;
 /// The tables, each of an area.
 const TABLES: &[&[Call]] = &[
     super::files::CALLS,
+    super::files::fcntl::CALLS,
+    super::files::handles::CALLS,
+    super::files::names::CALLS,
+    super::files::status::CALLS,
+    super::files::xattr::CALLS,
     super::ioctl::CALLS,
     super::ipc::CALLS,
+    super::ipc::queues::CALLS,
     super::kernel::CALLS,
     super::memory::CALLS,
+    super::memory::futex::CALLS,
+    super::memory::policy::CALLS,
     super::mounts::CALLS,
+    super::mounts::QUERY_CALLS,
+    super::mounts::QUOTA_CALLS,
     super::net::CALLS,
     super::polls::CALLS,
     super::process::CALLS,
+    super::process::confine::CALLS,
+    super::process::ids::CALLS,
+    super::process::ids::CALLS_32,
+    super::process::limits::CALLS,
+    super::process::others::CALLS,
+    super::process::prctl::CALLS,
+    super::process::ptrace::CALLS,
+    super::process::sched::CALLS,
+    super::process::segments::CALLS,
     super::signals::CALLS,
+    super::signals::old::CALLS,
+    super::system::CALLS,
     super::times::CALLS,
 ];
 
@@ -67,4 +88,10 @@ const fn is_less(one: &str, other: &str) -> bool {
 pub(super) fn find(name: &str) -> Option<&'static Call> {
     let at = BY_NAME.binary_search_by(|call| call.name.cmp(name)).ok()?;
     Some(BY_NAME[at])
+}
+
+/// All of them, by name.
+#[cfg(test)]
+pub(super) fn all() -> &'static [&'static Call] {
+    &BY_NAME
 }

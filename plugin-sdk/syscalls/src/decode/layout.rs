@@ -9,7 +9,7 @@ use super::schema::{Struct, Type, Width};
 pub(crate) fn size(ty: &Type, abi: Abi) -> usize {
     match *ty {
         Type::Scalar(width, _) => width.bytes(abi),
-        Type::Absent | Type::Tail(..) | Type::Again(..) => 0,
+        Type::Absent | Type::Tail(..) | Type::Stack(..) | Type::Again(..) => 0,
         Type::Pad(len) | Type::Chars(len) | Type::Raw(len, _) | Type::Special(_, len) => {
             len as usize
         }
@@ -43,6 +43,7 @@ fn alignment(ty: &Type, abi: Abi) -> usize {
         Type::Absent
         | Type::Pad(_)
         | Type::Tail(..)
+        | Type::Stack(..)
         | Type::Again(..)
         | Type::Chars(_)
         | Type::Raw(..)

@@ -1,6 +1,10 @@
 //! Mounts, quotas and file systems as a whole.
 
-use super::schema::prelude::*;
+mod calls;
+mod query;
+mod quota;
+mod sets;
 
-calls! { CALLS
-}
+pub(super) use calls::CALLS;
+pub(super) use query::CALLS as QUERY_CALLS;
+pub(super) use quota::CALLS as QUOTA_CALLS;

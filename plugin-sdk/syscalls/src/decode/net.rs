@@ -106,8 +106,6 @@ calls! { CALLS
         addr: Sized(In, Len::With(address::length::<5>), &SOCKADDR), addr_len: I32) -> SSIZE;
     recvfrom(fd: FD, ubuf: RECEIVED, size: SIZE, flags: flags(&MSG), addr: SENDER,
         addr_len: Pick(size_of_address::<4>, 0)) -> SSIZE;
-    send(fd: FD, buff: SENT, len: SIZE, flags: flags(&MSG)) -> SSIZE;
-    recv(fd: FD, ubuf: RECEIVED, size: SIZE, flags: flags(&MSG)) -> SSIZE;
     sendmsg(fd: FD, msg: MSG_IN, flags: flags(&MSG)) -> SSIZE;
     recvmsg(fd: FD, msg: MSG_OUT, flags: flags(&MSG)) -> SSIZE;
     sendmmsg(fd: FD, mmsg: MMSG_IN, vlen: U32, flags: flags(&MSG)) -> I32;

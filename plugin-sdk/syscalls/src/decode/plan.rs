@@ -6,7 +6,7 @@ use core::cell::RefCell;
 use crate::abi::Abi;
 
 use super::captured::{Captured, When};
-use super::schema::{Call, Look, Struct, Style, Type, Width};
+use super::schema::{Call, Dir, Look, Struct, Style, Type, Width};
 use super::value::Value;
 use super::view::View;
 use super::walk::{Build, Limits, Memory, Purpose, Walk, arguments, picked};
@@ -58,7 +58,7 @@ pub fn wants(
         },
         asked: RefCell::new(asked),
     };
-    let mut walk = Walk::new(&memory, Nothing, limits);
+    let mut walk = Walk::new(&memory, Notes(None), limits);
     for (index, arg) in call.args.iter().enumerate() {
         if !matches!(arg.ty, Type::Scalar(..)) {
             walk.argument(&arg.ty, index, &view);
@@ -67,6 +67,36 @@ pub fn wants(
     if view.succeeded() {
         for (index, ty) in call.ret.also {
             walk.argument(ty, usize::from(*index), &view);
+        }
+    }
+}
+
+/// The descriptors that a call takes, or, if `ret` is given, has returned, as far as
+/// so much memory shows.
+pub fn descriptors(
+    call: &'static Call,
+    abi: Abi,
+    registers: [u64; 6],
+    ret: Option<i64>,
+    limits: Limits,
+    known: &Captured<'_>,
+    out: &mut Vec<i32>,
+) {
+    let call = picked(call, abi, registers);
+    let view = View::new(abi, arguments(call, abi, registers), ret);
+    let mut walk = Walk::new(known, Notes(Some(RefCell::new(out))), limits);
+    if let Some(ret) = ret
+        && view.succeeded()
+    {
+        walk.register(&call.ret.ty, ret.cast_unsigned(), &view);
+    }
+    for (index, arg) in call.args.iter().enumerate() {
+        let is_out = matches!(
+            arg.ty,
+            Type::To(Dir::Out, _) | Type::Array(Dir::Out, ..) | Type::Sized(Dir::Out, ..)
+        );
+        if is_out == ret.is_some() {
+            walk.argument(&arg.ty, index, &view);
         }
     }
 }
@@ -105,15 +135,28 @@ impl<'k> Memory<'k> for Planned<'k, '_> {
     }
 }
 
-/// Makes nothing.
-struct Nothing;
+/// Makes nothing, but notes descriptors if it has somewhere to.
+struct Notes<'w>(Option<RefCell<&'w mut Vec<i32>>>);
 
-impl Build for Nothing {
+impl Build for Notes<'_> {
     type Out = ();
     type Items = ();
     type Fields = ();
 
-    fn scalar(&self, _: u64, _: Width, _: Style, _: Abi) {}
+    fn scalar(&self, value: u64, _: Width, style: Style, _: Abi) {
+        const AT_FDCWD: i32 = -100;
+        let Some(fds) = &self.0 else { return };
+        if !matches!(style, Style::Fd | Style::Dirfd) {
+            return;
+        }
+        let fd = (value & 0xffff_ffff) as u32;
+        let fd = fd.cast_signed();
+        let mut fds = fds.borrow_mut();
+        if (fd >= 0 || fd == AT_FDCWD) && !fds.contains(&fd) {
+            fds.push(fd);
+        }
+    }
+
     fn address(&self, _: u64) {}
     fn bytes(&self, _: &[u8], _: bool, _: bool, _: Look) {}
     fn special(&self, _: fn(&View<'_>) -> Value, _: &View<'_>) {}
@@ -122,7 +165,7 @@ impl Build for Nothing {
     fn changed(&self, _: u64, (): (), (): ()) {}
     fn item(&self, (): &mut (), (): ()) {}
     fn array(&self, (): (), _: Option<u64>, _: bool) {}
-    fn counted(&self, _: u64, (): (), _: usize) {}
+    fn counted(&self, _: u64, (): (), _: Option<u64>, _: usize) {}
     fn field(&self, (): &mut (), _: &'static super::schema::Field, (): ()) {}
     fn structure(&self, _: &'static Struct, (): (), _: bool, _: &View<'_>) {}
 }

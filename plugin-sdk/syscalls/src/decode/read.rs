@@ -101,15 +101,28 @@ fn resolved(ty: &'static Type, index: usize, view: &View<'_>) -> &'static Type {
 }
 
 fn shows_result(ty: &Type) -> bool {
-    if let Type::Then(of, _) = ty {
-        return shows_result(of);
-    }
-    let (Type::To(dir, _) | Type::Sized(dir, ..) | Type::Array(dir, ..) | Type::Bytes(dir, ..)) =
-        ty
-    else {
+    leads_to_result(ty, 0)
+}
+
+/// Whether something that the kernel writes is behind a pointer of this type, or behind
+/// one in what it leads to: the pieces of readv(2).
+fn leads_to_result(ty: &Type, depth: u32) -> bool {
+    const MAX_DEPTH: u32 = 4;
+    if depth > MAX_DEPTH {
         return false;
-    };
-    *dir != Dir::In
+    }
+    match ty {
+        Type::Then(of, _) | Type::Fixed(of, _) => leads_to_result(of, depth + 1),
+        Type::To(dir, of) | Type::Sized(dir, _, of) | Type::Array(dir, of, _) => {
+            *dir != Dir::In || leads_to_result(of, depth + 1)
+        }
+        Type::Bytes(dir, ..) => *dir != Dir::In,
+        Type::Struct(structure) => {
+            let mut fields = structure.fields.iter();
+            fields.any(|field| leads_to_result(&field.ty, depth + 1))
+        }
+        _ => false,
+    }
 }
 
 impl<'a> Memory<'a> for Captured<'a> {
@@ -202,10 +215,11 @@ impl Build for Values {
         })
     }
 
-    fn counted(&self, addr: u64, items: Vec<Value>, count: usize) -> Value {
+    fn counted(&self, addr: u64, items: Vec<Value>, missing: Option<u64>, count: usize) -> Value {
         let items = Items {
             items,
-            ..Items::default()
+            more: missing,
+            missing: missing.is_some(),
         };
         Value::Counted {
             addr,
@@ -261,6 +275,9 @@ pub fn scalar(value: u64, width: Width, style: Style, abi: Abi) -> Value {
         Style::Port => {
             let port = u16::from_be((unsigned & 0xffff) as u16);
             Value::Call("htons", Vec::from([Value::Unsigned(port.into())]))
+        }
+        Style::Limit if bits == 32 && low == u32::MAX => {
+            Value::Named(unsigned, "RLIM_INFINITY".into())
         }
         Style::Interface => Value::Interface(low),
         Style::Limit => Value::Limit(unsigned),

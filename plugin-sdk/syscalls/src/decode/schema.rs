@@ -4,6 +4,8 @@
 //! a type is a number with a [`Style`], something in memory, or a pointer to it.
 //! Sizes and offsets follow from the ABI, as in C.
 
+use alloc::vec::Vec;
+
 use crate::abi::{self, Abi};
 
 use super::value::Value;
@@ -31,6 +33,37 @@ impl Set {
     pub fn name(&self, value: u64) -> Option<&'static str> {
         let found = self.names.iter().find(|(of, _)| *of == value);
         found.map(|(_, name)| *name)
+    }
+
+    /// The names of bits, in the order in which they show, and the bits that have none.
+    #[must_use]
+    pub fn split(&self, bits: u64) -> (Vec<&'static str>, u64) {
+        let mut names = Vec::new();
+        let mut rest = bits;
+        let mut nameless = 0;
+        for (mask, values) in self.first {
+            match values.name(bits & mask) {
+                Some(name) => names.push(name),
+                None => nameless |= bits & mask,
+            }
+            rest &= !mask;
+        }
+        if bits == 0 && names.is_empty() {
+            names.extend(self.name(0));
+        }
+        for (value, name) in self.names {
+            if *value != 0 && rest & value == *value {
+                names.push(name);
+                rest &= !value;
+            }
+        }
+        for (mask, values) in self.last {
+            if let Some(name) = values.name(bits & mask).filter(|_| bits & mask != 0) {
+                names.push(name);
+                rest &= !mask;
+            }
+        }
+        (names, rest | nameless)
     }
 }
 
@@ -139,6 +172,8 @@ pub enum Len {
     Shared(&'static str),
     /// Something else.
     With(fn(&View<'_>) -> u64),
+    /// What a function makes of another one.
+    Map(&'static Len, fn(u64) -> u64),
 }
 
 /// How bytes are shown.
@@ -190,6 +225,10 @@ pub enum Type {
     /// As the type says, then made into something else: what only shows from all of a
     /// value, or from what it was before the call and after it.
     Then(&'static Type, fn(Value, &View<'_>) -> Value),
+
+    /// What a pointer to a type would lead to that is so many bytes above the stack
+    /// pointer, when the call is made: no argument of the kernel's.
+    Stack(u32, &'static Type),
 
     /// A pointer to one of a type.
     To(Dir, &'static Type),
@@ -289,7 +328,7 @@ pub mod prelude {
     pub use super::Style;
     pub use super::Type::{
         self, Absent, Again, Array, Bytes, Chars, Environ, Fixed, Pad, Path, Pick, Raw, Scalar,
-        Sized, Special, Strings, Struct, Tail, Text, Then, To,
+        Sized, Special, Stack, Strings, Struct, Tail, Text, Then, To,
     };
     pub use super::Width::{self, Long, W8, W16, W32, W64};
     pub use super::{Call, Set};

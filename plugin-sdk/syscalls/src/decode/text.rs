@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use crate::signal;
 
 use super::schema::{Look, Set};
-use super::value::{Bytes, Fields, Items, Value};
+use super::value::{Bytes, Fields, Items, Value, file_type, major_minor};
 
 mod call;
 mod number;
@@ -55,6 +55,8 @@ pub struct Style<'a> {
     pub hex: Hex,
     /// How names are shown.
     pub names: Names,
+    /// All arguments have their names (`-N`).
+    pub argument_names: bool,
     /// Says more about descriptors (`-y`).
     pub descriptor: Option<Tell<'a>>,
     /// Knows network interfaces by name.
@@ -79,8 +81,8 @@ impl Style<'_> {
             Value::Unsigned(number) => number::push_unsigned(out, *number),
             Value::Hex(0) => out.push(b'0'),
             Value::Hex(number) => push_hex(out, *number),
-            Value::Octal(number) => push_octal(out, *number),
-            Value::Address(0) => self.push_named(out, "NULL", 0),
+            Value::Octal(number) => push_octal_padded(out, *number),
+            Value::Address(0) => out.extend_from_slice(b"NULL"),
             Value::Address(addr) => push_hex(out, *addr),
             Value::Fd(fd) => self.push_fd(out, *fd),
             Value::Pid(pid) => push_decimal(out, (*pid).into()),
@@ -100,6 +102,16 @@ impl Style<'_> {
             Value::Struct(fields) => self.push_fields(out, fields),
             Value::Table(fields) => self.push_table(out, fields),
             Value::Array(items) => self.push_items(out, items),
+            Value::Numbers(numbers) => {
+                out.push(b'[');
+                for (index, number) in numbers.iter().enumerate() {
+                    if index > 0 {
+                        out.push(b' ');
+                    }
+                    number::push_unsigned(out, (*number).into());
+                }
+                out.push(b']');
+            }
             Value::To { value, .. } => self.push_target(out, value),
             Value::Changed {
                 addr,
@@ -116,10 +128,12 @@ impl Style<'_> {
                     return self.push_items(out, items);
                 }
                 push_hex(out, *addr);
-                let plural = what.strip_suffix('s').filter(|_| *count == 1);
-                out.extend_from_slice(
-                    format!(" /* {count} {} */", plural.unwrap_or(what)).as_bytes(),
-                );
+                let what = match what.strip_suffix('s') {
+                    Some(one) if *count == 1 => one,
+                    _ => what,
+                };
+                let end = if items.missing { ", unterminated" } else { "" };
+                push_comment(out, &format!("{count} {what}{end}"));
             }
             Value::List(fields) => self.push_joined(out, fields, b' '),
             Value::Descriptors(fds) => {
@@ -292,7 +306,14 @@ impl Style<'_> {
     fn push_fd(&self, out: &mut Vec<u8>, fd: i32) {
         const AT_FDCWD: i32 = -100;
         if fd == AT_FDCWD {
-            self.push_named(out, "AT_FDCWD", fd.into());
+            match self.names {
+                Names::Abbrev => out.extend_from_slice(b"AT_FDCWD"),
+                Names::Raw => push_decimal(out, fd.into()),
+                Names::Verbose => {
+                    push_decimal(out, fd.into());
+                    push_comment(out, "AT_FDCWD");
+                }
+            }
         } else {
             push_decimal(out, fd.into());
         }
@@ -343,21 +364,12 @@ impl Style<'_> {
     }
 
     fn push_mode(&self, out: &mut Vec<u8>, mode: u32) {
-        const FORMAT: u32 = 0o170_000;
-        let name = match mode & FORMAT {
-            0o100_000 => "S_IFREG",
-            0o040_000 => "S_IFDIR",
-            0o020_000 => "S_IFCHR",
-            0o060_000 => "S_IFBLK",
-            0o010_000 => "S_IFIFO",
-            0o120_000 => "S_IFLNK",
-            0o140_000 => "S_IFSOCK",
-            0 if mode & 0o7000 != 0 => "",
-            _ => return push_octal_padded(out, mode.into()),
+        let name = match file_type(mode) {
+            _ if self.names == Names::Raw => return push_octal_padded(out, mode.into()),
+            Some(name) => name,
+            None if mode & 0o7000 != 0 => "",
+            None => return push_octal_padded(out, mode.into()),
         };
-        if self.names == Names::Raw {
-            return push_octal_padded(out, mode.into());
-        }
         let mut text = Vec::from(name.as_bytes());
         for (bit, name) in [
             (0o4000, "|S_ISUID"),
@@ -383,9 +395,7 @@ impl Style<'_> {
     }
 
     fn push_device(&self, out: &mut Vec<u8>, device: u64) {
-        // gnu_dev_major and gnu_dev_minor: makedev(3).
-        let major = (device >> 8 & 0xfff) | (device >> 32 & 0xffff_f000);
-        let minor = (device & 0xff) | (device >> 12 & 0xffff_ff00);
+        let (major, minor) = major_minor(device);
         let mut text = Vec::from(*b"makedev(");
         push_number(&mut text, major);
         text.extend_from_slice(b", ");
@@ -544,14 +554,13 @@ fn flags(out: &mut Vec<u8>, bits: u64, set: &Set) -> bool {
     }
     for (mask, values) in set.last {
         let value = bits & mask;
-        if value != 0 {
-            match values.name(value) {
-                Some(name) => {
-                    join(out, name);
-                    named = true;
-                }
-                None => join(out, &format!("{value:#x}")),
+        match values.name(value) {
+            _ if value == 0 => {}
+            Some(name) => {
+                join(out, name);
+                named = true;
             }
+            None => join(out, &format!("{value}")),
         }
     }
     if out.len() == start {
@@ -562,7 +571,8 @@ fn flags(out: &mut Vec<u8>, bits: u64, set: &Set) -> bool {
 
 /// `[INT TERM]`, or `~[KILL STOP]` where most are in.
 fn push_signals(out: &mut Vec<u8>, set: u64) {
-    let most = set.count_ones() > 32;
+    // Two thirds of all.
+    let most = set.count_ones() >= 64 * 2 / 3;
     let shown = if most { !set } else { set };
     if most {
         out.push(b'~');
@@ -610,8 +620,26 @@ fn push_wait_status(out: &mut Vec<u8>, status: u32) {
         };
         format!("{{WIFSIGNALED(s) && WTERMSIG(s) == {}{core}}}", signal(end))
     };
-    if event != 0 && status & 0xff == 0x7f {
-        text.push_str(&format!(" | {event}<<16"));
+    let event = match event {
+        _ if status & 0xff != 0x7f => 0,
+        event => event,
+    };
+    match event {
+        0 => {}
+        1..=7 | 128 => {
+            let name = match event {
+                1 => "FORK",
+                2 => "VFORK",
+                3 => "CLONE",
+                4 => "EXEC",
+                5 => "VFORK_DONE",
+                6 => "EXIT",
+                7 => "SECCOMP",
+                _ => "STOP",
+            };
+            text.push_str(&format!("|PTRACE_EVENT_{name}<<16"));
+        }
+        event => text.push_str(&format!("|{event}<<16")),
     }
     out.extend_from_slice(text.as_bytes());
 }

@@ -52,6 +52,8 @@ pub enum Value {
     Struct(Fields),
     /// Several.
     Array(Items),
+    /// Numbers of processors and the like: `[0 1 7]`.
+    Numbers(Vec<u32>),
     /// Several, each with the name of its place: `[[VINTR]=0x3, [VQUIT]=0x1c]`.
     Table(Fields),
     /// What a pointer leads to.
@@ -61,7 +63,7 @@ pub enum Value {
         /// What it is.
         value: Box<Value>,
     },
-    /// What a pointer led to before the call and after it.
+    /// What a pointer led to, or a field held, before the call and after it.
     Changed {
         /// Where that is; 0 for a field of a structure.
         addr: u64,
@@ -261,4 +263,28 @@ impl Value {
             _ => None,
         }
     }
+}
+
+/// The type in the mode of a file: `S_IFREG` (inode(7)).
+#[must_use]
+pub fn file_type(mode: u32) -> Option<&'static str> {
+    Some(match mode & 0o170_000 {
+        0o100_000 => "S_IFREG",
+        0o040_000 => "S_IFDIR",
+        0o020_000 => "S_IFCHR",
+        0o060_000 => "S_IFBLK",
+        0o010_000 => "S_IFIFO",
+        0o120_000 => "S_IFLNK",
+        0o140_000 => "S_IFSOCK",
+        _ => return None,
+    })
+}
+
+/// Major and minor of a device number: gnu_dev_major and gnu_dev_minor of makedev(3).
+#[must_use]
+pub fn major_minor(device: u64) -> (u64, u64) {
+    (
+        (device >> 8 & 0xfff) | (device >> 32 & 0xffff_f000),
+        (device & 0xff) | (device >> 12 & 0xffff_ff00),
+    )
 }

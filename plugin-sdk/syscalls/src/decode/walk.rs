@@ -6,25 +6,55 @@
 
 use crate::abi::Abi;
 
-use super::captured::When;
+use super::captured::{STACK, When};
 use super::layout::{self, Places};
 use super::schema::{Call, Dir, Len, Look, Struct, Style, Type, Width};
 use super::value::Value;
 use super::view::View;
 
 /// How much is read.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Limits {
     /// Bytes of text and of buffers.
     pub text: usize,
     /// Elements of arrays.
     pub items: usize,
+    /// What is found out about file descriptors.
+    pub descriptors: Descriptors,
+}
+
+/// What is found out about file descriptors.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
+pub enum Descriptors {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// What /proc/PID/fd has: a path, `socket:[…]`.
+    Names,
+    /// And the addresses of sockets, the numbers of devices.
+    Details,
 }
 
 impl Limits {
+    /// Nothing is read.
+    pub const NONE: Self = Self {
+        text: 0,
+        items: 0,
+        descriptors: Descriptors::Nothing,
+    };
     /// As many `items` as strace(1) shows with everything (`-v`); environments are read
     /// too.
     pub const ALL: usize = 4096;
+
+    /// The greater of both.
+    #[must_use]
+    pub fn or(self, other: Self) -> Self {
+        Self {
+            text: self.text.max(other.text),
+            items: self.items.max(other.items),
+            descriptors: self.descriptors.max(other.descriptors),
+        }
+    }
 }
 
 impl Default for Limits {
@@ -33,6 +63,7 @@ impl Default for Limits {
         Self {
             text: 32,
             items: 32,
+            descriptors: Descriptors::Nothing,
         }
     }
 }
@@ -81,7 +112,13 @@ pub(crate) trait Build {
     fn changed(&self, addr: u64, before: Self::Out, after: Self::Out) -> Self::Out;
     fn item(&self, items: &mut Self::Items, value: Self::Out);
     fn array(&self, items: Self::Items, more: Option<u64>, missing: bool) -> Self::Out;
-    fn counted(&self, addr: u64, items: Self::Items, count: usize) -> Self::Out;
+    fn counted(
+        &self,
+        addr: u64,
+        items: Self::Items,
+        missing: Option<u64>,
+        count: usize,
+    ) -> Self::Out;
     fn field(&self, fields: &mut Self::Fields, of: &'static super::schema::Field, value: Self::Out);
     fn structure(
         &self,
@@ -163,6 +200,13 @@ impl<'m, 'a, M: Memory<'a>, B: Build> Walk<'m, M, B> {
                 let value = self.register(of, raw, view);
                 self.build.then(value, *make, &View { raw, ..*view })
             }
+            Type::Stack(offset, ty) => {
+                let size = Width::W64.bytes(view.abi);
+                let bytes = self.memory.get(When::Enter, STACK, size, Purpose::Leading);
+                let top = layout::number(bytes, 0, size);
+                let addr = top.map_or(0, |top| top.wrapping_add((*offset).into()));
+                self.pointer(ty, addr, When::Enter, view)
+            }
             _ => self.pointer(ty, raw, When::Enter, view),
         }
     }
@@ -188,7 +232,7 @@ impl<'m, 'a, M: Memory<'a>, B: Build> Walk<'m, M, B> {
                 let value = layout::number(bytes, 0, width.bytes(abi))?;
                 Some(self.build.scalar(value, width, style, abi))
             }
-            Type::Absent | Type::Pad(_) => None,
+            Type::Absent | Type::Pad(_) | Type::Stack(..) => None,
             Type::Chars(len) => {
                 let text = bytes.get(..len as usize)?;
                 let end = text.iter().position(|byte| *byte == 0);
@@ -263,6 +307,7 @@ impl<'m, 'a, M: Memory<'a>, B: Build> Walk<'m, M, B> {
         }
         self.depth += 1;
         let mut fields = B::Fields::default();
+        let mut known = false;
         let mut more = false;
         let inside = View {
             size: 0,
@@ -281,20 +326,36 @@ impl<'m, 'a, M: Memory<'a>, B: Build> Walk<'m, M, B> {
             } else {
                 place.end
             };
+            // Of a structure in it there may be only the start, or all but padding.
+            let end = match field.ty {
+                Type::Struct(_) if bytes.len() > place.offset => end.min(bytes.len()),
+                _ => end,
+            };
             let Some(part) = bytes.get(place.offset..end) else {
                 more = true;
                 break;
             };
+            known = true;
             let value = if field.bits > 0 {
                 self.bits(field, part, place.bit, view.abi)
             } else {
-                self.object(&field.ty, part, addr + place.offset as u64, when, &inside)
+                self.object(
+                    &field.ty,
+                    part,
+                    addr.wrapping_add(place.offset as u64),
+                    when,
+                    &inside,
+                )
             };
             if let Some(value) = value {
                 self.build.field(&mut fields, field, value);
             }
         }
         self.depth -= 1;
+        if more && !known {
+            // Not even the first field is there.
+            return None;
+        }
         let here = View {
             bytes,
             addr,
@@ -340,7 +401,7 @@ impl<'m, 'a, M: Memory<'a>, B: Build> Walk<'m, M, B> {
                 if done == most {
                     break;
                 }
-                let at = addr + done * size as u64;
+                let at = addr.wrapping_add(done * size as u64);
                 let Some(value) = self.object(of, part, at, when, view) else {
                     break;
                 };
@@ -485,7 +546,8 @@ impl<'m, 'a, M: Memory<'a>, B: Build> Walk<'m, M, B> {
 
     fn strings(&mut self, addr: u64, when: When, view: &View<'a>) -> Option<B::Out> {
         let size = Width::Long.bytes(view.abi);
-        let read = size * (self.limits.items + 1);
+        let most = self.limits.items;
+        let read = size * (most + 1);
         let bytes = self.memory.get(when, addr, read, Purpose::Leading);
         if bytes.len() < size {
             return None;
@@ -497,25 +559,46 @@ impl<'m, 'a, M: Memory<'a>, B: Build> Walk<'m, M, B> {
             if at == 0 {
                 return Some(self.build.array(items, None, false));
             }
-            if done == self.limits.items as u64 {
+            if done == most {
                 break;
             }
             let text = self.pointer(&Type::Text, at, when, view);
             self.build.item(&mut items, text);
             done += 1;
         }
-        let missing = done < self.limits.items as u64;
-        let next = addr.wrapping_add(done * size as u64);
-        Some(self.build.array(items, Some(next), missing))
+        let next = addr.wrapping_add((done * size) as u64);
+        Some(self.build.array(items, Some(next), done < most))
     }
 
     fn environment(&mut self, addr: u64, when: When, view: &View<'a>) -> Option<B::Out> {
         const MOST: usize = 4096;
         let size = Width::Long.bytes(view.abi);
-        let bytes = self.memory.get(when, addr, size * MOST, Purpose::Plain);
-        let mut pointers = bytes.chunks_exact(size);
-        let count = pointers.position(|part| layout::number(part, 0, size) == Some(0))?;
-        Some(self.build.counted(addr, B::Items::default(), count))
+        let whole = self.limits.items >= Limits::ALL;
+        let purpose = match whole {
+            true => Purpose::Leading,
+            false => Purpose::Plain,
+        };
+        let bytes = self.memory.get(when, addr, size * MOST, purpose);
+        if bytes.len() < size {
+            return None;
+        }
+        let pointers = || bytes.chunks_exact(size);
+        let end = pointers().position(|part| layout::number(part, 0, size) == Some(0));
+        if end.is_none() && bytes.len() == size * MOST {
+            return None;
+        }
+        let count = end.unwrap_or(bytes.len() / size);
+        let mut items = B::Items::default();
+        if whole {
+            for part in pointers().take(count) {
+                let at = layout::number(part, 0, size)?;
+                let text = self.pointer(&Type::Text, at, when, view);
+                self.build.item(&mut items, text);
+            }
+        }
+        let next = addr.wrapping_add((count * size) as u64);
+        let next = end.is_none().then_some(next);
+        Some(self.build.counted(addr, items, next, count))
     }
 
     fn length(&mut self, len: Len, when: When, view: &View<'a>) -> u64 {
@@ -546,6 +629,7 @@ impl<'m, 'a, M: Memory<'a>, B: Build> Walk<'m, M, B> {
                 len
             }
             Len::With(read) => read(&View { when, ..*view }),
+            Len::Map(len, make) => make(self.length(*len, when, view)),
         }
     }
 }

@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use pai_ptrace::{Pid, Tid};
+use pai_ptrace::{Mem, Pid, Tid};
 use pai_symbols::{DebugSearch, Identity, Object, Source};
 use rustc_hash::FxHashMap;
 
@@ -54,6 +54,13 @@ impl Loaded {
             build_id: self.object.build_id().map(<[u8]>::to_vec),
             entry: (entry != 0).then(|| entry.wrapping_add(self.bias)),
         }
+    }
+
+    /// As [`Engine::is_there`], by the memory of its process.
+    pub(crate) fn is_in(&self, mem: &Mem) -> bool {
+        let mut head = [0; HEAD];
+        mem.read(self.base, &mut head)
+            .is_ok_and(|done| head[..done] == self.head[..])
     }
 }
 
@@ -245,7 +252,9 @@ impl Engine {
 
     /// Lists the modules as they are now. Those that have not changed are kept.
     pub(crate) fn refresh_modules(&mut self, pid: Pid) -> Result<(), Error> {
-        let tid = self.live_task(pid).ok_or(Error::NoSuchProcess(pid))?;
+        let tid = self
+            .task_with_memory(pid)
+            .ok_or(Error::NoSuchProcess(pid))?;
         let mut maps = procfs::maps(tid).ok_or(Error::NoSuchProcess(pid))?;
         let code = code(&maps);
         maps.retain(is_of_interest);
@@ -344,8 +353,7 @@ impl Engine {
 
     /// Whether a module is still where it was when it was listed.
     pub(crate) fn is_there(&mut self, pid: Pid, module: &Loaded) -> bool {
-        let head = self.peek(pid, module.base, HEAD);
-        head.is_ok_and(|head| head == module.head)
+        self.mem(pid).is_ok_and(|(mem, _)| module.is_in(mem))
     }
 
     /// Up to `len` bytes; none where nothing can be read.

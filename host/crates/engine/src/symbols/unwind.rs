@@ -55,11 +55,42 @@ impl Engine {
         if max == 0 {
             return Ok(Vec::new());
         }
-        self.refresh_modules(pid)?;
+        let mut fresh = self.ensure_modules(pid)?;
+        loop {
+            if let Some(frames) = self.walk(pid, regs, max, fresh)? {
+                return Ok(frames);
+            }
+            self.refresh_modules(pid)?;
+            fresh = true;
+        }
+    }
+
+    /// The frames by the list of modules as it is. `None` when that is not `fresh`
+    /// and may be wrong: an address is in no module, or in one that is not there
+    /// any more.
+    fn walk(
+        &mut self,
+        pid: Pid,
+        regs: &Regs,
+        max: usize,
+        fresh: bool,
+    ) -> Result<Option<Vec<(u64, u64)>>, Error> {
         let modules = self.loaded(pid)?;
         within_limits(&modules)?;
         let code = self.loaded_code(pid);
         let (mem, _) = self.mem(pid)?;
+        let mut checked = Vec::new();
+        // The module that an address is in, and whether that is known for sure.
+        let mut module_at = |addr: u64| {
+            let found = modules.iter().position(|m| (m.base..m.end).contains(&addr));
+            let sure = fresh
+                || found.is_some_and(|at| {
+                    let known = checked.contains(&at) || modules[at].is_in(mem);
+                    checked.push(at);
+                    known
+                });
+            sure.then(|| found.map(|at| &modules[at]))
+        };
         let mut stack = Stack {
             read: |addr, bytes: &mut [u8]| mem.read(addr, bytes).unwrap_or(0),
             start: 0,
@@ -70,12 +101,14 @@ impl Engine {
         let mut frames = vec![(regs.ip(), regs.sp())];
         // Whether this frame was interrupted rather than left by a call.
         let mut interrupted = true;
+        let Some(mut module) = module_at(regs.ip()) else {
+            return Ok(None);
+        };
         while frames.len() < max {
             let (Some(ip), Some(sp)) = (registers.ip(), registers.sp()) else {
                 break;
             };
             let at = if interrupted { ip } else { ip.wrapping_sub(1) };
-            let module = modules.iter().find(|m| (m.base..m.end).contains(&at));
             let described = module
                 .map(|module| (module, at.wrapping_sub(module.bias)))
                 .filter(|(module, vaddr)| wide && module.object.is_described(*vaddr));
@@ -101,6 +134,10 @@ impl Engine {
                 break;
             }
             let call = if signal { next } else { next.wrapping_sub(1) };
+            module = match module_at(call) {
+                Some(module) => module,
+                None => return Ok(None),
+            };
             // Code that jumped to a bad address was interrupted there.
             if !is_in(&code, call) && !signal {
                 break;
@@ -109,7 +146,7 @@ impl Engine {
             registers = caller;
             interrupted = signal;
         }
-        Ok(frames)
+        Ok(Some(frames))
     }
 }
 

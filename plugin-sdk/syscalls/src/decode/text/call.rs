@@ -10,20 +10,19 @@ use crate::errno;
 use super::{Style, push_decimal, push_hex, push_number};
 
 impl Style<'_> {
-    /// Arguments of these places, separated by commas, also from those before.
+    /// Arguments of these places, separated by commas.
     pub fn push_arguments(
         &self,
         out: &mut Vec<u8>,
         decoded: &Decoded,
         which: core::ops::Range<usize>,
     ) {
-        let first = which.start;
         let args = decoded.args.get(which).unwrap_or_default();
         for (place, arg) in args.iter().enumerate() {
-            if first + place > 0 {
+            if place > 0 {
                 out.extend_from_slice(b", ");
             }
-            if arg.named {
+            if arg.named || self.argument_names {
                 out.extend_from_slice(arg.name.as_bytes());
                 out.push(b'=');
             }
@@ -75,6 +74,9 @@ pub fn push_error(out: &mut Vec<u8>, ret: i64) {
     let number = u32::try_from(-ret).unwrap_or_default();
     match (errno::name(number), errno::description(number)) {
         (Some(name), Some(text)) => push_explained(out, b"-1 ", name, text),
+        _ if let Some(name) = errno::internal_name(number) => {
+            push_explained(out, b"-1 ", name, &alloc::format!("Unknown error {number}"));
+        }
         _ => {
             out.extend_from_slice(b"-1 (errno ");
             push_decimal(out, -ret);

@@ -42,3 +42,24 @@ pub(crate) fn push_unsigned(out: &mut Vec<u8>, mut value: u64) {
     }
     out.extend_from_slice(&digits[first..]);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::format;
+    use std::string::ToString;
+
+    #[test]
+    fn numbers_of_all_sizes() {
+        for value in [0, 1, -1, 10, 4096, i64::MAX, i64::MIN] {
+            let mut out = Vec::new();
+            push_decimal(&mut out, value);
+            assert_eq!(out, value.to_string().into_bytes());
+        }
+        for value in [0, 1, 15, 16, 0x1000, u64::MAX] {
+            let mut out = Vec::new();
+            push_hex(&mut out, value);
+            assert_eq!(out, format!("{value:#x}").into_bytes());
+        }
+    }
+}

@@ -1,0 +1,325 @@
+//! The plugin malloc-check, on fixtures that count what they lose, and on programs
+//! that lose nothing.
+
+use std::collections::BTreeMap;
+
+use pai_tests::fixtures;
+use serde_json::{Value, json};
+
+use crate::common::{Ran, bare, finish, pai_host, run, status, stderr, stdout};
+
+/// Runs a command under malloc-check with these options, with records.
+#[track_caller]
+fn records(options: &str, command: &[&str]) -> Ran {
+    let plugin = format!("malloc-check {options}");
+    let mut args = vec!["run", "--json", "-t", &plugin, "--"];
+    args.extend(command);
+    let ran = Ran::of(&args);
+    assert_eq!(ran.status, 0, "{}", ran.stderr);
+    ran
+}
+
+#[test]
+fn leaks_are_found() {
+    let output = run("malloc-check", &[fixtures::MALLOC_ERRORS], 0);
+    let text = stderr(&output);
+    assert!(
+        text.ends_with(
+            "0 errors; 4 blocks, 3047 bytes are lost; 0 blocks, 0 bytes are still reachable\n"
+        ),
+        "{text}"
+    );
+    let lines = bare(&text);
+    let at = |what: &str| {
+        let found = lines.iter().position(|line| line.starts_with(what));
+        found.unwrap_or_else(|| panic!("{what:?} is not in {text}"))
+    };
+    let first = at(": 2 blocks, 40 bytes are definitely lost");
+    assert!(lines[first + 1].contains("make+0x"), "{text}");
+    assert!(lines[first + 1].contains("malloc_errors.c:"), "{text}");
+    assert!(lines[first + 2].contains("leak+0x"), "{text}");
+    assert!(lines[first + 3].contains("main+0x"), "{text}");
+    let first = at(": 1 blocks, 3000 bytes are definitely lost");
+    assert!(lines[first + 1].contains("main+0x"), "{text}");
+    at(": 1 blocks, 7 bytes are definitely lost");
+}
+
+#[test]
+fn blocks_that_are_freed_by_mistake_are_found() {
+    // Where the C library would end the program, free does nothing.
+    let args = [
+        "run",
+        "-t",
+        "malloc-check",
+        "-t",
+        "override -f libc!free=0",
+        "--",
+    ];
+    let mut args = args.to_vec();
+    args.extend([fixtures::MALLOC_ERRORS, "mistakes"]);
+    let output = finish(&mut pai_host(&args));
+    let text = stderr(&output);
+    assert_eq!(
+        (status(&output), stdout(&output).as_str()),
+        (0, "done\n"),
+        "{text}"
+    );
+    let lines = bare(&text);
+    let at = |what: &str| {
+        lines
+            .iter()
+            .position(|line| line.contains(what))
+            .expect(what)
+    };
+    let line = at("is freed twice");
+    assert!(lines[line + 1].contains("twice+0x"), "{text}");
+    assert!(lines[line + 2].contains("main+0x"), "{text}");
+    let line = at("it was freed before");
+    assert!(lines[line + 1].contains("twice+0x"), "{text}");
+    let line = at("its 11 bytes were allocated");
+    assert!(lines[line + 1].contains("make+0x"), "{text}");
+    assert!(lines[line + 2].contains("main+0x"), "{text}");
+    let line = at("is freed, and was never allocated");
+    assert!(lines[line + 1].contains("unknown+0x"), "{text}");
+    assert!(text.contains("2 errors; "), "{text}");
+
+    // The C library's own check comes after ours.
+    let output = finish(&mut pai_host(&[
+        "run",
+        "malloc-check",
+        "--",
+        fixtures::MALLOC_ERRORS,
+        "mistakes",
+    ]));
+    assert_eq!(status(&output), -6);
+    assert!(
+        stderr(&output).contains("is freed twice"),
+        "{}",
+        stderr(&output)
+    );
+}
+
+#[test]
+fn programs_free_what_they_allocate() {
+    for command in [
+        &["ls", "-lR", "/etc/apt"][..],
+        &["git", "--version"],
+        &["sh", "-c", "ls / | wc -l; (exit 3)| true"],
+        &["perl", "-e", "print 1"],
+    ] {
+        let output = run("malloc-check -d 2", command, 0);
+        let text = stderr(&output);
+        assert!(text.contains("\n0 errors; "), "{command:?} {text}");
+    }
+}
+
+/// How many blocks of each size, by what is said of them. The C library's own have
+/// sizes of its choice.
+#[track_caller]
+fn by_size(ran: &Ran) -> BTreeMap<(String, u64), u64> {
+    let mut sizes = BTreeMap::new();
+    for leak in ran.records("leak") {
+        let data = &leak["data"];
+        let number = |key: &str| data[key].as_u64().expect("a number");
+        let stack = data["stack"].as_array().expect("a list");
+        let is_own = |text: &Value| {
+            text.as_str()
+                .is_some_and(|text| text.starts_with("make+0x"))
+        };
+        if !stack.first().is_some_and(is_own) {
+            continue;
+        }
+        let (blocks, bytes) = (number("blocks"), number("bytes"));
+        assert_eq!(bytes % blocks, 0, "{leak}");
+        let what = data["what"].as_str().expect("a text").to_owned();
+        *sizes.entry((what, bytes / blocks)).or_insert(0) += blocks;
+    }
+    sizes
+}
+
+#[test]
+fn what_is_lost_is_told_from_what_is_reachable() {
+    const LOST: &str = "definitely lost";
+    const INDIRECT: &str = "indirectly lost";
+    const REACHABLE: &str = "still reachable";
+    let lost = [
+        (LOST, 24, 1),
+        (LOST, 101, 3),
+        (LOST, 109, 1),
+        (LOST, 113, 1),
+        (LOST, 117, 1),
+        (INDIRECT, 113, 3),
+        (INDIRECT, 117, 1),
+    ];
+    let reachable = [
+        (REACHABLE, 127, 2),
+        (REACHABLE, 131, 5),
+        (REACHABLE, 137, 1),
+        (REACHABLE, 139, 1),
+        (REACHABLE, 149, 1),
+        (REACHABLE, 151, 1),
+        (REACHABLE, 157, 1),
+        (REACHABLE, 163, 1),
+        (REACHABLE, 300_000, 1),
+    ];
+    let expected = |groups: &[(&str, u64, u64)]| -> BTreeMap<(String, u64), u64> {
+        let group =
+            |(what, size, blocks): &(&str, u64, u64)| (((*what).to_owned(), *size), *blocks);
+        groups.iter().map(group).collect()
+    };
+    let ran = records("", &[fixtures::MALLOC_LOST]);
+    assert_eq!(by_size(&ran), expected(&lost));
+    let ran = records("--reachable", &[fixtures::MALLOC_LOST]);
+    assert_eq!(by_size(&ran), expected(&[&lost[..], &reachable].concat()));
+
+    // The first thread's own memory, of the C library, is reachable besides.
+    let summaries: Vec<&Value> = ran.records("summary").map(|line| &line["data"]).collect();
+    let [summary] = summaries[..] else {
+        panic!("{}", ran.stderr)
+    };
+    for (key, value) in [
+        ("lost_blocks", 7),
+        ("lost_bytes", 666),
+        ("indirect_blocks", 4),
+        ("indirect_bytes", 456),
+        ("unknown_blocks", 0),
+        ("unknown_bytes", 0),
+        ("unread_bytes", 0),
+    ] {
+        assert_eq!(summary[key], value, "{key}: {summary}");
+    }
+    let reachable = |key: &str| summary[key].as_u64().expect("a number");
+    assert!(reachable("reachable_blocks") >= 14, "{summary}");
+    assert!(reachable("reachable_bytes") >= 301_805, "{summary}");
+}
+
+#[test]
+fn leaks_have_records() {
+    let ran = records("-d 2", &[fixtures::MALLOC_ERRORS]);
+    assert_eq!(ran.stdout, "done\n");
+    let mut leaks = Vec::new();
+    for line in ran.records("leak") {
+        let mut data = line["data"].clone();
+        assert!(data["pid"].is_u64(), "{line}");
+        data["pid"] = json!(0);
+        // Names, without distances and lines.
+        for place in data["stack"].as_array_mut().expect("a list") {
+            let text = place.as_str().expect("a text");
+            assert!(
+                text.contains("malloc_errors.c:") || text.starts_with("__libc"),
+                "{text}"
+            );
+            *place = json!(text.split_once('+').expect("a distance").0);
+        }
+        leaks.push(data);
+    }
+    leaks.sort_by_key(|leak| leak["bytes"].as_u64());
+    let leak = |blocks: u32, bytes: u32, stack: [&str; 2]| {
+        json!({
+            "pid": 0, "what": "definitely lost", "blocks": blocks, "bytes": bytes,
+            "stack": stack,
+        })
+    };
+    assert_eq!(
+        leaks,
+        [
+            leak(1, 7, ["make", "main"]),
+            leak(2, 40, ["make", "leak"]),
+            leak(1, 3000, ["main", "__libc_start_call_main"]),
+        ]
+    );
+    let totals: Vec<&Value> = ran.records("total").map(|line| &line["data"]).collect();
+    assert_eq!(
+        totals,
+        [&json!({
+            "errors": 0,
+            "lost_blocks": 4, "lost_bytes": 3047,
+            "indirect_blocks": 0, "indirect_bytes": 0,
+            "reachable_blocks": 0, "reachable_bytes": 0,
+            "unknown_blocks": 0, "unknown_bytes": 0,
+        })]
+    );
+    // Nothing else: the child's leak and summary, the parent's two and summary.
+    assert_eq!(ran.all().len(), 3 + 2 + 1);
+}
+
+#[test]
+fn mistakes_have_records() {
+    let ran = Ran::of(&[
+        "run",
+        "--json",
+        "-t",
+        "malloc-check -d 1",
+        "-t",
+        "override -f libc!free=0",
+        "--",
+        fixtures::MALLOC_ERRORS,
+        "mistakes",
+    ]);
+    assert_eq!(ran.status, 0, "{}", ran.stderr);
+    let errors: Vec<&Value> = ran.records("error").map(|line| &line["data"]).collect();
+    let [twice, unknown] = errors[..] else {
+        panic!("{}", ran.stderr)
+    };
+    let first = |data: &Value, key: &str| {
+        let list = data[key].as_array().expect("a list");
+        assert_eq!(list.len(), 1, "{data}");
+        let text = list[0].as_str().expect("a text");
+        text.split_once('+').expect("a distance").0.to_owned()
+    };
+    let keys = |data: &Value| {
+        data.as_object()
+            .expect("an object")
+            .keys()
+            .cloned()
+            .collect()
+    };
+    let all: Vec<String> = keys(twice);
+    assert_eq!(
+        all,
+        ["addr", "allocated", "freed", "pid", "size", "stack", "what"]
+    );
+    assert_eq!(
+        (&twice["what"], &twice["size"]),
+        (&json!("freed twice"), &json!(11))
+    );
+    assert!(twice["addr"].is_u64() && twice["pid"].is_u64(), "{twice}");
+    assert_eq!(first(twice, "stack"), "twice");
+    assert_eq!(first(twice, "freed"), "twice");
+    assert_eq!(first(twice, "allocated"), "make");
+    let all: Vec<String> = keys(unknown);
+    assert_eq!(all, ["addr", "pid", "stack", "what"]);
+    assert_eq!(unknown["what"], "freed, and was never allocated");
+    assert_eq!(first(unknown, "stack"), "unknown");
+    assert_eq!(
+        ran.records("total").next().expect("a total")["data"]["errors"],
+        2
+    );
+}
+
+/// They end with much that is reachable, and nothing lost, each time the same.
+#[test]
+fn programs_lose_nothing() {
+    // More than is looked at in one turn.
+    let python = "import os; x = [b'x' * 30_000_000, bytearray(30_000_000)]; os._exit(0)";
+    for command in [&["ls", "/"][..], &["/usr/bin/env", "python3", "-c", python]] {
+        let mut args = vec!["run", "--json", "malloc-check", "--"];
+        args.extend(["setarch", "x86_64", "-R"]);
+        args.extend(command);
+        let seen = [(), ()].map(|()| {
+            let ran = Ran::of(&args);
+            let total = ran.records("total").next().expect("a total")["data"].clone();
+            assert_eq!(ran.records("leak").count(), 0, "{}", ran.stderr);
+            assert_eq!(
+                (&total["errors"], &total["unknown_blocks"]),
+                (&json!(0), &json!(0))
+            );
+            assert!(total["reachable_blocks"].as_u64() > Some(10), "{total}");
+            for summary in ran.records("summary") {
+                assert_eq!(summary["data"]["unread_bytes"], 0, "{summary}");
+            }
+            total["reachable_blocks"].clone()
+        });
+        assert_eq!(seen[0], seen[1], "{command:?}");
+    }
+}
