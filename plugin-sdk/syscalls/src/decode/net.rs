@@ -2,6 +2,7 @@
 
 mod address;
 mod control;
+mod filter;
 mod links;
 mod message;
 mod netlink;
