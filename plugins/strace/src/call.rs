@@ -203,7 +203,7 @@ fn push_raw_result(out: &mut Vec<u8>, record: &SyscallRecord) {
 
 /// Whether a result of a call that nothing else is known of looks like one.
 fn is_address(ret: i64) -> bool {
-    ret < 0 || ret > 1 << 32
+    !(0..=1 << 32).contains(&ret)
 }
 
 /// The errno of a failed call.
