@@ -367,7 +367,7 @@ impl Style<'_> {
         let name = match file_type(mode) {
             _ if self.names == Names::Raw => return push_octal_padded(out, mode.into()),
             Some(name) => name,
-            None if mode & 0o7000 != 0 => "",
+            None if mode & 0o170_000 == 0 && mode & 0o7000 != 0 => "",
             None => return push_octal_padded(out, mode.into()),
         };
         let mut text = Vec::from(name.as_bytes());
