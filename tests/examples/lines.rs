@@ -25,6 +25,7 @@ fn main() {
     };
     let style = Style {
         verbose,
+        interface: Some(&lines::interface),
         ..Style::default()
     };
     let options: &[&str] = if verbose { &["-v"] } else { &[] };

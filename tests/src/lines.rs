@@ -108,6 +108,19 @@ pub fn from_log(text: &str) -> Vec<String> {
     by_task(lines)
 }
 
+/// The name of a network interface, as strace finds it.
+pub fn interface(out: &mut Vec<u8>, index: u32) {
+    let Ok(all) = std::fs::read_dir("/sys/class/net") else {
+        return;
+    };
+    for entry in all.flatten() {
+        let number = std::fs::read_to_string(entry.path().join("ifindex"));
+        if number.is_ok_and(|number| number.trim() == index.to_string()) {
+            out.extend_from_slice(entry.file_name().as_encoded_bytes());
+        }
+    }
+}
+
 /// Panics unless what this fixture does from its mark on, `MARK()` of `decode.h`, reads
 /// the same in strace's words and in ours.
 #[track_caller]
@@ -127,6 +140,7 @@ pub fn assert_alike(
     let program = Path::new(program);
     let style = Style {
         verbose,
+        interface: Some(&interface),
         ..Style::default()
     };
     let options: &[&str] = if verbose { &["-v"] } else { &[] };

@@ -42,3 +42,13 @@ fn messages() {
 fn messages_with_everything() {
     assert_same(fixtures::DECODE_MESSAGES, &[], true);
 }
+
+#[test]
+fn netlink() {
+    assert_same(fixtures::DECODE_NETLINK, &[], false);
+}
+
+#[test]
+fn netlink_with_everything() {
+    assert_same(fixtures::DECODE_NETLINK, &[], true);
+}

@@ -2,10 +2,13 @@
 
 mod address;
 mod control;
+mod filter;
 mod links;
 mod message;
+mod netlink;
 mod options;
 mod payload;
+mod routes;
 mod sets;
 mod values;
 

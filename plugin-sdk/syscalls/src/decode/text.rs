@@ -272,6 +272,9 @@ impl Style<'_> {
             out.extend_from_slice(b"]=");
             self.push(out, &field.value);
         }
+        if fields.more {
+            out.extend_from_slice(b", ...");
+        }
         out.push(b']');
     }
 
@@ -364,7 +367,7 @@ impl Style<'_> {
         let name = match file_type(mode) {
             _ if self.names == Names::Raw => return push_octal_padded(out, mode.into()),
             Some(name) => name,
-            None if mode & 0o7000 != 0 => "",
+            None if mode & 0o170_000 == 0 && mode & 0o7000 != 0 => "",
             None => return push_octal_padded(out, mode.into()),
         };
         let mut text = Vec::from(name.as_bytes());

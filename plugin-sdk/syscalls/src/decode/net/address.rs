@@ -207,12 +207,10 @@ pub(super) fn nameless(fields: &mut Fields, name: &str) {
 
 /// RFC 2133 has no such field: an address may end before it.
 fn scope(view: &View<'_>) -> &'static Type {
-    const ADDRESS_AT: usize = 8;
     let (first, second) = match view.outer {
         Some((_, [_, _, _, _, _, _, _, _, first, second, ..])) => (*first, *second),
         _ => (0, 0),
     };
-    const { assert!(ADDRESS_AT == 8) };
     let is_link_local = first == 0xfe && second & 0xc0 == 0x80;
     let is_multicast_link_local = first == 0xff && second & 0xf == 2;
     match view.bytes.len() {

@@ -10,6 +10,7 @@ use crate::decode::{Fields, Items};
 
 use super::address::SOCKADDR;
 use super::control::CONTROL;
+use super::payload::{PIECE_IN, PIECE_OUT};
 use super::sets::MSG;
 
 structs! {
@@ -27,6 +28,23 @@ structs! {
         msg_control: Sized(Out, Len::Field("msg_controllen"), &CONTROL), msg_controllen: SIZE,
         msg_flags: flags(&MSG),
     }
+    /// To an address of netlink(7).
+    SENT_TO_KERNEL "msghdr" (arrange) {
+        msg_name: Sized(In, Len::With(name_length), &SOCKADDR), msg_namelen: I32,
+        msg_iov: Array(In, &Struct(&PIECE_SENT), Len::Field("msg_iovlen")), msg_iovlen: SIZE,
+        msg_control: Sized(In, Len::Field("msg_controllen"), &CONTROL), msg_controllen: SIZE,
+        msg_flags: flags(&MSG),
+    }
+    /// From an address of netlink(7).
+    RECEIVED_FROM_KERNEL "msghdr" (arrange) {
+        msg_name: Sized(Out, Len::With(name_length), &SOCKADDR), msg_namelen: I32,
+        msg_iov: Array(Out, &Struct(&PIECE_RECEIVED), Len::Field("msg_iovlen")),
+        msg_iovlen: SIZE,
+        msg_control: Sized(Out, Len::Field("msg_controllen"), &CONTROL), msg_controllen: SIZE,
+        msg_flags: flags(&MSG),
+    }
+    PIECE_SENT "iovec" { iov_base: PIECE_IN, iov_len: SIZE }
+    PIECE_RECEIVED "iovec" { iov_base: PIECE_OUT, iov_len: SIZE }
     /// One of those that recvmmsg(2) has received.
     ONE_OF_SEVERAL "msghdr" (arrange) {
         msg_name: Sized(Out, Len::With(name_length), &SOCKADDR), msg_namelen: I32,
@@ -59,7 +77,7 @@ const ITEM: u32 = 64;
 const ITEM32: u32 = 32;
 
 /// What sendmsg sends.
-pub(super) const MSG_IN: Type = To(In, &Struct(&SENT));
+pub(super) const MSG_IN: Type = Pick(msg_in, 0);
 /// What recvmsg receives.
 pub(super) const MSG_OUT: Type = Pick(msg_out, 0);
 /// What sendmmsg sends.
@@ -85,6 +103,30 @@ fn arrange_expected(fields: &mut Fields, _: &View<'_>) {
     fields.order(&["msg_namelen"]);
 }
 
+const SEND: Type = To(In, &Pick(sent, HEADER));
+const SEND32: Type = To(In, &Pick(sent, HEADER32));
+
+fn msg_in(view: &View<'_>) -> &'static Type {
+    match view.abi {
+        abi::I386 => &SEND32,
+        _ => &SEND,
+    }
+}
+
+/// Only addresses of netlink(7) have this size (`struct sockaddr_nl`), and some names.
+fn is_kernel(view: &View<'_>) -> bool {
+    const SOCKADDR_NL: u64 = 12;
+    let name_length = Width::Long.bytes(view.abi);
+    view.number(name_length, W32) == Some(SOCKADDR_NL)
+}
+
+fn sent(view: &View<'_>) -> &'static Type {
+    match is_kernel(view) {
+        true => const { &Struct(&SENT_TO_KERNEL) },
+        false => const { &Struct(&SENT) },
+    }
+}
+
 const RECEIVE: Type = Then(&To(InOut, &Pick(received, HEADER)), merge_name);
 const RECEIVE32: Type = Then(&To(InOut, &Pick(received, HEADER32)), merge_name);
 
@@ -98,6 +140,7 @@ fn msg_out(view: &View<'_>) -> &'static Type {
 fn received(view: &View<'_>) -> &'static Type {
     match view.when {
         When::Enter => const { &Struct(&EXPECTED) },
+        When::Exit if is_kernel(view) => const { &Struct(&RECEIVED_FROM_KERNEL) },
         When::Exit => const { &Struct(&RECEIVED) },
     }
 }

@@ -13,6 +13,7 @@ use crate::decode::{Fields, Items};
 use crate::errno;
 
 use super::address::{INET_ADDR, SOCKADDR, inet_pton, nameless};
+use super::filter::{self, SOCKET_FILTER};
 use super::links::PACKET_MR;
 
 /// What setsockopt(2) sets: argument 3, as many bytes as argument 4 says.
@@ -56,8 +57,6 @@ structs! {
     GROUP_REQ "group_req" {
         gr_interface: INTERFACE, padding: Pad(4), gr_group: SOCKADDR,
     }
-    /// socket(7), linux/filter.h
-    SOCK_FPROG "sock_fprog" { len: U16, filter: ADDRESS }
     /// packet(7)
     PACKET_MREQ "packet_mreq" {
         mr_ifindex: INTERFACE, mr_type: Scalar(W16, Style::One(&PACKET_MR)), mr_alen: U16,
@@ -86,7 +85,7 @@ const BYTES: Type = Bytes(In, Len::With(given), TEXT);
 const MULTICAST: Type = To(In, &Struct(&IP_MREQ));
 const MULTICAST6: Type = To(In, &Struct(&IPV6_MREQ));
 const LINGER_IN: Type = To(In, &Struct(&LINGER));
-const FILTER: Type = To(In, &Struct(&SOCK_FPROG));
+const FILTER: Type = To(In, &Struct(&SOCKET_FILTER));
 const MEMBERSHIP: Type = To(In, &Struct(&PACKET_MREQ));
 const RING: Type = To(In, &Struct(&TPACKET_REQ));
 const GROUP: Type = Sized(In, Len::Fixed(GROUP_SIZE as u32), &Pick(group, 0));
@@ -135,7 +134,7 @@ fn get(view: &View<'_>) -> &'static Type {
         (SOL_SOCKET, 13) => const { &sized(&Pick(linger, 0)) },
         (SOL_SOCKET, 17) => const { &sized(&Pick(ucred, 0)) },
         // Its size is that of the program, in instructions.
-        (SOL_SOCKET, 26) => &ADDRESS,
+        (SOL_SOCKET, 26) => &filter::GOT,
         (SOL_SOCKET, 74) => const { &sized(&Pick(rehash_got, 0)) },
         (SOL_SOCKET, option) if is_number(option) => const { &sized(&Pick(number, 0)) },
         (SOL_NETLINK, 9) => const { &sized(&Pick(memberships, 0)) },

@@ -100,7 +100,7 @@ structs! {
 }
 
 /// For people it is enough to know where it is.
-pub(super) fn brief(value: Value, _: &View<'_>) -> Value {
+pub(crate) fn brief(value: Value, _: &View<'_>) -> Value {
     match &value {
         Value::To { addr, .. } => {
             let addr = format!("{addr:#x}");
