@@ -27,6 +27,7 @@ impl Client for Counting<'_> {
                 enter: true,
                 exit: true,
                 tasks: Vec::new(),
+                capture: None,
             });
             engine
                 .subscribe(id, every_call)

@@ -12,6 +12,7 @@ mod plugin_options;
 mod program;
 mod run;
 mod stats;
+mod strace;
 mod trace;
 
 use std::ffi::OsString;
@@ -70,6 +71,7 @@ pub(crate) struct Cli {
 enum Verb {
     Run(run::Args),
     Attach(attach::Args),
+    Strace(Box<strace::Args>),
     List(list::Args),
     Inspect(inspect::Args),
     Doctor(doctor::Args),
@@ -85,6 +87,7 @@ pub(crate) fn main(arguments: impl Iterator<Item = OsString>) -> Exit {
             match cli.command {
                 Verb::Run(args) => run::run(&args, cli.color),
                 Verb::Attach(args) => attach::run(&args, cli.color),
+                Verb::Strace(args) => strace::run(&args, cli.color),
                 Verb::List(args) => list::run(&args),
                 Verb::Inspect(args) => inspect::run(&args),
                 Verb::Doctor(args) => doctor::run(&args),

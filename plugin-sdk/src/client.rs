@@ -36,6 +36,8 @@ pub struct Client<S = ()> {
     answers: Vec<Answer>,
     /// The stop at which `run_until` returned; its answer is in `answers`.
     held: Option<StopId>,
+    /// The stop whose handlers run.
+    serving: Option<StopId>,
     ended: Option<End>,
     /// Operations that somebody waits for, the innermost last, and how those have
     /// ended that ended before an inner one.
@@ -63,6 +65,7 @@ impl<S: 'static> Client<S> {
             next_handler: 1,
             answers: Vec::new(),
             held: None,
+            serving: None,
             ended: None,
             awaited: Vec::new(),
             registers: RegisterCache::default(),
@@ -309,7 +312,9 @@ impl<S: 'static> Client<S> {
         if let Event::Ended(end) = &event {
             self.ended = Some(end.clone());
         }
+        let outer = std::mem::replace(&mut self.serving, stop);
         let action = self.call_handlers(&event);
+        self.serving = outer;
         if let Some(stop) = stop {
             let action = match &action {
                 Ok(action) => action.clone(),
@@ -319,6 +324,12 @@ impl<S: 'static> Client<S> {
             self.held = Some(stop);
         }
         action.map(|_| event)
+    }
+
+    /// The stop that code of the plugin now looks at.
+    #[cfg(feature = "syscalls")]
+    pub(crate) fn serving(&self) -> Option<StopId> {
+        self.serving.or(self.held)
     }
 
     /// Waits for the end of an operation; other events are served meanwhile, and
@@ -564,6 +575,7 @@ fn calls_topic(which: SyscallSet, enter: bool) -> Topic {
         enter,
         exit: !enter,
         tasks: Vec::new(),
+        capture: None,
         extra: Vec::new(),
     })
 }

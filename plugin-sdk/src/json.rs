@@ -77,6 +77,21 @@ impl Object {
         self
     }
 
+    /// What is JSON already.
+    pub fn json(mut self, key: &str, json: &str) -> Self {
+        self.key(key);
+        self.0.push_str(json);
+        self
+    }
+
+    /// A decoded value, in the form of [`decode::json`](crate::decode::json).
+    #[cfg(feature = "syscalls")]
+    pub fn value(mut self, key: &str, value: &crate::decode::Value) -> Self {
+        self.key(key);
+        crate::decode::json::push(&mut self.0, value);
+        self
+    }
+
     /// The finished text.
     #[must_use]
     pub fn end(mut self) -> String {
@@ -88,6 +103,15 @@ impl Object {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(feature = "syscalls")]
+    #[test]
+    fn values_are_json() {
+        let object = Object::new()
+            .value("fd", &crate::decode::Value::Fd(3))
+            .json("list", "[1,2]");
+        assert_eq!(object.end(), r#"{"fd":3,"list":[1,2]}"#);
+    }
 
     #[test]
     fn empty_and_extreme() {

@@ -37,6 +37,10 @@
 
 pub mod bindings;
 mod client;
+pub mod clock;
+#[cfg(feature = "syscalls")]
+pub mod decode;
+pub mod descriptors;
 mod effects;
 mod error;
 mod handlers;
@@ -49,7 +53,9 @@ pub mod names;
 mod observer;
 pub mod options;
 pub mod output;
+pub mod pattern;
 mod process;
+pub mod show;
 #[doc(hidden)]
 pub mod stdio;
 mod symbols;
@@ -57,9 +63,9 @@ mod symbols;
 pub use bindings::pai::plugin::breakpoints::Kind as BreakpointKind;
 pub use bindings::pai::plugin::calls::Argument;
 pub use bindings::pai::plugin::events::{
-    Action, BreakpointHit, CallResult, End, Event, ExecInfo, ForkInfo, FunctionEvent, JobEvent,
-    OtherStop, ProcessEnd, SignalStop, SyscallEvent, SyscallFilter, SyscallRewrite, SyscallSet,
-    TaskEnd, TaskStart, Topic,
+    Action, BreakpointHit, CallResult, CaptureLimits, End, Event, ExecInfo, ForkInfo,
+    FunctionEvent, JobEvent, OtherStop, ProcessEnd, SignalStop, SyscallEvent, SyscallFilter,
+    SyscallRewrite, SyscallSet, TaskEnd, TaskStart, Topic,
 };
 pub use bindings::pai::plugin::log;
 pub use bindings::pai::plugin::memory::{Mapping, Protection};
@@ -74,7 +80,7 @@ pub use handlers::{
     HandlerId, OnBreakpoint, OnCall, OnEnter, OnExit, OnNotice, OnReturn, OnSignal,
 };
 pub use instruments::{BreakpointOptions, Steps};
-pub use observer::{Item, Observer, Overflow};
+pub use observer::{Call, Item, Observer, Overflow};
 pub use process::{Allocation, Registers};
 
 /// Runs a plugin's function; called by [`plugin!`].

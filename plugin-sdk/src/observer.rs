@@ -18,11 +18,28 @@ const BATCH: u32 = 4096;
 /// Records that the host keeps.
 const CAPACITY: u32 = 65_536;
 
+/// A system call, and what its arguments lead to if the topic asks for that.
+#[derive(Clone, Copy, Debug)]
+pub struct Call<'a> {
+    /// The call.
+    pub record: &'a SyscallRecord,
+    /// Encoded memory: see [`crate::decode`].
+    pub captured: &'a [u8],
+}
+
+impl std::ops::Deref for Call<'_> {
+    type Target = SyscallRecord;
+
+    fn deref(&self) -> &SyscallRecord {
+        self.record
+    }
+}
+
 /// One thing that happened.
 #[derive(Clone, Copy, Debug)]
 pub enum Item<'a> {
     /// A system call.
-    Call(&'a SyscallRecord),
+    Call(Call<'a>),
     /// Anything else.
     Event(&'a Event),
     /// So many records were lost before this batch.
@@ -73,6 +90,7 @@ impl Observer {
             enter: entries,
             exit: true,
             tasks: Vec::new(),
+            capture: None,
             extra: Vec::new(),
         }))
     }
@@ -114,6 +132,16 @@ impl Observer {
         Ok(tasks::list(pid)?)
     }
 
+    /// What a descriptor refers to, as /proc/PID/fd has it: a path, `socket:[…]`,
+    /// `pipe:[…]`. The target may have gone on since the record that one looks at: this
+    /// is for descriptors that are there from the start. Capability `memory-read`.
+    ///
+    /// # Errors
+    /// `not-found` when it is not open, `no-such-process`.
+    pub fn descriptor(pid: Pid, fd: i32) -> Result<Vec<u8>> {
+        Ok(tasks::descriptor(pid, fd)?)
+    }
+
     /// Watches until the session ends, in order.
     ///
     /// # Errors
@@ -138,7 +166,15 @@ impl Observer {
 fn replay(batch: &Batch, watch: &mut impl FnMut(Item<'_>) -> Result<()>) -> Result<Option<End>> {
     let mut others = batch.others.iter().peekable();
     let mut end = None;
-    for (place, call) in (0_u32..).zip(&batch.syscalls) {
+    let mut captured = batch.captured.as_slice();
+    for (place, record) in (0_u32..).zip(&batch.syscalls) {
+        let of_call;
+        let len = usize::try_from(record.captured).unwrap_or(usize::MAX);
+        (of_call, captured) = captured.split_at(len.min(captured.len()));
+        let call = Call {
+            record,
+            captured: of_call,
+        };
         while let Some((_, event)) = others.next_if(|(at, _)| *at <= place) {
             watch(Item::Event(event))?;
         }

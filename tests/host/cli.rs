@@ -9,12 +9,16 @@ use crate::common::{
     PAI_HOST, Ran, copy_program, finish, json_lines, pai_host, plain, status, stderr, stdout,
 };
 
-const BUNDLED: [&str; 9] = [
+const BUNDLED: [&str; 13] = [
     "count",
     "coverage",
+    "exec-tree",
     "exits",
+    "fault",
+    "files",
     "malloc-check",
     "minimal",
+    "net",
     "override",
     "strace",
     "trace-funcs",
@@ -272,6 +276,8 @@ fn json_is_lines_of_objects() {
     for (plugin, kinds) in [
         ("count", &["count", "total"][..]),
         ("exits", &["exec", "fork", "exit"]),
+        ("exec-tree", &["process"]),
+        ("files", &["file", "total"]),
         ("strace", &["syscall", "signal", "exec", "exit"]),
         ("minimal", &[]),
     ] {
@@ -336,6 +342,7 @@ fn the_binary_works_alone() {
     for plugin in BUNDLED {
         // They have to be told of what.
         let plugin = match plugin {
+            "fault" => "fault -c vhangup -e EPERM",
             "override" => "override -f absent=1",
             "watch" => "watch -v absent",
             other => other,

@@ -395,7 +395,7 @@ pub fn proceed(engine: &mut Engine, client: ClientId, stop: StopId) {
 }
 
 /// What every target is started with.
-const ENVIRONMENT: [(&str, &str); 2] = [("LC_ALL", "C"), ("PATH", "/usr/bin:/bin")];
+pub(crate) const ENVIRONMENT: [(&str, &str); 2] = [("LC_ALL", "C"), ("PATH", "/usr/bin:/bin")];
 
 fn spawnable(mut argv: Vec<Vec<u8>>, stdin: Option<Arc<OwnedFd>>, stdout: File) -> Program {
     let path = String::from_utf8(argv[0].clone()).expect("a path in UTF-8");
@@ -429,6 +429,7 @@ fn syscalls(which: SyscallSet, enter: bool, exit: bool) -> Topic {
         enter,
         exit,
         tasks: Vec::new(),
+        capture: None,
     })
 }
 

@@ -48,6 +48,10 @@ pub(crate) fn build_guests() -> Result<()> {
         "-ppai-malloc-check",
         "-ppai-watch",
         "-ppai-coverage",
+        "-ppai-exec-tree",
+        "-ppai-files",
+        "-ppai-net",
+        "-ppai-fault",
     ])?;
     build(&["-ppai-test-guests", "--examples"])
 }

@@ -84,6 +84,22 @@ pub(crate) struct Options {
 }
 
 impl Options {
+    /// Those that a command line of strace has words for.
+    pub(crate) fn for_strace(output: Option<PathBuf>, json: bool, follow: bool) -> Self {
+        Self {
+            plugins: Vec::new(),
+            limits: Vec::new(),
+            strict: false,
+            output,
+            json,
+            stats: false,
+            quiet: false,
+            verbose: false,
+            no_follow: !follow,
+            follow,
+        }
+    }
+
     /// The plugins that were named with `-t`.
     ///
     /// # Errors

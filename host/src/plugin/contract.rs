@@ -13,6 +13,7 @@ const INTERFACES: &[(&str, Option<World>)] = &[
     ("output", None),
     ("config", None),
     ("syscalls", None),
+    ("clock", None),
     ("tasks", None),
     ("client", Some(World::Plugin)),
     ("memory", Some(World::Plugin)),

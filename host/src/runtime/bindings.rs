@@ -30,6 +30,6 @@ mod generated {
 
 pub(crate) use generated::Host_Pre as Component;
 pub(crate) use generated::pai::plugin::{
-    breakpoints, calls, client, config, control, events, log, memory, observe, output, registers,
-    symbols, syscalls, tasks, types, unwind,
+    breakpoints, calls, client, clock, config, control, events, log, memory, observe, output,
+    registers, symbols, syscalls, tasks, types, unwind,
 };

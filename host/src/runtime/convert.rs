@@ -2,6 +2,7 @@
 
 use pai_engine as engine;
 use pai_ptrace::{NewTask, Pid, Signal, Tid};
+use pai_syscalls::decode::{Descriptors, Limits};
 
 use super::bindings::types::Error;
 use super::bindings::{events, memory, observe, tasks, types};
@@ -189,6 +190,25 @@ fn syscall_filter(filter: events::SyscallFilter) -> Result<engine::SyscallFilter
         enter: filter.enter,
         exit: filter.exit,
         tasks: tasks?,
+        capture: filter.capture.map(limits).transpose()?,
+    })
+}
+
+/// How much a plugin may have captured of one call.
+pub(crate) fn limits(limits: events::CaptureLimits) -> Result<Limits, Error> {
+    const MOST_TEXT: u32 = 1 << 20;
+    const MOST_ITEMS: u32 = 1 << 16;
+    if limits.text > MOST_TEXT || limits.items > MOST_ITEMS {
+        return Err(Error::Limit("capture".to_owned()));
+    }
+    Ok(Limits {
+        text: limits.text as usize,
+        items: limits.items as usize,
+        descriptors: match limits.descriptors {
+            events::Descriptors::Nothing => Descriptors::Nothing,
+            events::Descriptors::Names => Descriptors::Names,
+            events::Descriptors::Details => Descriptors::Details,
+        },
     })
 }
 
@@ -483,6 +503,7 @@ impl From<engine::observe::Record> for observe::SyscallRecord {
             at: record.at,
             took: record.took,
             record_flags: record_flags(record.flags),
+            captured: record.captured,
         }
     }
 }
@@ -511,6 +532,7 @@ impl From<engine::observe::Batch> for observe::Batch {
     fn from(batch: engine::observe::Batch) -> Self {
         Self {
             syscalls: batch.calls.into_iter().map(Into::into).collect(),
+            captured: batch.captured,
             others: batch
                 .others
                 .into_iter()
@@ -546,6 +568,7 @@ mod tests {
             enter: true,
             exit: false,
             tasks: Vec::new(),
+            capture: None,
             extra: Vec::new(),
         };
         let typo = topic(events::Topic::Syscalls(filter.clone()));

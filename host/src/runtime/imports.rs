@@ -49,6 +49,7 @@ fn for_all(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<State>> {
     wit::output::add_to_linker::<State, HasSelf<State>>(l, |state| state)?;
     wit::config::add_to_linker::<State, HasSelf<State>>(l, |state| state)?;
     wit::syscalls::add_to_linker::<State, HasSelf<State>>(l, |state| state)?;
+    wit::clock::add_to_linker::<State, HasSelf<State>>(l, |state| state)?;
     wit::tasks::add_to_linker::<State, HasSelf<State>>(l, |state| state)?;
     Ok(linker)
 }

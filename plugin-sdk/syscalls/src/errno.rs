@@ -197,6 +197,29 @@ pub const fn restart_name(code: u32) -> Option<&'static str> {
     }
 }
 
+/// The name of a code that the kernel has for itself, and that some calls return by
+/// mistake: include/linux/errno.h.
+#[must_use]
+pub const fn internal_name(code: u32) -> Option<&'static str> {
+    match code {
+        515 => Some("ENOIOCTLCMD"),
+        517 => Some("EPROBE_DEFER"),
+        518 => Some("EOPENSTALE"),
+        519 => Some("ENOPARAM"),
+        521 => Some("EBADHANDLE"),
+        522 => Some("ENOTSYNC"),
+        523 => Some("EBADCOOKIE"),
+        524 => Some("ENOTSUPP"),
+        525 => Some("ETOOSMALL"),
+        526 => Some("ESERVERFAULT"),
+        527 => Some("EBADTYPE"),
+        528 => Some("EJUKEBOX"),
+        529 => Some("EIOCBQUEUED"),
+        530 => Some("ERECALLCONFLICT"),
+        _ => None,
+    }
+}
+
 fn entry(errno: u32) -> Option<(&'static str, &'static str)> {
     let entry = *ERRORS.get(usize::try_from(errno).ok()?)?;
     (!entry.0.is_empty()).then_some(entry)
@@ -204,7 +227,7 @@ fn entry(errno: u32) -> Option<(&'static str, &'static str)> {
 
 #[cfg(test)]
 mod tests {
-    use super::{description, name, number, restart_name};
+    use super::{description, internal_name, name, number, restart_name};
 
     #[test]
     fn names_and_numbers_agree() {
@@ -283,6 +306,14 @@ mod tests {
         assert_eq!(restart_name(516), Some("ERESTART_RESTARTBLOCK"));
         for code in [0, 85, 511, 515, 517, 530, u32::MAX] {
             assert_eq!(restart_name(code), None, "{code}");
+        }
+    }
+
+    #[test]
+    fn internal_codes_are_no_errors_and_no_restarts() {
+        assert_eq!(internal_name(524), Some("ENOTSUPP"));
+        for code in (0..600).filter(|code| internal_name(*code).is_some()) {
+            assert_eq!((name(code), restart_name(code)), (None, None), "{code}");
         }
     }
 }

@@ -17,13 +17,17 @@
 
 #![no_std]
 
+extern crate alloc;
+
 #[cfg(test)]
 extern crate std;
 
 pub mod abi;
+pub mod decode;
 pub mod errno;
 pub mod signal;
 
+mod class;
 mod closest;
 mod generated {
     pub(crate) mod aarch64;
@@ -35,6 +39,7 @@ mod table;
 mod tests;
 
 pub use abi::Abi;
+pub use class::{class, classes};
 pub use closest::closest;
 
 use table::Table;

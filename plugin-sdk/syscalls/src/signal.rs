@@ -8,7 +8,7 @@
 use core::fmt;
 
 /// Names indexed by number, as strace(1) prints them.
-static NAMES: [&str; 65] = [
+pub(crate) static NAMES: [&str; 65] = [
     "",
     "SIGHUP",
     "SIGINT",

@@ -41,7 +41,7 @@ fn run() -> Result<()> {
             Item::Call(call) => {
                 let counts = counts.entry((call.call.abi, call.call.nr)).or_default();
                 counts.calls += 1;
-                counts.errors += u64::from(failed(call));
+                counts.errors += u64::from(failed(&call));
             }
             Item::Lost(n) => lost += n,
             Item::Event(_) | Item::Flush => {}

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use pai_plugin::output::{emit, print, push_json_string, structured};
+use pai_plugin::show::{command_line, ending, seconds, word};
 use pai_plugin::{
-    Event, ExecInfo, ExitStatus, ForkInfo, Item, Observer, Pid, ProcessEnd, Result, Topic, names,
+    Event, ExecInfo, ExitStatus, ForkInfo, Item, Observer, Pid, ProcessEnd, Result, Topic,
 };
 
 pai_plugin::without_wasi!();
@@ -122,14 +123,7 @@ impl Report {
             json.push_str("]}");
             return emit("exec", &json);
         }
-        self.line(|out| {
-            writeln!(
-                out,
-                "{} executes {}: {command}",
-                exec.pid,
-                quote(&exec.path)
-            )
-        });
+        self.line(|out| writeln!(out, "{} executes {}: {command}", exec.pid, word(&exec.path)));
         Ok(())
     }
 
@@ -154,89 +148,10 @@ impl Report {
             json.push('}');
             return emit("exit", &json);
         }
-        let how = how(&end.status);
-        let after = lived.map(seconds).unwrap_or_default();
+        let how = ending(&end.status);
+        let after = lived.map(|nanos| format!(" after {}", seconds(nanos)));
+        let after = after.unwrap_or_default();
         self.line(|out| writeln!(out, "{} {how}{after}: {}", end.pid, process.command));
         Ok(())
-    }
-}
-
-fn how(status: &ExitStatus) -> String {
-    match status {
-        ExitStatus::Exited(code) => format!("exited with {code}"),
-        ExitStatus::Killed((signal, core)) => {
-            let name = names::signal(*signal).unwrap_or_else(|| signal.to_string().into());
-            let core = if *core { " (core dumped)" } else { "" };
-            format!("killed by {name}{core}")
-        }
-        ExitStatus::Other(text) => text.clone(),
-    }
-}
-
-fn seconds(nanos: u64) -> String {
-    format!(
-        " after {}.{:03} s",
-        nanos / 1_000_000_000,
-        nanos / 1_000_000 % 1000
-    )
-}
-
-/// As one could type it into a shell.
-fn command_line(argv: &[String]) -> String {
-    let words: Vec<String> = argv.iter().map(|arg| quote(arg)).collect();
-    words.join(" ")
-}
-
-/// A word for a shell; control characters are escaped so that what the target
-/// calls itself cannot play tricks on a terminal.
-fn quote(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "_-./=:,+@%".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        return word.to_owned();
-    }
-    if word.chars().any(char::is_control) {
-        let escaped: String = word
-            .chars()
-            .map(|c| match c {
-                '\n' => "\\n".to_owned(),
-                '\t' => "\\t".to_owned(),
-                '\'' => "\\'".to_owned(),
-                '\\' => "\\\\".to_owned(),
-                c if c.is_control() && c.is_ascii() => format!("\\x{:02x}", c as u32),
-                c if c.is_control() => format!("\\u{:04x}", c as u32),
-                c => c.to_string(),
-            })
-            .collect();
-        return format!("$'{escaped}'");
-    }
-    format!("'{}'", word.replace('\'', "'\\''"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn words_are_quoted_for_a_shell() {
-        for (word, quoted) in [
-            ("ls", "ls"),
-            ("", "''"),
-            ("a b", "'a b'"),
-            ("it's", "'it'\\''s'"),
-            ("a\nb", "$'a\\nb'"),
-            ("\u{1b}[31m", "$'\\x1b[31m'"),
-            ("\u{9b}", "$'\\u009b'"),
-        ] {
-            assert_eq!(quote(word), quoted);
-        }
-        assert_eq!(
-            command_line(&["sh".into(), "-c".into(), "a; b".into()]),
-            "sh -c 'a; b'"
-        );
-    }
-
-    #[test]
-    fn times_are_milliseconds() {
-        assert_eq!(seconds(1_234_567_890), " after 1.234 s");
     }
 }

@@ -1,150 +1,233 @@
-//! One system call as text: name, raw arguments, result.
+//! One system call as text: arguments and result.
 
-use pai_plugin::{RecordFlags, SyscallId, SyscallRecord};
-use pai_syscalls::errno;
+use std::ops::Range;
 
-/// Results in this range are negative errnos (syscall(2)).
-const ERRORS: std::ops::Range<i64> = -4095..0;
+use pai_plugin::decode::text::{
+    Style, push_decimal, push_error, push_hex, push_raw_arguments, push_restart,
+};
+use pai_plugin::decode::{self, Captured, Decoded, Limits, Value, is_error};
+use pai_plugin::{Call, RecordFlags, SyscallId, SyscallRecord};
 
-/// Calls that return an address, shown in hex.
-const ADDRESSES: [&str; 5] = ["mmap", "mmap2", "mremap", "brk", "shmat"];
+use crate::select::Descriptors;
+use crate::settings::Settings;
 
-/// Writes the name, or the number of a call that has none.
-pub(crate) fn push_name(out: &mut Vec<u8>, call: SyscallId) {
-    match pai_syscalls::name(call.abi, call.nr) {
-        Some(name) => out.extend_from_slice(name.as_bytes()),
-        None => {
-            out.extend_from_slice(b"syscall_");
-            push_hex(out, u64::from(call.nr));
-        }
+/// Bytes that are dumped of one call.
+pub(crate) const MOST_DUMPED: usize = 1 << 16;
+
+/// How much is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub(crate) enum Detail {
+    /// Registers.
+    Raw,
+    /// What they mean.
+    Basic,
+    /// And what they lead to.
+    #[default]
+    Full,
+}
+
+/// What a call means, unless registers are wanted.
+pub(crate) fn decoded(call: Call<'_>, settings: &Settings) -> Option<Decoded> {
+    let raw = settings.detail == Detail::Raw || settings.raw.has(call.record.call);
+    if raw {
+        return None;
+    }
+    call.decode(settings.limits)
+}
+
+/// A call as these settings show it.
+pub(crate) fn show<'a>(call: Call<'a>, settings: &Settings) -> Shown<'a> {
+    let id = call.record.call;
+    let decoded = decoded(call, settings);
+    let style = Style {
+        verbose: settings.verbose.has(id),
+        ..settings.style
+    };
+    Shown {
+        call,
+        style,
+        names: settings.argument_names,
+        decoded,
+        described: settings.limits.descriptors != decode::Descriptors::Nothing,
     }
 }
 
-/// The arguments that the kernel reads; all six of a call that is not known.
-pub(crate) fn arguments(record: &SyscallRecord) -> impl Iterator<Item = u64> {
-    let known = pai_syscalls::argument_count(record.call.abi, record.call.nr);
-    [
-        record.a0, record.a1, record.a2, record.a3, record.a4, record.a5,
-    ]
-    .into_iter()
-    .take(known.unwrap_or(6).into())
+/// A call that is to be shown.
+pub(crate) struct Shown<'a> {
+    call: Call<'a>,
+    style: Style<'static>,
+    /// All arguments have their names.
+    names: bool,
+    decoded: Option<Decoded>,
+    /// Descriptors have what they refer to.
+    described: bool,
 }
 
-/// `name(0x1, 0`, without the closing parenthesis.
-pub(crate) fn push_entry(out: &mut Vec<u8>, record: &SyscallRecord) {
-    push_name(out, record.call);
-    out.push(b'(');
-    for (i, argument) in arguments(record).enumerate() {
-        if i > 0 {
+impl Shown<'_> {
+    /// Whether one of these is among its arguments, by name or as a descriptor.
+    pub(crate) fn concerns(&self, paths: &[Vec<u8>]) -> bool {
+        let Some(decoded) = &self.decoded else {
+            return false;
+        };
+        let captured = Captured::decode(self.call.captured);
+        let is_one = |name: &[u8]| paths.iter().any(|path| path == name);
+        decoded.args.iter().any(|arg| match &arg.value {
+            Value::Fd(fd) => captured.descriptor(*fd).is_some_and(is_one),
+            Value::To { value, .. } => match &**value {
+                Value::Bytes(bytes) => bytes.whole && is_one(&bytes.data),
+                _ => false,
+            },
+            _ => false,
+        })
+    }
+
+    /// What was read or written, if its descriptor is among these.
+    pub(crate) fn transferred(
+        &self,
+        call: &Call<'_>,
+        reads: &Descriptors,
+        writes: &Descriptors,
+    ) -> Option<Vec<u8>> {
+        let shown = self.decoded.as_ref()?;
+        let Value::Fd(fd) = shown.args.first()?.value else {
+            return None;
+        };
+        if !reads.has(fd) && !writes.has(fd) {
+            return None;
+        }
+        // All of them, however many the line shows.
+        let decoded = call.decode(Limits {
+            text: MOST_DUMPED,
+            ..Limits::default()
+        })?;
+        let incoming = match decoded.call.name {
+            "read" | "pread64" | "recv" | "recvfrom" => true,
+            "write" | "pwrite64" | "send" | "sendto" => false,
+            _ => return None,
+        };
+        let wanted = if incoming { reads } else { writes };
+        let done = usize::try_from(call.ret).unwrap_or(0);
+        let bytes = decoded.args.get(1)?.value.bytes()?;
+        let wanted = wanted.has(fd) && done > 0;
+        wanted.then(|| bytes[..done.min(bytes.len())].to_vec())
+    }
+
+    /// With what descriptors refer to, if that is wanted.
+    fn with_style(&self, push: impl FnOnce(&Style<'_>)) {
+        if !self.described {
+            return push(&self.style);
+        }
+        let captured = Captured::decode(self.call.captured);
+        let tell = |out: &mut Vec<u8>, fd: i32| {
+            if let Some(name) = captured.descriptor(fd) {
+                out.push(b'<');
+                push_escaped(out, name);
+                out.push(b'>');
+            }
+        };
+        push(&Style {
+            descriptor: Some(&tell),
+            ..self.style
+        });
+    }
+
+    /// The arguments that are known when the call is made.
+    pub(crate) fn push_entry(&self, out: &mut Vec<u8>) {
+        let SyscallId { abi, nr } = self.call.record.call;
+        let Some(decoded) = &self.decoded else {
+            return push_raw_arguments(out, abi, nr, self.call.arguments());
+        };
+        self.push_some(out, decoded, 0..decoded.known_at_entry);
+        let some = decoded.known_at_entry > 0;
+        if some && decoded.known_at_entry < decoded.args.len() {
             out.extend_from_slice(b", ");
         }
-        match argument {
-            0 => out.push(b'0'),
-            _ => push_hex(out, argument),
+    }
+
+    /// The others.
+    pub(crate) fn push_rest(&self, out: &mut Vec<u8>) {
+        if let Some(decoded) = &self.decoded {
+            self.push_some(out, decoded, decoded.known_at_entry..decoded.args.len());
+        }
+    }
+
+    fn push_some(&self, out: &mut Vec<u8>, decoded: &Decoded, which: Range<usize>) {
+        self.with_style(|style| {
+            let style = Style {
+                argument_names: self.names,
+                ..*style
+            };
+            style.push_arguments(out, decoded, which);
+        });
+    }
+
+    /// `= 3`, `= -1 ENOENT (No such file or directory)`, `= ?`.
+    pub(crate) fn push_result(&self, out: &mut Vec<u8>) {
+        let record = self.call.record;
+        let flags = record.record_flags;
+        match &self.decoded {
+            _ if flags.contains(RecordFlags::NO_RETURN) => out.extend_from_slice(b"= ?"),
+            _ if flags.contains(RecordFlags::RESTARTS) => {
+                out.extend_from_slice(b"= ");
+                push_restart(out, record.ret);
+            }
+            Some(decoded) => self.with_style(|style| style.push_result(out, decoded, record.ret)),
+            None => push_raw_result(out, record),
+        }
+        if flags.contains(RecordFlags::TAMPERED) {
+            out.extend_from_slice(b" (INJECTED)");
         }
     }
 }
 
-/// `= 3`, `= -1 ENOENT (No such file or directory)`, `= ?`.
-pub(crate) fn push_result(out: &mut Vec<u8>, record: &SyscallRecord) {
+/// What a target chose must not end the name early, nor reach a terminal.
+fn push_escaped(out: &mut Vec<u8>, name: &[u8]) {
+    for byte in name {
+        match byte {
+            b' '..=b'~' if *byte != b'\\' => out.push(*byte),
+            _ => out.extend_from_slice(format!("\\{byte:o}").as_bytes()),
+        }
+    }
+}
+
+fn push_raw_result(out: &mut Vec<u8>, record: &SyscallRecord) {
     out.extend_from_slice(b"= ");
-    if record.record_flags.contains(RecordFlags::NO_RETURN) {
-        out.push(b'?');
-    } else if record.record_flags.contains(RecordFlags::RESTARTS) {
-        push_restart(out, record.ret);
-    } else if ERRORS.contains(&record.ret) {
+    if is_error(record.ret) {
         push_error(out, record.ret);
-    } else if returns_address(record.call) {
+    } else if is_address(record.ret) {
         push_hex(out, record.ret.cast_unsigned());
     } else {
         push_decimal(out, record.ret);
     }
-    if record.record_flags.contains(RecordFlags::TAMPERED) {
-        out.extend_from_slice(b" (INJECTED)");
-    }
+}
+
+/// Whether a result of a call that nothing else is known of looks like one.
+fn is_address(ret: i64) -> bool {
+    !(0..=1 << 32).contains(&ret)
 }
 
 /// The errno of a failed call.
 pub(crate) fn error(record: &SyscallRecord) -> Option<u32> {
-    let failed = ERRORS.contains(&record.ret)
+    let failed = is_error(record.ret)
         && !record
             .record_flags
             .intersects(RecordFlags::NO_RETURN | RecordFlags::RESTARTS);
     failed.then(|| u32::try_from(-record.ret).ok()).flatten()
 }
 
-fn push_error(out: &mut Vec<u8>, ret: i64) {
-    let number = u32::try_from(-ret).unwrap_or_default();
-    match (errno::name(number), errno::description(number)) {
-        (Some(name), Some(text)) => push_named(out, b"-1 ", name, text),
-        _ => {
-            out.extend_from_slice(b"-1 (errno ");
-            push_decimal(out, -ret);
-            out.push(b')');
-        }
-    }
-}
-
-fn push_restart(out: &mut Vec<u8>, ret: i64) {
-    let code = u32::try_from(ret.unsigned_abs()).unwrap_or_default();
-    let text = match code {
-        512 => "To be restarted if SA_RESTART is set",
-        513 => "To be restarted",
-        514 => "To be restarted if no handler",
-        _ => "Interrupted by signal",
-    };
-    push_named(
-        out,
-        b"? ",
-        errno::restart_name(code).unwrap_or("ERESTART"),
-        text,
-    );
-}
-
-fn push_named(out: &mut Vec<u8>, before: &[u8], name: &str, text: &str) {
-    out.extend_from_slice(before);
-    out.extend_from_slice(name.as_bytes());
-    out.extend_from_slice(b" (");
-    out.extend_from_slice(text.as_bytes());
-    out.push(b')');
-}
-
-fn returns_address(call: SyscallId) -> bool {
-    pai_syscalls::name(call.abi, call.nr).is_some_and(|name| ADDRESSES.contains(&name))
-}
-
-/// Without `fmt`: this runs six times for every call.
-pub(crate) fn push_hex(out: &mut Vec<u8>, value: u64) {
-    out.extend_from_slice(b"0x");
-    let digits = (u64::BITS - value.leading_zeros()).div_ceil(4).max(1);
-    for place in (0..digits).rev() {
-        let digit = (value >> (4 * place)) & 0xf;
-        out.push(b"0123456789abcdef"[digit as usize]);
-    }
-}
-
-pub(crate) fn push_decimal(out: &mut Vec<u8>, value: i64) {
-    if value < 0 {
-        out.push(b'-');
-    }
-    let mut digits = [0; 20];
-    let mut first = digits.len();
-    let mut rest = value.unsigned_abs();
-    loop {
-        first -= 1;
-        digits[first] = b'0' + (rest % 10) as u8;
-        rest /= 10;
-        if rest == 0 {
-            break;
-        }
-    }
-    out.extend_from_slice(&digits[first..]);
-}
-
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use pai_plugin::decode::text::push_name;
     use pai_syscalls::abi::X86_64;
+
+    /// Registers only.
+    pub(crate) fn settings() -> Settings {
+        Settings {
+            detail: Detail::Raw,
+            ..Settings::default()
+        }
+    }
 
     pub(crate) fn record(tid: u32, name: &str, args: &[u64], ret: i64) -> SyscallRecord {
         let arg = |i: usize| args.get(i).copied().unwrap_or(0);
@@ -166,14 +249,20 @@ pub(crate) mod tests {
             at: 1000,
             took: 5,
             record_flags: RecordFlags::empty(),
+            captured: 0,
         }
     }
 
     fn text(record: &SyscallRecord) -> String {
+        let captured = &[];
+        let shown = show(Call { record, captured }, &settings());
         let mut out = Vec::new();
-        push_entry(&mut out, record);
+        push_name(&mut out, record.call.abi, record.call.nr);
+        out.push(b'(');
+        shown.push_entry(&mut out);
+        shown.push_rest(&mut out);
         out.extend_from_slice(b") ");
-        push_result(&mut out, record);
+        shown.push_result(&mut out);
         String::from_utf8(out).unwrap()
     }
 
@@ -219,19 +308,5 @@ pub(crate) mod tests {
         brk.record_flags = RecordFlags::empty();
         brk.ret = -4000;
         assert_eq!(text(&brk), "brk(0) = -1 (errno 4000)");
-    }
-
-    #[test]
-    fn numbers_of_all_sizes() {
-        for value in [0, 1, -1, 10, 4096, i64::MAX, i64::MIN] {
-            let mut out = Vec::new();
-            push_decimal(&mut out, value);
-            assert_eq!(out, value.to_string().into_bytes());
-        }
-        for value in [0, 1, 15, 16, 0x1000, u64::MAX] {
-            let mut out = Vec::new();
-            push_hex(&mut out, value);
-            assert_eq!(out, format!("{value:#x}").into_bytes());
-        }
     }
 }

@@ -1,15 +1,19 @@
 //! The same as JSON objects, one for each thing that happened.
 
+use pai_plugin::decode::json::push_arguments;
+use pai_plugin::decode::text::push_name;
 use pai_plugin::json::Object;
 use pai_plugin::output::emit;
-use pai_plugin::{Event, ExecInfo, ExitStatus, RecordFlags, Result, SignalStop, SyscallRecord};
+use pai_plugin::{Call, Event, ExecInfo, ExitStatus, RecordFlags, Result, SignalStop};
 use pai_syscalls::errno;
 use pai_syscalls::signal::Name;
 
-use crate::{call, siginfo};
+use crate::call;
+use crate::settings::Settings;
+use crate::siginfo;
 
-pub(crate) fn call(record: &SyscallRecord) -> Result<()> {
-    emit("syscall", &call_object(record))
+pub(crate) fn call(call: Call<'_>, settings: &Settings) -> Result<()> {
+    emit("syscall", &call_object(call, settings))
 }
 
 pub(crate) fn event(event: &Event) -> Result<()> {
@@ -39,18 +43,29 @@ pub(crate) fn lost(records: u64) -> Result<()> {
     emit("lost", &Object::new().number("records", records).end())
 }
 
-/// Arguments are texts: not every reader of JSON has 64-bit integers.
-fn call_object(record: &SyscallRecord) -> String {
+/// Arguments and results in typed form; texts with registers for a call of which nothing
+/// is known, and for all where nothing more is wanted.
+fn call_object(call: Call<'_>, settings: &Settings) -> String {
+    let record = call.record;
+    let decoded = call::decoded(call, settings);
     let mut name = Vec::new();
-    call::push_name(&mut name, record.call);
-    let arguments = call::arguments(record).map(|argument| format!("{argument:#x}"));
+    push_name(&mut name, record.call.abi, record.call.nr);
     let mut object = Object::new()
         .number("pid", record.pid)
         .number("tid", record.tid)
         .text("syscall", &String::from_utf8_lossy(&name))
         .number("nr", record.call.nr)
-        .number("abi", record.call.abi)
-        .texts("args", arguments);
+        .number("abi", record.call.abi);
+    if let Some(decoded) = &decoded {
+        let mut args = String::new();
+        push_arguments(&mut args, decoded);
+        object = object.json("args", &args);
+    } else {
+        let known = pai_syscalls::argument_count(record.call.abi, record.call.nr);
+        let registers = call.arguments();
+        let registers = registers.iter().take(known.unwrap_or(6).into());
+        object = object.texts("args", registers.map(|register| format!("{register:#x}")));
+    }
 
     let flags = record.record_flags;
     if flags.contains(RecordFlags::NO_RETURN) {
@@ -58,11 +73,17 @@ fn call_object(record: &SyscallRecord) -> String {
     } else {
         object = object.number("ret", record.ret);
     }
+    if let Some(result) = decoded.as_ref().and_then(|decoded| decoded.ret.as_ref()) {
+        object = object.value("result", result);
+    }
     if flags.contains(RecordFlags::RESTARTS) {
         object = object.flag("restarts", true);
     }
     if let Some(name) = call::error(record).and_then(errno::name) {
         object = object.text("error", name);
+    }
+    if let Some(note) = decoded.as_ref().and_then(|decoded| decoded.note.as_ref()) {
+        object = object.value("note", note);
     }
     if flags.contains(RecordFlags::NO_ENTRY) {
         object = object.flag("no_entry", true);
@@ -114,15 +135,44 @@ fn with_status(object: Object, status: &ExitStatus) -> Object {
 
 #[cfg(test)]
 mod tests {
+    use crate::call::Detail;
+    use pai_plugin::SyscallRecord;
+
     use super::*;
     use crate::call::tests::record;
     use crate::siginfo::tests::stop;
 
+    fn object(record: &SyscallRecord, detail: Detail) -> String {
+        let settings = Settings {
+            detail,
+            ..Settings::default()
+        };
+        let captured = &[];
+        call_object(Call { record, captured }, &settings)
+    }
+
     #[test]
     fn a_failed_call_names_its_error() {
+        let close = record(11, "close", &[3], -9);
         assert_eq!(
-            call_object(&record(11, "close", &[3], -9)),
+            object(&close, Detail::Raw),
             r#"{"pid":10,"tid":11,"syscall":"close","nr":3,"abi":3221225534,"args":["0x3"],"ret":-9,"error":"EBADF","at":1000,"took":5}"#
+        );
+        assert_eq!(
+            object(&close, Detail::Basic),
+            r#"{"pid":10,"tid":11,"syscall":"close","nr":3,"abi":3221225534,"args":[{"name":"fd","raw":"0x3","value":3}],"ret":-9,"error":"EBADF","at":1000,"took":5}"#
+        );
+    }
+
+    #[test]
+    fn a_result_has_its_type() {
+        let seek = record(11, "lseek", &[3, 0, 2], 1 << 60);
+        let args = r#"[{"name":"fd","raw":"0x3","value":3},{"name":"offset","raw":"0x0","value":0},{"name":"whence","raw":"0x2","value":{"value":2,"name":"SEEK_END"}}]"#;
+        assert_eq!(
+            object(&seek, Detail::Full),
+            format!(
+                r#"{{"pid":10,"tid":11,"syscall":"lseek","nr":8,"abi":3221225534,"args":{args},"ret":1152921504606846976,"result":"0x1000000000000000","at":1000,"took":5}}"#
+            )
         );
     }
 
@@ -131,7 +181,7 @@ mod tests {
         let mut pause = record(10, "pause", &[], 0);
         pause.record_flags = RecordFlags::NO_RETURN;
         assert_eq!(
-            call_object(&pause),
+            object(&pause, Detail::Raw),
             r#"{"pid":10,"tid":10,"syscall":"pause","nr":34,"abi":3221225534,"args":[],"no_return":true,"at":1000,"took":5}"#
         );
     }

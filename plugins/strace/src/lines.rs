@@ -1,14 +1,20 @@
 //! Lines as `strace -f` writes them: whose they are, and how calls that overlap
 //! are cut and taken up again.
 
-use pai_plugin::{ExecInfo, ExitStatus, JobEvent, RecordFlags, SignalStop, SyscallRecord, Tid};
+use pai_plugin::decode::is_error;
+use pai_plugin::decode::text::{push_decimal, push_name};
+use pai_plugin::{
+    Call, ExecInfo, ExitStatus, JobEvent, RecordFlags, SignalStop, SyscallRecord, Tid,
+};
 use pai_syscalls::signal::Name;
 
-use crate::call::{push_decimal, push_entry, push_name, push_result};
+use crate::call::{Shown, show};
+use crate::select::Statuses;
+use crate::settings::{Settings, Summary, TaskIds, Time};
 use crate::siginfo;
+use crate::summary::Counts;
 
-/// Results start in this column, or later.
-const RESULT_COLUMN: usize = 40;
+mod dump;
 
 /// Text is handed out in pieces of at most so many bytes.
 const PIECE: usize = 256 * 1024;
@@ -24,12 +30,32 @@ pub(crate) struct Lines {
     /// Where the current line starts in `out`, and what of it is gone already.
     start: usize,
     gone: usize,
+    /// What is shown, and how.
+    pub(crate) settings: Settings,
+    pub(crate) clock: Clock,
+    /// When the line before was begun, nanoseconds.
+    before: u64,
+    pub(crate) counts: Counts,
+}
+
+/// From the times of events to those of the day.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Clock {
+    /// What to add for nanoseconds since 1970.
+    pub(crate) realtime: i64,
+    /// How far the time zone is ahead, seconds.
+    pub(crate) ahead: i64,
 }
 
 struct Task {
     tid: Tid,
     /// The call whose entry was written, but not its result.
-    inside: Option<SyscallRecord>,
+    inside: Option<Inside>,
+}
+
+struct Inside {
+    record: SyscallRecord,
+    captured: Vec<u8>,
 }
 
 impl Lines {
@@ -38,42 +64,123 @@ impl Lines {
         self.task(tid);
     }
 
-    pub(crate) fn call(&mut self, record: &SyscallRecord) {
+    pub(crate) fn call(&mut self, call: Call<'_>) {
+        let record = call.record;
         let unfinished = record.record_flags.contains(RecordFlags::UNFINISHED);
         let inside = self.task(record.tid).inside.take();
         // An entry time of its own: the result of the earlier call was lost.
-        let resumes = inside.is_some_and(|call| call.at == record.at && call.call == record.call);
+        let resumes = inside.is_some_and(
+            |Inside {
+                 record: earlier, ..
+             }| { earlier.at == record.at && earlier.call == record.call },
+        );
+        if !self.settings.trace.has(record.call) {
+            return;
+        }
+        if !unfinished && self.settings.summary != Summary::None {
+            self.counts.add(record);
+        }
+        if self.settings.summary == Summary::Only {
+            return;
+        }
+        let goes_on = resumes || record.record_flags.contains(RecordFlags::NO_ENTRY);
+        let shown = show(call, &self.settings);
+        if !self.is_wanted(&call, &shown) {
+            return;
+        }
         if !resumes || self.open != Some(record.tid) {
-            self.begin(Some(record.tid));
-            if resumes || record.record_flags.contains(RecordFlags::NO_ENTRY) {
+            let at = if goes_on {
+                record.at + record.took
+            } else {
+                record.at
+            };
+            self.begin(Some(record.tid), at);
+            self.push_place(record);
+            if goes_on {
                 self.out.extend_from_slice(b"<... ");
-                push_name(&mut self.out, record.call);
+                push_name(&mut self.out, record.call.abi, record.call.nr);
                 self.out.extend_from_slice(b" resumed>");
             } else {
-                push_entry(&mut self.out, record);
+                push_name(&mut self.out, record.call.abi, record.call.nr);
+                self.out.push(b'(');
             }
+        }
+        if !goes_on {
+            shown.push_entry(&mut self.out);
         }
         if unfinished {
             self.open = Some(record.tid);
-            self.task(record.tid).inside = Some(*record);
+            self.task(record.tid).inside = Some(Inside {
+                record: *record,
+                captured: call.captured.to_vec(),
+            });
             return;
         }
         self.open = None;
+        shown.push_rest(&mut self.out);
         self.out.push(b')');
         self.pad();
-        push_result(&mut self.out, record);
+        shown.push_result(&mut self.out);
+        if self.settings.took {
+            self.out.extend_from_slice(b" <");
+            push_seconds(&mut self.out, record.took, 1);
+            self.out.push(b'>');
+        }
         self.out.push(b'\n');
+        self.dump(&call, &shown);
+    }
+
+    /// Whether the options leave this call in.
+    fn is_wanted(&self, call: &Call<'_>, shown: &Shown<'_>) -> bool {
+        let statuses = self.settings.statuses;
+        if statuses != Statuses::ALL {
+            let flags = call.record_flags;
+            // A line is written when it is known how it ends.
+            let wanted = match () {
+                () if flags.contains(RecordFlags::UNFINISHED) => false,
+                () if flags.contains(RecordFlags::NO_RETURN) => statuses.unfinished,
+                () if flags.contains(RecordFlags::RESTARTS) => statuses.failed,
+                () if is_error(call.ret) => statuses.failed,
+                () => statuses.successful,
+            };
+            if !wanted {
+                return false;
+            }
+        }
+        let paths = &self.settings.paths;
+        paths.is_empty() || shown.concerns(paths)
+    }
+
+    /// `[ 257] ` and `[00007f0bb93d2b1d] `, if they are wanted.
+    fn push_place(&mut self, record: &SyscallRecord) {
+        if self.settings.number {
+            self.text(&format!("[{:4}] ", record.call.nr));
+        }
+        if self.settings.instruction_pointer {
+            self.text(&format!("[{:016x}] ", record.ip));
+        }
+    }
+
+    /// The bytes that went through a descriptor, if they are wanted.
+    fn dump(&mut self, call: &Call<'_>, shown: &Shown<'_>) {
+        let (reads, writes) = (&self.settings.reads, &self.settings.writes);
+        if let Some(bytes) = shown.transferred(call, reads, writes) {
+            dump::push(&mut self.out, &bytes);
+        }
     }
 
     pub(crate) fn signal(&mut self, stop: &SignalStop) {
-        self.begin(Some(stop.tid));
+        if !self.settings.signals.has(stop.signal) || self.settings.summary == Summary::Only {
+            return;
+        }
+        self.begin(Some(stop.tid), stop.at);
         let (name, info) = (Name(stop.signal), siginfo::describe(stop));
         self.text(&format!("--- {name} {info} ---\n"));
     }
 
     pub(crate) fn job_control(&mut self, event: &JobEvent) {
-        if event.stopped {
-            self.begin(Some(event.tid));
+        if event.stopped && self.settings.summary != Summary::Only {
+            self.begin(Some(event.tid), event.at);
             self.text(&format!("--- stopped by {} ---\n", Name(event.signal)));
         }
     }
@@ -86,15 +193,21 @@ impl Lines {
         }
         self.vanish(exec.pid);
         let inside = self.forget(exec.former_tid);
-        self.begin(Some(exec.pid));
+        self.begin(Some(exec.pid), exec.at);
         let former = exec.former_tid;
         self.text(&format!("+++ superseded by execve in pid {former} +++\n"));
         self.task(exec.pid).inside = inside;
     }
 
-    pub(crate) fn exited(&mut self, tid: Tid, status: &ExitStatus) {
+    pub(crate) fn exited(&mut self, tid: Tid, status: &ExitStatus, at: u64) {
         self.vanish(tid);
-        self.begin(Some(tid));
+        if self.settings.quiet > 0 && matches!(status, ExitStatus::Exited(_))
+            || self.settings.summary == Summary::Only
+        {
+            self.forget(tid);
+            return;
+        }
+        self.begin(Some(tid), at);
         self.text(&match status {
             ExitStatus::Exited(code) => format!("+++ exited with {code} +++\n"),
             ExitStatus::Killed((signal, core)) => {
@@ -107,7 +220,7 @@ impl Lines {
     }
 
     pub(crate) fn lost(&mut self, records: u64) {
-        self.begin(None);
+        self.begin(None, self.before);
         self.text(&format!("--- {records} records lost ---\n"));
     }
 
@@ -135,23 +248,51 @@ impl Lines {
     }
 
     /// Starts a line, after cutting the one that is not finished.
-    fn begin(&mut self, tid: Option<Tid>) {
+    fn begin(&mut self, tid: Option<Tid>, at: u64) {
         if self.open.take().is_some() {
             self.out.extend_from_slice(b" <unfinished ...>\n");
         }
         self.start = self.out.len();
         self.gone = 0;
-        if let Some(tid) = tid
-            && self.tasks.len() > 1
-        {
-            self.out.extend_from_slice(b"[pid ");
-            let mut digits = 5;
-            while digits > 1 && u64::from(tid) < 10_u64.pow(digits - 1) {
-                self.out.push(b' ');
-                digits -= 1;
+        match (tid, self.settings.task_ids) {
+            (Some(tid), TaskIds::Several) if self.tasks.len() > 1 => {
+                self.out.extend_from_slice(b"[pid ");
+                let mut digits = 5;
+                while digits > 1 && u64::from(tid) < 10_u64.pow(digits - 1) {
+                    self.out.push(b' ');
+                    digits -= 1;
+                }
+                push_decimal(&mut self.out, tid.into());
+                self.out.extend_from_slice(b"] ");
             }
-            push_decimal(&mut self.out, tid.into());
-            self.out.extend_from_slice(b"] ");
+            (Some(tid), TaskIds::Always) => self.text(&format!("{tid:<5} ")),
+            _ => {}
+        }
+        self.push_time(at);
+        self.before = at;
+    }
+
+    fn push_time(&mut self, at: u64) {
+        let since = at.cast_signed().saturating_add(self.clock.realtime);
+        let since = since.max(0).cast_unsigned();
+        let (seconds, micros) = (since / 1_000_000_000, since / 1000 % 1_000_000);
+        let of_day = (seconds.cast_signed() + self.clock.ahead).rem_euclid(86_400);
+        let (hour, minute, second) = (of_day / 3600, of_day / 60 % 60, of_day % 60);
+        match self.settings.time {
+            Time::None => {}
+            Time::Second => self.text(&format!("{hour:02}:{minute:02}:{second:02} ")),
+            Time::Micro => {
+                self.text(&format!("{hour:02}:{minute:02}:{second:02}.{micros:06} "));
+            }
+            Time::Epoch => self.text(&format!("{seconds}.{micros:06} ")),
+            Time::Relative => {
+                let past = match self.before {
+                    0 => 0,
+                    before => at.saturating_sub(before),
+                };
+                push_seconds(&mut self.out, past, 6);
+                self.out.push(b' ');
+            }
         }
     }
 
@@ -165,7 +306,7 @@ impl Lines {
 
     /// At least one space.
     fn pad(&mut self) {
-        let spaces = RESULT_COLUMN.saturating_sub(self.column()).max(1);
+        let spaces = self.settings.columns.saturating_sub(self.column()).max(1);
         self.out.extend(std::iter::repeat_n(b' ', spaces));
     }
 
@@ -180,7 +321,7 @@ impl Lines {
         &mut self.tasks[at]
     }
 
-    fn forget(&mut self, tid: Tid) -> Option<SyscallRecord> {
+    fn forget(&mut self, tid: Tid) -> Option<Inside> {
         let at = self
             .tasks
             .binary_search_by_key(&tid, |task| task.tid)
@@ -190,11 +331,25 @@ impl Lines {
 
     /// Closes the call in which a task ends, should the host not have done so.
     fn vanish(&mut self, tid: Tid) {
-        if let Some(mut call) = self.task(tid).inside {
-            call.record_flags = RecordFlags::NO_RETURN;
-            self.call(&call);
+        if let Some(inside) = self.task(tid).inside.take() {
+            let mut record = inside.record;
+            record.record_flags = RecordFlags::NO_RETURN;
+            self.task(tid).inside = Some(Inside {
+                record,
+                captured: Vec::new(),
+            });
+            self.call(Call {
+                record: &record,
+                captured: &inside.captured,
+            });
         }
     }
+}
+
+/// Seconds with six decimals, right-aligned in front of the point.
+fn push_seconds(out: &mut Vec<u8>, nanos: u64, width: usize) {
+    let (seconds, micros) = (nanos / 1_000_000_000, nanos / 1000 % 1_000_000);
+    out.extend_from_slice(format!("{seconds:width$}.{micros:06}").as_bytes());
 }
 
 /// Where to cut off a piece of text: after the last line that fits.

@@ -19,6 +19,7 @@ fn run() -> Result<()> {
         enter: true,
         exit: false,
         tasks: Vec::new(),
+        capture: None,
         extra: Vec::new(),
     };
     let _wish = Subscription::subscribe(&Topic::Syscalls(filter)).map_err(Error::from)?;

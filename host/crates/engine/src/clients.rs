@@ -19,14 +19,15 @@ use crate::subscription::{ClientId, ClientMask, MAX_CLIENTS, Subscriptions, Topi
 const MAX_NOTICES: usize = 65_536;
 
 /// Where the events of a client go that only watches. Called on the tracer
-/// thread: must not wait.
+/// thread: must not wait. `captured` is what [`Engine::capture`] has read so far, if
+/// the client wanted that.
 pub trait Sink: fmt::Debug {
     /// A system call was entered.
-    fn enter(&mut self, stop: &SyscallStop);
+    fn enter(&mut self, stop: &SyscallStop, captured: &[u8]);
     /// A system call returned.
-    fn exit(&mut self, stop: &SyscallStop);
+    fn exit(&mut self, stop: &SyscallStop, captured: &[u8]);
     /// The task ended, or vanished in an exec, inside this call.
-    fn no_return(&mut self, stop: &SyscallStop);
+    fn no_return(&mut self, stop: &SyscallStop, captured: &[u8]);
     /// Anything else.
     fn event(&mut self, event: &Event);
     /// No more will come.

@@ -132,6 +132,7 @@ impl Engine {
         task.chosen = None;
         task.stopped_at = None;
         task.rewritten = None;
+        task.captured.forget();
         let restarting = task.restarting.take();
         let continues = restarting.filter(|_| is_restart_syscall(call));
         let enter = self.syscall_mask(call, continues, Edge::Enter, pid, tid);
@@ -151,11 +152,7 @@ impl Engine {
                 tampered: false,
             });
         }
-        if enter.is_empty() {
-            self.keep_child(&stopped)?;
-            return self.go_on(stopped, After::Resume);
-        }
-        let event = Event::SyscallEnter(SyscallStop {
+        let entered = SyscallStop {
             pid,
             tid,
             call,
@@ -168,7 +165,15 @@ impl Engine {
             ip: info.ip,
             at,
             took: 0,
-        });
+        };
+        if enter.is_empty() {
+            if !self.table.captures(call).and(exit).is_empty() {
+                self.keep_captured(&entered);
+            }
+            self.keep_child(&stopped)?;
+            return self.go_on(stopped, After::Resume);
+        }
+        let event = Event::SyscallEnter(entered);
         self.offer(stopped, event, enter, After::Resume)
     }
 
@@ -219,6 +224,9 @@ impl Engine {
                     continues: None,
                     tampered: false,
                 };
+                if let Some(task) = self.tasks.get_mut(&tid) {
+                    task.captured.forget();
+                }
                 (entry, false)
             }
         };

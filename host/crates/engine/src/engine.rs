@@ -197,15 +197,17 @@ impl Engine {
             if !self.diagnostics.is_empty() {
                 return Ok(Turn::News);
             }
+            // First what has been reported: a signal for a target that is known to have
+            // ended is not for the target.
+            if let Some(report) = self.queue.pop_front() {
+                self.dispatch(report)?;
+                continue;
+            }
             if self.alarm.take_wake() {
                 while let Some(command) = self.commands.next() {
                     command(self);
                 }
                 return Ok(Turn::Woken);
-            }
-            if let Some(report) = self.queue.pop_front() {
-                self.dispatch(report)?;
-                continue;
             }
             if !self.started && self.clients.iter().all(|client| client.ready) {
                 self.start()?;

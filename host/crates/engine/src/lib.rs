@@ -22,7 +22,9 @@ mod attach;
 mod births;
 mod breakpoint;
 mod call;
+mod capture;
 mod clients;
+mod descriptor;
 mod detach;
 // Public for the tests, which run its plans on a processor.
 mod dispatch;
@@ -50,6 +52,7 @@ mod session;
 mod sigtrap;
 mod single;
 mod site;
+mod socket;
 mod space;
 mod stats;
 mod step;

@@ -11,7 +11,7 @@ use crate::procfs;
 use crate::sigtrap::OwnTrap;
 use crate::space::{Space, SpaceId};
 use crate::subscription::Edge;
-use crate::task::{After, InSyscall, Process, State, Task};
+use crate::task::{After, InSyscall, Memories, Process, State, Task};
 
 impl Engine {
     pub(crate) fn add_process(
@@ -206,6 +206,7 @@ impl Engine {
         let at = monotonic_nanos();
 
         let mut syscall = None;
+        let mut captured = Memories::default();
         let mut options = self.options;
         let mut own_mask = None;
         let vanished: Vec<Tid> = self
@@ -216,6 +217,7 @@ impl Engine {
             .collect();
         if let Some(task) = self.tasks.get_mut(&former) {
             syscall = task.syscall.take();
+            captured = std::mem::take(&mut task.captured);
             options = task.options;
             own_mask = task.own_mask();
         }
@@ -241,6 +243,7 @@ impl Engine {
         }
         let mut task = Task::new(pid, State::Dying, options);
         task.syscall = syscall;
+        task.captured = captured;
         self.tasks.insert(leader, task);
         // What was for the function that has executed it would be for good.
         if let Some(own) = own_mask {
@@ -402,9 +405,14 @@ impl Engine {
             at,
             took: 0,
         };
+        let wanted = self.table.captures(call);
         for client in mask.iter() {
+            let captured: &[u8] = match wanted.has(client) {
+                true => &task.captured.bytes,
+                false => &[],
+            };
             if let Some(sink) = &mut self.clients[client.index()].sink {
-                sink.no_return(&stop);
+                sink.no_return(&stop, captured);
             }
         }
     }

@@ -19,6 +19,9 @@ use pai_ptrace::{Pid, Tid};
 use crate::clients::Sink;
 use crate::event::{End, Event, SyscallId, SyscallStop};
 
+/// Captured memory that is kept for one observer, bytes.
+const MAX_CAPTURED: usize = 16 << 20;
+
 /// How long an observer that has work waits for more.
 const NAP: Duration = Duration::from_millis(2);
 
@@ -60,6 +63,9 @@ pub struct Record {
     pub took: u64,
     /// What is special.
     pub flags: RecordFlags,
+    /// How many bytes of [`Batch::captured`] belong to it: those behind what belongs to
+    /// the records before.
+    pub captured: u32,
 }
 
 /// What an observer gets at once.
@@ -67,6 +73,9 @@ pub struct Record {
 pub struct Batch {
     /// Calls in the order of their exits.
     pub calls: Vec<Record>,
+    /// What their arguments lead to, in the encoding of
+    /// [`pai_syscalls::decode::Captured`], for observers that want it.
+    pub captured: Vec<u8>,
     /// Everything else, each before the call at the index given.
     pub others: Vec<(u32, Event)>,
     /// Lost since the last batch.
@@ -88,6 +97,8 @@ pub enum Overflow {
 struct Buffer {
     batch: Batch,
     pending: Option<Record>,
+    /// What belongs to that.
+    pending_captured: Vec<u8>,
     capacity: usize,
     overflow: Overflow,
     /// The observer waits without a nap: it has to be told.
@@ -128,6 +139,7 @@ pub fn buffer(capacity: usize, overflow: Overflow) -> (Producer, Consumer) {
         buffer: Mutex::new(Buffer {
             batch: Batch::default(),
             pending: None,
+            pending_captured: Vec::new(),
             capacity,
             overflow,
             sleeping: false,
@@ -156,19 +168,25 @@ impl Buffer {
     }
 
     fn is_full(&self) -> bool {
-        self.len() >= self.capacity
+        self.len() >= self.capacity || self.batch.captured.len() >= MAX_CAPTURED
     }
 
     /// A quarter is enough to end a nap.
     fn is_filling(&self) -> bool {
-        self.len() >= self.capacity / 4
+        self.len() >= self.capacity / 4 || self.batch.captured.len() >= MAX_CAPTURED / 4
     }
 
-    fn push(&mut self, record: Record) {
+    fn push(&mut self, record: Record, captured: &[u8]) {
         if self.is_full() {
             self.batch.lost += 1;
         } else {
-            self.batch.calls.push(record);
+            let captured_len = u32::try_from(captured.len()).unwrap_or(0);
+            self.batch.calls.push(Record {
+                captured: captured_len,
+                ..record
+            });
+            let captured = &captured[..captured_len as usize];
+            self.batch.captured.extend_from_slice(captured);
         }
     }
 
@@ -178,7 +196,9 @@ impl Buffer {
             && not != Some(pending.tid)
         {
             self.pending = None;
-            self.push(pending);
+            let captured = std::mem::take(&mut self.pending_captured);
+            self.push(pending, &captured);
+            self.pending_captured = captured;
         }
     }
 }
@@ -240,19 +260,22 @@ fn record(stop: &SyscallStop, flags: RecordFlags) -> Record {
         at: stop.at.saturating_sub(stop.took),
         took: stop.took,
         flags,
+        captured: 0,
     }
 }
 
 impl Sink for Producer {
-    fn enter(&mut self, stop: &SyscallStop) {
+    fn enter(&mut self, stop: &SyscallStop, captured: &[u8]) {
         let entered = record(stop, RecordFlags::UNFINISHED);
         self.with(|buffer| {
             buffer.flush_pending(None);
             buffer.pending = Some(entered);
+            buffer.pending_captured.clear();
+            buffer.pending_captured.extend_from_slice(captured);
         });
     }
 
-    fn exit(&mut self, stop: &SyscallStop) {
+    fn exit(&mut self, stop: &SyscallStop, captured: &[u8]) {
         let mut flags = RecordFlags::empty();
         flags.set(RecordFlags::RESTARTS, stop.restarts);
         flags.set(RecordFlags::NO_ENTRY, !stop.entry_seen);
@@ -260,16 +283,16 @@ impl Sink for Producer {
         self.with(|buffer| {
             buffer.flush_pending(Some(done.tid));
             buffer.pending = None;
-            buffer.push(done);
+            buffer.push(done, captured);
         });
     }
 
-    fn no_return(&mut self, stop: &SyscallStop) {
+    fn no_return(&mut self, stop: &SyscallStop, captured: &[u8]) {
         let ended = record(stop, RecordFlags::NO_RETURN);
         self.with(|buffer| {
             buffer.flush_pending(Some(ended.tid));
             buffer.pending = None;
-            buffer.push(ended);
+            buffer.push(ended, captured);
         });
     }
 
@@ -373,12 +396,15 @@ impl Buffer {
         }
         let cut = u32::try_from(calls).unwrap_or(u32::MAX);
         let rest_calls = self.batch.calls.split_off(calls);
+        let taken_bytes: usize = self.batch.calls.iter().map(|r| r.captured as usize).sum();
+        let rest_captured = self.batch.captured.split_off(taken_bytes);
         let mut rest_others = self.batch.others.split_off(others);
         for (place, _) in &mut rest_others {
             *place = place.saturating_sub(cut);
         }
         let rest = Batch {
             calls: rest_calls,
+            captured: rest_captured,
             others: rest_others,
             lost: 0,
             last: self.batch.last,
@@ -430,14 +456,14 @@ mod tests {
     #[test]
     fn an_entry_is_a_record_only_when_something_comes_in_between() {
         let (mut producer, consumer) = buffer(64, Overflow::Drop);
-        producer.enter(&stop(1, 7, None));
-        producer.exit(&stop(1, 7, Some(0)));
-        producer.enter(&stop(1, 8, None));
-        producer.enter(&stop(2, 9, None));
-        producer.exit(&stop(2, 9, Some(0)));
-        producer.exit(&stop(1, 8, Some(0)));
-        producer.enter(&stop(1, 231, None));
-        producer.no_return(&stop(1, 231, None));
+        producer.enter(&stop(1, 7, None), &[]);
+        producer.exit(&stop(1, 7, Some(0)), &[]);
+        producer.enter(&stop(1, 8, None), &[]);
+        producer.enter(&stop(2, 9, None), &[]);
+        producer.exit(&stop(2, 9, Some(0)), &[]);
+        producer.exit(&stop(1, 8, Some(0)), &[]);
+        producer.enter(&stop(1, 231, None), &[]);
+        producer.no_return(&stop(1, 231, None), &[]);
         producer.end(&End::Detached);
         let batch = consumer.next_batch(100, Duration::ZERO);
         assert_eq!(
@@ -456,10 +482,10 @@ mod tests {
     #[test]
     fn a_blocked_call_shows_when_nothing_else_happens() {
         let (mut producer, consumer) = buffer(64, Overflow::Drop);
-        producer.enter(&stop(1, 0, None));
+        producer.enter(&stop(1, 0, None), &[]);
         let batch = consumer.next_batch(100, Duration::from_secs(60));
         assert_eq!(shape(&batch), [(1, 0, RecordFlags::UNFINISHED)]);
-        producer.exit(&stop(1, 0, Some(3)));
+        producer.exit(&stop(1, 0, Some(3)), &[]);
         let batch = consumer.next_batch(100, Duration::from_secs(60));
         assert_eq!(shape(&batch), [(1, 0, DONE)]);
     }
@@ -468,11 +494,11 @@ mod tests {
     fn what_does_not_fit_is_counted() {
         let (mut producer, consumer) = buffer(3, Overflow::Drop);
         for nr in 0..10 {
-            producer.exit(&stop(1, nr, Some(0)));
+            producer.exit(&stop(1, nr, Some(0)), &[]);
         }
         let batch = consumer.next_batch(100, Duration::ZERO);
         assert_eq!((batch.calls.len(), batch.lost), (3, 7));
-        producer.exit(&stop(1, 11, Some(0)));
+        producer.exit(&stop(1, 11, Some(0)), &[]);
         let batch = consumer.next_batch(100, Duration::from_secs(60));
         assert_eq!((batch.calls.len(), batch.lost), (1, 0));
     }
@@ -480,8 +506,8 @@ mod tests {
     #[test]
     fn blocking_gives_up_at_its_limit() {
         let (mut producer, consumer) = buffer(1, Overflow::Block(Duration::from_millis(1)));
-        producer.exit(&stop(1, 1, Some(0)));
-        producer.exit(&stop(1, 2, Some(0)));
+        producer.exit(&stop(1, 1, Some(0)), &[]);
+        producer.exit(&stop(1, 2, Some(0)), &[]);
         assert_eq!(consumer.next_batch(9, Duration::ZERO).lost, 1);
     }
 
@@ -494,9 +520,9 @@ mod tests {
             times.set(times.get() + 1);
             times.get() < 5
         });
-        producer.exit(&stop(1, 1, Some(0)));
+        producer.exit(&stop(1, 1, Some(0)), &[]);
         assert_eq!(asked.get(), 0);
-        producer.exit(&stop(1, 2, Some(0)));
+        producer.exit(&stop(1, 2, Some(0)), &[]);
         assert_eq!(asked.get(), 5);
         assert_eq!(consumer.next_batch(9, Duration::ZERO).lost, 1);
     }
@@ -509,8 +535,8 @@ mod tests {
             for n in 0..5_u32 {
                 producer.event(&Event::Lost(u64::from(n)));
                 expected.push(format!("e{n}"));
-                producer.exit(&stop(1, n, Some(0)));
-                producer.exit(&stop(1, n, Some(0)));
+                producer.exit(&stop(1, n, Some(0)), &[]);
+                producer.exit(&stop(1, n, Some(0)), &[]);
                 expected.extend([format!("c{n}"), format!("c{n}")]);
             }
             producer.end(&End::Detached);
@@ -555,8 +581,8 @@ mod tests {
             }
         });
         for nr in 0..50_000 {
-            producer.enter(&stop(1, nr, None));
-            producer.exit(&stop(1, nr, Some(0)));
+            producer.enter(&stop(1, nr, None), &[]);
+            producer.exit(&stop(1, nr, Some(0)), &[]);
         }
         producer.end(&End::Detached);
         // Entries may show as records of their own when the observer is quick.

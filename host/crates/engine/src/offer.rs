@@ -2,6 +2,7 @@
 //! on.
 
 use pai_ptrace::{Signal, Stopped, Tid, kill, monotonic_nanos};
+use pai_syscalls::decode::Limits;
 
 use crate::engine::{Diagnostic, Engine};
 use crate::error::{Error, Fatal, unless_gone};
@@ -155,6 +156,9 @@ impl Engine {
             return self.dying(tid);
         };
         if let Some(Entered { now, rewritten }) = entered {
+            if rewritten.is_some() {
+                task.captured.forget();
+            }
             task.rewritten = rewritten;
             if let Some(syscall) = &mut task.syscall {
                 *syscall = InSyscall {
@@ -286,17 +290,35 @@ impl Engine {
     }
 
     fn tell_observers(&mut self, observers: ClientMask, event: &Event) {
+        let mut captured = Vec::new();
+        let mut wanted = ClientMask::NONE;
+        if let Event::SyscallEnter(stop) | Event::SyscallExit(stop) = event {
+            wanted = self.table.captures(stop.call);
+            if !wanted.is_empty() {
+                captured = self.captured_at(stop, Limits::NONE);
+            }
+        }
         for client in observers.iter() {
             let state = &mut self.clients[client.index()];
             let Some(sink) = &mut state.sink else {
                 continue;
             };
             state.stats.notices += 1;
+            let captured: &[u8] = match wanted.has(client) {
+                true => &captured,
+                false => &[],
+            };
             match event {
-                Event::SyscallEnter(stop) => sink.enter(stop),
-                Event::SyscallExit(stop) => sink.exit(stop),
+                Event::SyscallEnter(stop) => sink.enter(stop, captured),
+                Event::SyscallExit(stop) => sink.exit(stop, captured),
                 other => sink.event(other),
             }
+        }
+        if let Some(tid) = event.tid()
+            && let Some(task) = self.tasks.get_mut(&tid)
+            && !wanted.is_empty()
+        {
+            task.captured.bytes = captured;
         }
     }
 

@@ -183,12 +183,6 @@ pub fn exe(tid: Tid) -> Vec<u8> {
         .unwrap_or_default()
 }
 
-/// What a descriptor refers to; `None` when it is not open.
-pub(crate) fn descriptor(tid: Tid, fd: i32) -> Option<Vec<u8>> {
-    let path = fs::read_link(format!("/proc/{tid}/fd/{fd}")).ok()?;
-    Some(path.as_os_str().as_bytes().to_vec())
-}
-
 /// Bytes of arguments that are told of: a process may have megabytes of them.
 const MAX_ARGV: u64 = 64 << 10;
 

@@ -1,13 +1,15 @@
 //! What clients may ask and do about tasks besides answering stops.
 
+use pai_syscalls::decode::Descriptors;
+
 use pai_ptrace::{Pid, Regs, Signal, Stopped, Tid, kill, tgkill, vectors};
 
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::event::StopId;
-use crate::procfs;
 use crate::subscription::ClientId;
 use crate::task::{State, Task};
+use crate::{descriptor, procfs};
 
 /// A traced process.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -188,7 +190,7 @@ impl Engine {
         let tid = self
             .task_with_memory(pid)
             .ok_or(Error::NoSuchProcess(pid))?;
-        procfs::descriptor(tid, fd)
+        descriptor::name(tid, fd, Descriptors::Names)
             .ok_or_else(|| Error::NotFound(format!("process {pid} has no descriptor {fd}")))
     }
 

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use pai_ptrace::{Signal, Tid};
+use pai_syscalls::decode::Limits;
 
 use crate::error::Error;
 use crate::event::SyscallId;
@@ -128,6 +129,8 @@ pub struct SyscallFilter {
     pub exit: bool,
     /// Only of these tasks; empty means all.
     pub tasks: Vec<Tid>,
+    /// Capture what their arguments lead to, up to these limits.
+    pub capture: Option<Limits>,
 }
 
 /// Something to be told about.
@@ -238,6 +241,9 @@ pub(crate) type Subscriptions = BTreeMap<u64, Topic>;
 pub(crate) struct Table {
     enter: CallMasks,
     exit: CallMasks,
+    capture: CallMasks,
+    /// The union of what is to be captured.
+    pub(crate) limits: Limits,
     signals: [ClientMask; 65],
     pub(crate) plain: PlainMasks,
     /// Some client wants some system call.
@@ -262,6 +268,8 @@ impl Table {
         Self {
             enter: CallMasks::new(),
             exit: CallMasks::new(),
+            capture: CallMasks::new(),
+            limits: Limits::NONE,
             signals: [ClientMask::NONE; 65],
             plain: PlainMasks::default(),
             any_syscall: false,
@@ -276,6 +284,8 @@ impl Table {
     ) {
         self.enter.clear();
         self.exit.clear();
+        self.capture.clear();
+        self.limits = Limits::NONE;
         self.signals.fill(ClientMask::NONE);
         self.plain = PlainMasks::default();
         self.any_syscall = false;
@@ -296,6 +306,10 @@ impl Table {
                 }
                 if filter.exit {
                     self.exit.add(client, &filter.which);
+                }
+                if let Some(limits) = filter.capture {
+                    self.capture.add(client, &filter.which);
+                    self.limits = self.limits.or(limits);
                 }
                 let odd = |ids: &[SyscallId]| ids.iter().any(|id| slot_of(*id).is_none());
                 let outside = match &filter.which {
@@ -336,6 +350,11 @@ impl Table {
             .and_then(|n| self.signals.get(n))
             .copied()
             .unwrap_or_default()
+    }
+
+    /// Clients that want to know what the arguments of this call lead to.
+    pub(crate) fn captures(&self, call: SyscallId) -> ClientMask {
+        self.capture.get(call)
     }
 
     /// Clients that want, or perhaps want, this end of this call.
@@ -382,6 +401,7 @@ mod tests {
             enter,
             exit,
             tasks: Vec::new(),
+            capture: None,
         })
     }
 

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use pai_ptrace::{Mem, Options, Pid, Regs, Running, SigInfo, Signal, Stopped, Tid};
+use pai_syscalls::decode::When;
 
 use crate::event::{Event, StopId, SyscallId};
 use crate::operation::Operation;
@@ -56,6 +57,23 @@ pub(crate) struct Rewritten {
     pub(crate) untraced: bool,
 }
 
+/// What was read for a call.
+#[derive(Default, Debug)]
+pub(crate) struct Memories {
+    /// In the encoding of [`pai_syscalls::decode::Captured`].
+    pub(crate) bytes: Vec<u8>,
+    /// The side of the call up to which they were read.
+    pub(crate) upto: Option<When>,
+}
+
+impl Memories {
+    /// Keeps the allocation.
+    pub(crate) fn forget(&mut self) {
+        self.bytes.clear();
+        self.upto = None;
+    }
+}
+
 #[derive(Debug)]
 pub(crate) struct Task {
     pub(crate) pid: Pid,
@@ -83,6 +101,8 @@ pub(crate) struct Task {
     pub(crate) stopped_at: Option<u64>,
     /// The call that it is in, if a client has rewritten it.
     pub(crate) rewritten: Option<Box<Rewritten>>,
+    /// What the arguments of its call lead to, if anybody wants to know.
+    pub(crate) captured: Memories,
     /// What a client makes it do.
     pub(crate) operation: Option<Box<Operation>>,
     /// It stopped inside a system call, where its registers cannot be replaced.
@@ -115,6 +135,7 @@ impl Task {
             chosen: None,
             stopped_at: None,
             rewritten: None,
+            captured: Memories::default(),
             operation: None,
             in_call: false,
             displaced_signals: Vec::new(),

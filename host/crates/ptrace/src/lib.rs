@@ -35,6 +35,7 @@ mod trap;
 pub mod vectors;
 pub mod wait;
 mod wake;
+mod xattr;
 
 pub use error::{Error, Kind, Op};
 pub use ids::{Pid, Tid};
@@ -50,3 +51,4 @@ pub use stopped::{Resume, Running, Stopped, kill, own_tid, seize, share_memory, 
 pub use syscall_info::{SyscallInfo, SyscallOp};
 pub use trap::{Caught, SignalTrap, die_by, stop_self};
 pub use wake::{Alarm, Waker, monotonic_nanos, thread_cpu_time};
+pub use xattr::xattr;

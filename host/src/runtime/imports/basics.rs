@@ -1,9 +1,9 @@
-//! `log`, `output`, `config` and `syscalls`: what touches no target.
+//! `log`, `output`, `config`, `syscalls` and `clock`: what touches no target.
 
 use tracing::Level;
 
 use crate::runtime::bindings::types::{self, Error};
-use crate::runtime::bindings::{config, events, log, output, syscalls};
+use crate::runtime::bindings::{clock, config, events, log, output, syscalls};
 use crate::runtime::state::State;
 
 /// Bytes of one `print` or `emit`.
@@ -90,6 +90,23 @@ impl config::Host for State {
     fn list(&mut self) -> Vec<(String, String)> {
         self.enter();
         self.seat.options.clone()
+    }
+}
+
+impl clock::Host for State {
+    fn realtime(&mut self) -> i64 {
+        self.enter();
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        let now = now.map_or(0, |since| since.as_nanos());
+        let monotonic = pai_ptrace::monotonic_nanos();
+        let now = i64::try_from(now).unwrap_or(i64::MAX);
+        now.saturating_sub_unsigned(monotonic)
+    }
+
+    fn utc_offset(&mut self, at: i64) -> i32 {
+        self.enter();
+        let at = jiff::Timestamp::from_second(at).unwrap_or_default();
+        jiff::tz::TimeZone::system().to_offset(at).seconds()
     }
 }
 

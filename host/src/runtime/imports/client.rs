@@ -34,7 +34,8 @@ impl HostSubscription for State {
         if self.subscriptions >= MOST_SUBSCRIPTIONS {
             return Ok(Err(Error::Limit("subscriptions".to_owned())));
         }
-        let id = convert::topic(topic)
+        let id = self
+            .topic(topic)
             .and_then(|topic| self.on_tracer(|engine, client| engine.subscribe(client, topic)));
         match id {
             Ok(id) => {

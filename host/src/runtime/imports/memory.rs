@@ -1,7 +1,8 @@
 //! `memory`: capabilities `memory-read` and `memory-write`.
 
+use crate::runtime::bindings::events::CaptureLimits;
 use crate::runtime::bindings::memory::{Host, Mapping, Protection};
-use crate::runtime::bindings::types::{Address, Error, Pid, Tid};
+use crate::runtime::bindings::types::{Address, Error, Pid, StopId, Tid};
 use crate::runtime::capability::Capability;
 use crate::runtime::convert;
 use crate::runtime::state::State;
@@ -46,6 +47,13 @@ impl Host for State {
         self.require(Capability::MemoryRead)?;
         let pid = convert::pid(pid)?;
         self.on_tracer(|engine, _| engine.read_c_string(pid, addr, size(max)))
+    }
+
+    fn captured(&mut self, stop: StopId, limits: CaptureLimits) -> Result<Vec<u8>, Error> {
+        self.require(Capability::MemoryRead)?;
+        let limits = convert::limits(limits)?;
+        let stop = pai_engine::StopId::from_raw(stop);
+        self.on_tracer(|engine, client| engine.captured(client, stop, limits))
     }
 
     fn write(&mut self, pid: Pid, addr: Address, bytes: Vec<u8>) -> Result<(), Error> {

@@ -46,7 +46,8 @@ impl Host for State {
         if topics.len() > MOST_SUBSCRIPTIONS {
             return Err(Error::Limit("subscriptions".to_owned()));
         }
-        let topics: Result<Vec<_>, Error> = topics.into_iter().map(convert::topic).collect();
+        let topics: Result<Vec<_>, Error> =
+            topics.into_iter().map(|topic| self.topic(topic)).collect();
         let topics = topics?;
         let apart = self.apart()?;
         if apart.stage != Stage::New {
@@ -98,6 +99,16 @@ impl Host for State {
 }
 
 impl State {
+    /// A topic, if the plugin may have it.
+    pub(crate) fn topic(&mut self, topic: Topic) -> Result<pai_engine::Topic, Error> {
+        if let Topic::Syscalls(filter) = &topic
+            && filter.capture.is_some()
+        {
+            self.require(Capability::MemoryRead)?;
+        }
+        convert::topic(topic)
+    }
+
     fn apart(&mut self) -> Result<&mut Observing, Error> {
         match &mut self.local_mut().place {
             Place::Apart(apart) => Ok(apart),

@@ -1,4 +1,5 @@
 use super::*;
+use crate::call::Detail;
 use crate::call::tests::record;
 use crate::siginfo::tests::stop;
 
@@ -8,6 +9,7 @@ struct Trace(Lines, String);
 impl Trace {
     fn of(tasks: &[Tid]) -> Self {
         let mut lines = Lines::default();
+        lines.settings.detail = Detail::Raw;
         for &tid in tasks {
             lines.started(tid);
         }
@@ -15,7 +17,12 @@ impl Trace {
     }
 
     fn call(&mut self, record: &SyscallRecord) -> &mut Self {
-        self.with(|lines| lines.call(record))
+        self.with(|lines| {
+            lines.call(Call {
+                record,
+                captured: &[],
+            });
+        })
     }
 
     fn unfinished(&mut self, record: &SyscallRecord) -> &mut Self {
@@ -47,7 +54,7 @@ fn exec_by(tid: Tid) -> ExecInfo {
 fn one_task_has_no_prefix() {
     let mut trace = Trace::of(&[10]);
     trace.call(&record(10, "close", &[3], 0));
-    trace.with(|lines| lines.exited(10, &ExitStatus::Exited(3)));
+    trace.with(|lines| lines.exited(10, &ExitStatus::Exited(3), 0));
     assert_eq!(
         trace.1,
         "close(0x3)                              = 0\n\
@@ -72,7 +79,7 @@ fn overlapping_calls_are_cut_and_resumed() {
     let mut trace = Trace::of(&[21421, 21422]);
     trace.unfinished(&read).unfinished(&futex);
     trace.call(&read).call(&futex);
-    trace.with(|lines| lines.exited(21422, &ExitStatus::Killed((9, false))));
+    trace.with(|lines| lines.exited(21422, &ExitStatus::Killed((9, false)), 0));
     trace.call(&record(21421, "close", &[3], -9));
     assert_eq!(
         trace.1,
@@ -147,7 +154,7 @@ fn an_exec_takes_the_leaders_id() {
 fn a_task_that_dies_inside_a_call_ends_its_line() {
     let mut trace = Trace::of(&[10]);
     trace.unfinished(&record(10, "pause", &[], 0));
-    trace.with(|lines| lines.exited(10, &ExitStatus::Killed((11, true))));
+    trace.with(|lines| lines.exited(10, &ExitStatus::Killed((11, true)), 0));
     assert_eq!(
         trace.1,
         "pause()                                 = ?\n\
@@ -189,8 +196,13 @@ fn an_entry_that_was_not_seen_is_resumed() {
 #[test]
 fn pieces_end_with_a_line() {
     let mut lines = Lines::default();
+    lines.settings.detail = Detail::Raw;
     while lines.out.len() < 2 * PIECE {
-        lines.call(&record(10, "getpid", &[], 10));
+        let record = &record(10, "getpid", &[], 10);
+        lines.call(Call {
+            record,
+            captured: &[],
+        });
     }
     let mut sizes = Vec::new();
     lines.take(|piece| {

@@ -1,0 +1,232 @@
+//! `pai-host strace`: a command line of strace(1) as it is.
+
+use std::ffi::{CString, OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+
+use clap::{ArgAction, ValueHint};
+use pai_host::session::Target;
+use pai_ptrace::{Pid, Program};
+
+use super::message::Halt;
+use super::plugin_options::{self, Place};
+use super::{program, trace};
+use crate::diagnose;
+use crate::exit::{self, Exit, Whose};
+
+/// Trace as strace(1) does, with its options
+///
+/// The same as `pai-host run strace` with the options of the host and of the plugin
+/// `strace` under the letters that they have there.
+#[derive(Debug, clap::Args)]
+#[command(
+    override_usage = "pai-host strace [OPTIONS] COMMAND [ARGS]...\n       \
+                      pai-host strace [OPTIONS] -p PID...",
+    after_long_help = exit::HELP,
+    disable_version_flag = true,
+)]
+pub(crate) struct Args {
+    /// Trace the processes that the target starts, too
+    #[arg(short, long = "follow-forks", action = ArgAction::Count)]
+    follow: u8,
+    /// Trace a process that runs already
+    #[arg(short = 'p', long = "attach", value_name = "PID", value_delimiter = ',',
+          value_parser = clap::value_parser!(i32).range(1..))]
+    pids: Vec<i32>,
+    /// Write to FILE instead of standard error
+    #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    output: Option<PathBuf>,
+    /// JSON Lines: one object for each record (not in strace)
+    #[arg(long)]
+    json: bool,
+    /// Set a variable for the command, or without =VALUE remove it
+    #[arg(short = 'E', long = "env", value_name = "NAME=VALUE")]
+    env: Vec<OsString>,
+
+    /// trace=, abbrev=, raw=, signal=, status=, read=, write=, decode-fds=
+    #[arg(short, long = "expr", value_name = "EXPR")]
+    expressions: Vec<String>,
+    /// Only these calls
+    #[arg(long, value_name = "SET")]
+    trace: Vec<String>,
+    /// Only calls that concern this path
+    #[arg(short = 'P', long = "trace-path", value_name = "PATH")]
+    paths: Vec<String>,
+    /// Only calls that have not failed
+    #[arg(short = 'z', long = "successful-only")]
+    successful: bool,
+    /// Only calls that have failed
+    #[arg(short = 'Z', long = "failed-only")]
+    failed: bool,
+    /// Show so many bytes of a string
+    #[arg(short, long, value_name = "BYTES")]
+    string_limit: Option<u32>,
+    /// Show all of structures and arrays
+    #[arg(short = 'v', long = "no-abbrev")]
+    no_abbrev: bool,
+    /// Strings with odd bytes in hexadecimal; -xx: all
+    #[arg(short = 'x', action = ArgAction::Count)]
+    hex: u8,
+    /// Names as raw numbers, abbrev or verbose
+    #[arg(short = 'X', long = "const-print-style", value_name = "STYLE")]
+    names: Option<String>,
+    /// Paths of descriptors; -yy: more about them
+    #[arg(short = 'y', action = ArgAction::Count)]
+    descriptors: u8,
+    /// Names of arguments
+    #[arg(short = 'N', long = "arg-names")]
+    arg_names: bool,
+    /// Time of day; -tt: microseconds; -ttt: since 1970
+    #[arg(short = 't', action = ArgAction::Count)]
+    times: u8,
+    /// Time since the line before
+    #[arg(short, long = "relative-timestamps")]
+    relative: bool,
+    /// Time spent in each call
+    #[arg(short = 'T', long = "syscall-times")]
+    took: bool,
+    /// Where the call was made
+    #[arg(short, long = "instruction-pointer")]
+    instruction_pointer: bool,
+    /// Numbers of calls
+    #[arg(short, long = "syscall-number")]
+    number: bool,
+    /// Results start in this column
+    #[arg(short = 'a', long = "columns", value_name = "COLUMN")]
+    columns: Option<u32>,
+    /// Only a table of counts at the end
+    #[arg(short = 'c', long = "summary-only")]
+    summary_only: bool,
+    /// A table of counts at the end, too
+    #[arg(short = 'C', long = "summary")]
+    summary: bool,
+    /// time, calls, errors, name, min-time, max-time, avg-time, nothing
+    #[arg(short = 'S', long = "summary-sort-by", value_name = "COLUMN")]
+    sort: Option<String>,
+    /// Count wall-clock time; it is what is always counted
+    #[arg(short = 'w', long = "summary-wall-clock")]
+    wall_clock: bool,
+    /// Do not tell of ends
+    #[arg(short, long, action = ArgAction::Count)]
+    quiet: u8,
+    /// When the tracer can be interrupted; it always can
+    #[arg(short = 'I', long = "interruptible", value_name = "WHEN", hide = true)]
+    interruptible: Option<String>,
+    /// Stop only at calls that are wanted; that is so anyway
+    #[arg(long = "seccomp-bpf", hide = true)]
+    seccomp: bool,
+
+    /// The command to run
+    #[arg(value_name = "COMMAND", trailing_var_arg = true,
+          value_hint = ValueHint::CommandWithArguments)]
+    command: Vec<OsString>,
+}
+
+impl Args {
+    /// The options of the plugin.
+    fn words(&self) -> Vec<OsString> {
+        let mut words = vec![OsString::from("strace")];
+        let mut push = |word: String| words.push(word.into());
+        for expression in &self.expressions {
+            push(format!("--expr={expression}"));
+        }
+        for set in &self.trace {
+            push(format!("--expr=trace={set}"));
+        }
+        for path in &self.paths {
+            push(format!("--trace-path={path}"));
+        }
+        for (flag, times) in [
+            ("--successful-only", u8::from(self.successful)),
+            ("--failed-only", u8::from(self.failed)),
+            ("--no-abbrev", u8::from(self.no_abbrev)),
+            ("--strings-in-hex", self.hex),
+            ("--decode-fds", self.descriptors),
+            ("--arg-names", u8::from(self.arg_names)),
+            ("--absolute-timestamps", self.times),
+            ("--relative-timestamps", u8::from(self.relative)),
+            ("--syscall-times", u8::from(self.took)),
+            ("--instruction-pointer", u8::from(self.instruction_pointer)),
+            ("--syscall-number", u8::from(self.number)),
+            ("--summary-only", u8::from(self.summary_only)),
+            ("--summary", u8::from(self.summary)),
+            ("--quiet", self.quiet),
+        ] {
+            for _ in 0..times {
+                push(flag.to_owned());
+            }
+        }
+        let number = |number: Option<u32>| number.map(|number| number.to_string());
+        for (option, value) in [
+            ("--string-limit", number(self.string_limit)),
+            ("--const-print-style", self.names.clone()),
+            ("--columns", number(self.columns)),
+            ("--summary-sort-by", self.sort.clone()),
+            ("--task-ids", Some(self.task_ids().to_owned())),
+        ] {
+            if let Some(value) = value {
+                push(format!("{option}={value}"));
+            }
+        }
+        words
+    }
+
+    fn task_ids(&self) -> &'static str {
+        match (self.follow > 0 || self.pids.len() > 1, &self.output) {
+            (true, Some(_)) => "always",
+            (true, None) => "several",
+            (false, _) => "never",
+        }
+    }
+}
+
+/// Traces as the command line says.
+///
+/// # Errors
+/// When anything is wrong before, or the session fails.
+pub(crate) fn run(args: &Args, color: clap::ColorChoice) -> Result<Exit, Halt> {
+    if args.follow > 1 && args.output.is_some() {
+        return Err(
+            Halt::failed("-ff with -o: a file for each process is not possible yet")
+                .help("with -f all of them are in one file, and lines say whose they are"),
+        );
+    }
+    let (plugin, _) = plugin_options::select(&args.words(), Place::Attach, color)?;
+    let options = trace::Options::for_strace(args.output.clone(), args.json, args.follow > 0);
+    if !args.pids.is_empty() {
+        if let Some(word) = args.command.first() {
+            let word = word.display();
+            return Err(Halt::failed(format!(
+                "-p and the command {word}: one of them"
+            )));
+        }
+        let mut pids: Vec<Pid> = args.pids.iter().copied().map(Pid::new).collect();
+        pids.sort_unstable();
+        pids.dedup();
+        for pid in &pids {
+            diagnose::before_attach(*pid)?;
+        }
+        return options.trace(Target::Attach(pids), vec![plugin], Whose::Ours);
+    }
+    let mut program = program::find(&args.command)?;
+    for change in &args.env {
+        set(&mut program, change)?;
+    }
+    options.trace(Target::Spawn(program), vec![plugin], Whose::Target)
+}
+
+/// Changes the environment of a command.
+fn set(program: &mut Program, change: &OsStr) -> Result<(), Halt> {
+    let change = change.as_bytes();
+    let name = change.split(|byte| *byte == b'=').next().unwrap_or(change);
+    let is_named = |entry: &CString| {
+        let entry = entry.as_bytes();
+        entry.starts_with(name) && entry.get(name.len()) == Some(&b'=')
+    };
+    program.env.retain(|entry| !is_named(entry));
+    if name.len() < change.len() {
+        let entry = CString::new(change).map_err(|_| Halt::failed("-E: it holds a NUL byte"))?;
+        program.env.push(entry);
+    }
+    Ok(())
+}

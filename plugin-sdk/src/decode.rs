@@ -1,0 +1,88 @@
+//! What the arguments and results of calls mean, in typed form.
+//!
+//! [`Client::decode`] is for a call that a plugin holds, [`Call::decode`] for one that
+//! it observes: with a topic that captures ([`CaptureLimits`]) with what the arguments
+//! lead to, otherwise numbers, names and flags only.
+//!
+//! [`Client::decode`]: crate::Client::decode
+//! [`Call::decode`]: crate::observer::Call::decode
+
+pub use pai_syscalls::decode::*;
+
+use crate::RecordFlags;
+use crate::bindings::pai::plugin::events::{self, CaptureLimits, SyscallEvent};
+use crate::bindings::pai::plugin::memory;
+use crate::client::Client;
+use crate::error::{Error, Result};
+use crate::observer::Call;
+
+impl From<Limits> for CaptureLimits {
+    fn from(limits: Limits) -> Self {
+        let number = |limit: usize| u32::try_from(limit).unwrap_or(u32::MAX);
+        Self {
+            text: number(limits.text),
+            items: number(limits.items),
+            descriptors: match limits.descriptors {
+                Descriptors::Nothing => events::Descriptors::Nothing,
+                Descriptors::Names => events::Descriptors::Names,
+                Descriptors::Details => events::Descriptors::Details,
+            },
+        }
+    }
+}
+
+impl Call<'_> {
+    /// Its arguments and its result. `None` for a call that nothing is known of.
+    pub fn decode(&self, limits: Limits) -> Option<Decoded> {
+        let call = describe(self.call.abi, self.call.nr)?;
+        let flags = self.record_flags;
+        let unknown = RecordFlags::UNFINISHED | RecordFlags::NO_RETURN | RecordFlags::RESTARTS;
+        let ret = (!flags.intersects(unknown)).then_some(self.ret);
+        let captured = Captured::decode(self.captured);
+        Some(decode(
+            call,
+            self.call.abi,
+            self.arguments(),
+            ret,
+            limits,
+            &captured,
+        ))
+    }
+
+    /// Its argument registers.
+    pub fn arguments(&self) -> [u64; 6] {
+        [self.a0, self.a1, self.a2, self.a3, self.a4, self.a5]
+    }
+}
+
+impl<S: 'static> Client<S> {
+    /// The call whose handler is running, or at which `run_until` returned: its
+    /// arguments and, at its exit, its result. `None` for a call that nothing is known
+    /// of. Capability `memory-read`.
+    ///
+    /// At its exit, what went in is what it was at its entry only if the topic captures;
+    /// otherwise what it is now.
+    ///
+    /// # Errors
+    /// When no stop is held.
+    pub fn decode(&self, call: &SyscallEvent, limits: Limits) -> Result<Option<Decoded>> {
+        let stop = self
+            .serving()
+            .ok_or_else(|| Error::new("no stop is held"))?;
+        let Some(described) = describe(call.call.abi, call.call.nr) else {
+            return Ok(None);
+        };
+        let captured = memory::captured(stop, limits.into())?;
+        let captured = Captured::decode(&captured);
+        let ret = call.ret.filter(|_| !call.restarts);
+        let abi = call.call.abi;
+        Ok(Some(decode(
+            described,
+            abi,
+            call.args.into(),
+            ret,
+            limits,
+            &captured,
+        )))
+    }
+}

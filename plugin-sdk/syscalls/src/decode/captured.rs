@@ -1,0 +1,113 @@
+//! Memory of a target as it was at the entry and at the exit of a call.
+
+use alloc::vec::Vec;
+
+/// When something was read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum When {
+    /// When the call was made.
+    Enter,
+    /// When it had returned.
+    Exit,
+}
+
+/// One piece of it.
+#[derive(Clone, Copy, Debug)]
+struct Piece<'a> {
+    when: When,
+    addr: u64,
+    bytes: &'a [u8],
+}
+
+/// Pieces of memory.
+///
+/// # Encoding
+/// Each piece is its address and time (8 bytes; the highest bit is set for one of the
+/// exit: no address in user space has it), its length (4 bytes) and its bytes, all
+/// numbers in little-endian order. With the next bit set it is a descriptor, and the
+/// bytes say what that refers to.
+#[derive(Clone, Debug, Default)]
+pub struct Captured<'a> {
+    pieces: Vec<Piece<'a>>,
+}
+
+const AT_EXIT: u64 = 1 << 63;
+const DESCRIPTOR: u64 = 1 << 62;
+
+/// Appends what a descriptor refers to.
+pub fn encode_descriptor(out: &mut Vec<u8>, when: When, fd: i32, name: &[u8]) {
+    encode(out, when, DESCRIPTOR | u64::from(fd.cast_unsigned()), name);
+}
+
+/// Stands for the register with the stack pointer, whose eight bytes are a piece as those
+/// of memory are: no program has memory there.
+pub const STACK: u64 = 1 << 62;
+
+/// Appends the encoding of a piece.
+pub fn encode(out: &mut Vec<u8>, when: When, addr: u64, bytes: &[u8]) {
+    let mark = match when {
+        When::Enter => 0,
+        When::Exit => AT_EXIT,
+    };
+    // Pieces are a few kilobytes at most.
+    let len = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+    out.extend_from_slice(&(addr & !AT_EXIT | mark).to_le_bytes());
+    out.extend_from_slice(&len.to_le_bytes());
+    out.extend_from_slice(&bytes[..len as usize]);
+}
+
+impl<'a> Captured<'a> {
+    /// Reads encoded pieces; what is damaged is left out.
+    #[must_use]
+    pub fn decode(mut data: &'a [u8]) -> Self {
+        let mut pieces = Vec::new();
+        while let Some((head, rest)) = data.split_at_checked(12) {
+            let (addr, len) = head.split_at(8);
+            let (Ok(addr), Ok(len)) = (addr.try_into(), len.try_into()) else {
+                break;
+            };
+            let addr = u64::from_le_bytes(addr);
+            let Some((bytes, rest)) = rest.split_at_checked(u32::from_le_bytes(len) as usize)
+            else {
+                break;
+            };
+            let when = if addr & AT_EXIT == 0 {
+                When::Enter
+            } else {
+                When::Exit
+            };
+            let addr = addr & !AT_EXIT;
+            pieces.push(Piece { when, addr, bytes });
+            data = rest;
+        }
+        Self { pieces }
+    }
+
+    /// What a descriptor referred to, when it was last looked at.
+    #[must_use]
+    pub fn descriptor(&self, fd: i32) -> Option<&'a [u8]> {
+        let addr = DESCRIPTOR | u64::from(fd.cast_unsigned());
+        let mut pieces = self.pieces.iter().rev();
+        let found = pieces.find(|piece| piece.addr == addr)?;
+        Some(found.bytes)
+    }
+
+    /// What is known to have been at an address at that time: at most `len` bytes.
+    #[must_use]
+    pub fn get(&self, when: When, addr: u64, len: usize) -> &'a [u8] {
+        let mut best: &[u8] = &[];
+        for piece in self.pieces.iter().filter(|piece| piece.when == when) {
+            let Some(offset) = addr.checked_sub(piece.addr) else {
+                continue;
+            };
+            let from = usize::try_from(offset).unwrap_or(usize::MAX);
+            if let Some(bytes) = piece.bytes.get(from..) {
+                let bytes = &bytes[..bytes.len().min(len)];
+                if bytes.len() > best.len() {
+                    best = bytes;
+                }
+            }
+        }
+        best
+    }
+}

@@ -1,0 +1,132 @@
+//! Names in calls on mounts (linux/mount.h, sys/mount.h).
+
+use crate::decode::schema::sets;
+
+sets! {
+    /// mount(2), linux/mount.h
+    MOUNT "MS_???" {
+        MS_RDONLY = 1, MS_NOSUID = 2, MS_NODEV = 4, MS_NOEXEC = 8, MS_SYNCHRONOUS = 0x10,
+        MS_REMOUNT = 0x20, MS_MANDLOCK = 0x40, MS_DIRSYNC = 0x80, MS_NOSYMFOLLOW = 0x100,
+        MS_NOATIME = 0x400, MS_NODIRATIME = 0x800, MS_BIND = 0x1000, MS_MOVE = 0x2000,
+        MS_REC = 0x4000, MS_SILENT = 0x8000, MS_POSIXACL = 0x1_0000,
+        MS_UNBINDABLE = 0x2_0000, MS_PRIVATE = 0x4_0000, MS_SLAVE = 0x8_0000,
+        MS_SHARED = 0x10_0000, MS_RELATIME = 0x20_0000, MS_KERNMOUNT = 0x40_0000,
+        MS_I_VERSION = 0x80_0000, MS_STRICTATIME = 0x100_0000, MS_LAZYTIME = 0x200_0000,
+        MS_SUBMOUNT = 0x400_0000, MS_NOREMOTELOCK = 0x800_0000, MS_NOSEC = 0x1000_0000,
+        MS_BORN = 0x2000_0000, MS_ACTIVE = 0x4000_0000, MS_NOUSER = 0x8000_0000,
+    }
+    /// What flags began with before Linux 2.4 (mount(2)).
+    MOUNT_MAGIC "MS_???" { MS_MGC_VAL = 0xc0ed_0000 }
+    /// As `MOUNT`, behind that.
+    MOUNT_OLD "MS_???" first(0xffff_0000 => MOUNT_MAGIC) {
+        MS_RDONLY = 1, MS_NOSUID = 2, MS_NODEV = 4, MS_NOEXEC = 8, MS_SYNCHRONOUS = 0x10,
+        MS_REMOUNT = 0x20, MS_MANDLOCK = 0x40, MS_DIRSYNC = 0x80, MS_NOSYMFOLLOW = 0x100,
+        MS_NOATIME = 0x400, MS_NODIRATIME = 0x800, MS_BIND = 0x1000, MS_MOVE = 0x2000,
+        MS_REC = 0x4000, MS_SILENT = 0x8000,
+    }
+    /// umount2(2)
+    UMOUNT "MNT_???" { MNT_FORCE = 1, MNT_DETACH = 2, MNT_EXPIRE = 4, UMOUNT_NOFOLLOW = 8 }
+    /// swapon(2)
+    SWAP "SWAP_FLAG_???" {
+        SWAP_FLAG_PREFER = 0x8000, SWAP_FLAG_DISCARD = 0x1_0000,
+        SWAP_FLAG_DISCARD_ONCE = 0x2_0000, SWAP_FLAG_DISCARD_PAGES = 0x4_0000,
+    }
+    /// open_tree(2)
+    OPEN_TREE "OPEN_TREE_???" {
+        OPEN_TREE_CLONE = 1, OPEN_TREE_CLOEXEC = 0x8_0000,
+        AT_SYMLINK_NOFOLLOW = 0x100, AT_REMOVEDIR = 0x200, AT_SYMLINK_FOLLOW = 0x400,
+        AT_NO_AUTOMOUNT = 0x800, AT_EMPTY_PATH = 0x1000, AT_RECURSIVE = 0x8000,
+    }
+    /// move_mount(2)
+    MOVE_MOUNT "MOVE_MOUNT_???" {
+        MOVE_MOUNT_F_SYMLINKS = 1, MOVE_MOUNT_F_AUTOMOUNTS = 2, MOVE_MOUNT_F_EMPTY_PATH = 4,
+        MOVE_MOUNT_T_SYMLINKS = 0x10, MOVE_MOUNT_T_AUTOMOUNTS = 0x20,
+        MOVE_MOUNT_T_EMPTY_PATH = 0x40, MOVE_MOUNT_SET_GROUP = 0x100,
+    }
+    /// fsopen(2)
+    FSOPEN "FSOPEN_???" { FSOPEN_CLOEXEC = 1 }
+    /// fsconfig(2)
+    FSCONFIG "FSCONFIG_???" {
+        FSCONFIG_SET_FLAG = 0, FSCONFIG_SET_STRING = 1, FSCONFIG_SET_BINARY = 2,
+        FSCONFIG_SET_PATH = 3, FSCONFIG_SET_PATH_EMPTY = 4, FSCONFIG_SET_FD = 5,
+        FSCONFIG_CMD_CREATE = 6, FSCONFIG_CMD_RECONFIGURE = 7,
+    }
+    /// fsmount(2)
+    FSMOUNT "FSMOUNT_???" { FSMOUNT_CLOEXEC = 1 }
+    /// fspick(2)
+    FSPICK "FSPICK_???" {
+        FSPICK_CLOEXEC = 1, FSPICK_SYMLINK_NOFOLLOW = 2, FSPICK_NO_AUTOMOUNT = 4,
+        FSPICK_EMPTY_PATH = 8,
+    }
+    /// mount_setattr(2)
+    MOUNT_ATTR "MOUNT_ATTR_???" {
+        MOUNT_ATTR_RDONLY = 1, MOUNT_ATTR_NOSUID = 2, MOUNT_ATTR_NODEV = 4,
+        MOUNT_ATTR_NOEXEC = 8, MOUNT_ATTR_NOATIME = 0x10, MOUNT_ATTR_STRICTATIME = 0x20,
+        MOUNT_ATTR_NODIRATIME = 0x80, MOUNT_ATTR_IDMAP = 0x10_0000,
+        MOUNT_ATTR_NOSYMFOLLOW = 0x20_0000,
+    }
+    /// fsmount(2)
+    FSMOUNT_ATTR "MOUNT_ATTR_???" {
+        MOUNT_ATTR_RDONLY = 1, MOUNT_ATTR_NOSUID = 2, MOUNT_ATTR_NODEV = 4,
+        MOUNT_ATTR_NOEXEC = 8, MOUNT_ATTR_NOATIME = 0x10, MOUNT_ATTR_STRICTATIME = 0x20,
+        MOUNT_ATTR_NODIRATIME = 0x80,
+    }
+    /// mount_setattr(2)
+    PROPAGATION "MS_???" {
+        MS_UNBINDABLE = 0x2_0000, MS_PRIVATE = 0x4_0000, MS_SLAVE = 0x8_0000,
+        MS_SHARED = 0x10_0000,
+    }
+    /// mount_setattr(2)
+    AT_SETATTR "AT_???" {
+        AT_SYMLINK_NOFOLLOW = 0x100, AT_NO_AUTOMOUNT = 0x800, AT_EMPTY_PATH = 0x1000,
+        AT_RECURSIVE = 0x8000,
+    }
+    /// statmount(2), linux/mount.h
+    STATMOUNT "STATMOUNT_???" {
+        STATMOUNT_SB_BASIC = 1, STATMOUNT_MNT_BASIC = 2, STATMOUNT_PROPAGATE_FROM = 4,
+        STATMOUNT_MNT_ROOT = 8, STATMOUNT_MNT_POINT = 0x10, STATMOUNT_FS_TYPE = 0x20,
+        STATMOUNT_MNT_NS_ID = 0x40, STATMOUNT_MNT_OPTS = 0x80, STATMOUNT_FS_SUBTYPE = 0x100,
+        STATMOUNT_SB_SOURCE = 0x200, STATMOUNT_OPT_ARRAY = 0x400,
+        STATMOUNT_OPT_SEC_ARRAY = 0x800, STATMOUNT_SUPPORTED_MASK = 0x1000,
+        STATMOUNT_MNT_UIDMAP = 0x2000, STATMOUNT_MNT_GIDMAP = 0x4000,
+    }
+    /// listmount(2), linux/mount.h
+    LISTMOUNT "LISTMOUNT_???" { LISTMOUNT_REVERSE = 1 }
+    /// statmount(2): flags of a superblock
+    SUPERBLOCK "SB_???" {
+        SB_RDONLY = 1, SB_SYNCHRONOUS = 0x10, SB_DIRSYNC = 0x80, SB_LAZYTIME = 0x200_0000,
+    }
+    /// listmount(2): where the list begins.
+    MOUNT_ID "" { LSMT_ROOT = 0xffff_ffff_ffff_ffff }
+    /// quotactl(2), sys/quota.h, linux/dqblk_xfs.h
+    QUOTA_COMMAND "Q_???" {
+        Q_SYNC = 0x800001, Q_QUOTAON = 0x800002, Q_QUOTAOFF = 0x800003, Q_GETFMT = 0x800004,
+        Q_GETINFO = 0x800005, Q_SETINFO = 0x800006, Q_GETQUOTA = 0x800007,
+        Q_SETQUOTA = 0x800008, Q_GETNEXTQUOTA = 0x800009, Q_XQUOTAON = 0x5801,
+        Q_XQUOTAOFF = 0x5802, Q_XGETQUOTA = 0x5803, Q_XSETQLIM = 0x5804, Q_XGETQSTAT = 0x5805,
+        Q_XQUOTARM = 0x5806, Q_XQUOTASYNC = 0x5807, Q_XGETQSTATV = 0x5808,
+        Q_XGETNEXTQUOTA = 0x5809,
+    }
+    /// quotactl(2)
+    QUOTA_TYPE "???QUOTA" { USRQUOTA = 0, GRPQUOTA = 1, PRJQUOTA = 2 }
+    /// quotactl(2)
+    QUOTA_FORMAT "QFMT_VFS_???" {
+        QFMT_VFS_OLD = 1, QFMT_VFS_V0 = 2, QFMT_OCFS2 = 3, QFMT_VFS_V1 = 4,
+    }
+    /// linux/quota.h
+    QUOTA_VALID "QIF_???" {
+        QIF_BLIMITS = 1, QIF_SPACE = 2, QIF_ILIMITS = 4, QIF_INODES = 8, QIF_BTIME = 0x10,
+        QIF_ITIME = 0x20,
+    }
+    /// linux/quota.h
+    QUOTA_INFO_FLAGS "DQF_???" { DQF_ROOT_SQUASH = 1, DQF_SYS_FILE = 0x1_0000 }
+    /// linux/quota.h
+    QUOTA_INFO_VALID "IIF_???" { IIF_BGRACE = 1, IIF_IGRACE = 2, IIF_FLAGS = 4 }
+    /// linux/dqblk_xfs.h
+    XFS_QUOTA_OF "FS_???_QUOTA" { FS_USER_QUOTA = 1, FS_PROJ_QUOTA = 2, FS_GROUP_QUOTA = 4 }
+    /// linux/dqblk_xfs.h
+    XFS_QUOTA_FLAGS "FS_QUOTA_???" {
+        FS_QUOTA_UDQ_ACCT = 1, FS_QUOTA_UDQ_ENFD = 2, FS_QUOTA_GDQ_ACCT = 4,
+        FS_QUOTA_GDQ_ENFD = 8, FS_QUOTA_PDQ_ACCT = 0x10, FS_QUOTA_PDQ_ENFD = 0x20,
+    }
+}

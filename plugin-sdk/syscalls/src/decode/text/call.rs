@@ -1,0 +1,108 @@
+//! A call as one line: name, arguments, result.
+
+use alloc::vec::Vec;
+
+use crate::abi::Abi;
+use crate::decode::is_error;
+use crate::decode::read::Decoded;
+use crate::errno;
+
+use super::{Style, push_decimal, push_hex, push_number};
+
+impl Style<'_> {
+    /// Arguments of these places, separated by commas.
+    pub fn push_arguments(
+        &self,
+        out: &mut Vec<u8>,
+        decoded: &Decoded,
+        which: core::ops::Range<usize>,
+    ) {
+        let args = decoded.args.get(which).unwrap_or_default();
+        for (place, arg) in args.iter().enumerate() {
+            if place > 0 {
+                out.extend_from_slice(b", ");
+            }
+            if arg.named || self.argument_names {
+                out.extend_from_slice(arg.name.as_bytes());
+                out.push(b'=');
+            }
+            self.push(out, &arg.value);
+        }
+    }
+
+    /// `= 3`, `= -1 ENOENT (No such file or directory)`, `= 0x8002 (flags O_RDWR)`.
+    pub fn push_result(&self, out: &mut Vec<u8>, decoded: &Decoded, ret: i64) {
+        out.extend_from_slice(b"= ");
+        match &decoded.ret {
+            _ if is_error(ret) => push_error(out, ret),
+            Some(value) => self.push(out, value),
+            None => push_decimal(out, ret),
+        }
+        if let Some(note) = &decoded.note {
+            out.extend_from_slice(b" (");
+            self.push(out, note);
+            out.push(b')');
+        }
+    }
+}
+
+/// The name of a call, or its number.
+pub fn push_name(out: &mut Vec<u8>, abi: Abi, number: u32) {
+    match crate::name(abi, number) {
+        Some(name) => out.extend_from_slice(name.as_bytes()),
+        None => {
+            out.extend_from_slice(b"syscall_");
+            push_hex(out, number.into());
+        }
+    }
+}
+
+/// The arguments that the kernel reads, as numbers; all six of a call that is not
+/// known.
+pub fn push_raw_arguments(out: &mut Vec<u8>, abi: Abi, number: u32, args: [u64; 6]) {
+    let known = crate::argument_count(abi, number).unwrap_or(6);
+    for (place, arg) in args.into_iter().take(known.into()).enumerate() {
+        if place > 0 {
+            out.extend_from_slice(b", ");
+        }
+        push_number(out, arg);
+    }
+}
+
+/// `-1 ENOENT (No such file or directory)`
+pub fn push_error(out: &mut Vec<u8>, ret: i64) {
+    let number = u32::try_from(-ret).unwrap_or_default();
+    match (errno::name(number), errno::description(number)) {
+        (Some(name), Some(text)) => push_explained(out, b"-1 ", name, text),
+        _ if let Some(name) = errno::internal_name(number) => {
+            push_explained(out, b"-1 ", name, &alloc::format!("Unknown error {number}"));
+        }
+        _ => {
+            out.extend_from_slice(b"-1 (errno ");
+            push_decimal(out, -ret);
+            out.push(b')');
+        }
+    }
+}
+
+/// `? ERESTARTSYS (To be restarted if SA_RESTART is set)`: the result of a call that
+/// the kernel makes once more.
+pub fn push_restart(out: &mut Vec<u8>, ret: i64) {
+    let code = u32::try_from(ret.unsigned_abs()).unwrap_or_default();
+    let text = match code {
+        512 => "To be restarted if SA_RESTART is set",
+        513 => "To be restarted",
+        514 => "To be restarted if no handler",
+        _ => "Interrupted by signal",
+    };
+    let name = errno::restart_name(code).unwrap_or("ERESTART");
+    push_explained(out, b"? ", name, text);
+}
+
+fn push_explained(out: &mut Vec<u8>, before: &[u8], name: &str, text: &str) {
+    out.extend_from_slice(before);
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b" (");
+    out.extend_from_slice(text.as_bytes());
+    out.push(b')');
+}

@@ -1,0 +1,656 @@
+//! Follows a description through registers and memory.
+//!
+//! The same walk finds out what has to be read, on the side of the tracer, and makes
+//! values of what was read, on the side of whoever looks at them: what a [`Memory`]
+//! and a [`Build`] do with it differs.
+
+use crate::abi::Abi;
+
+use super::captured::{STACK, When};
+use super::layout::{self, Places};
+use super::schema::{Call, Dir, Len, Look, Struct, Style, Type, Width};
+use super::value::Value;
+use super::view::View;
+
+/// How much is read.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Limits {
+    /// Bytes of text and of buffers.
+    pub text: usize,
+    /// Elements of arrays.
+    pub items: usize,
+    /// What is found out about file descriptors.
+    pub descriptors: Descriptors,
+}
+
+/// What is found out about file descriptors.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
+pub enum Descriptors {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// What /proc/PID/fd has: a path, `socket:[…]`.
+    Names,
+    /// And the addresses of sockets, the numbers of devices.
+    Details,
+}
+
+impl Limits {
+    /// Nothing is read.
+    pub const NONE: Self = Self {
+        text: 0,
+        items: 0,
+        descriptors: Descriptors::Nothing,
+    };
+    /// As many `items` as strace(1) shows with everything (`-v`); environments are read
+    /// too.
+    pub const ALL: usize = 4096;
+
+    /// The greater of both.
+    #[must_use]
+    pub fn or(self, other: Self) -> Self {
+        Self {
+            text: self.text.max(other.text),
+            items: self.items.max(other.items),
+            descriptors: self.descriptors.max(other.descriptors),
+        }
+    }
+}
+
+impl Default for Limits {
+    /// As strace(1) does.
+    fn default() -> Self {
+        Self {
+            text: 32,
+            items: 32,
+            descriptors: Descriptors::Nothing,
+        }
+    }
+}
+
+/// Names of files are read up to here (PATH_MAX in linux/limits.h).
+pub(crate) const PATH_MAX: usize = 4096;
+/// Structures in structures, pointers to pointers: more than any description has.
+const MAX_DEPTH: u32 = 12;
+/// Of structures with a size of their own this much is read.
+const MAX_SIZED: usize = 64 << 10;
+
+/// What is read for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// An object whose bytes are all there is.
+    Plain,
+    /// One that holds pointers, or says how much more there is.
+    Leading,
+    /// Text up to a NUL byte.
+    Text,
+}
+
+/// Where bytes come from.
+pub(crate) trait Memory<'a> {
+    /// Up to `len` bytes from `addr`, as far as they are known.
+    fn get(&self, when: When, addr: u64, len: usize, purpose: Purpose) -> &'a [u8];
+}
+
+/// What is made of them.
+pub(crate) trait Build {
+    type Out;
+    type Items: Default;
+    type Fields: Default;
+
+    fn scalar(&self, value: u64, width: Width, style: Style, abi: Abi) -> Self::Out;
+    fn address(&self, addr: u64) -> Self::Out;
+    fn bytes(&self, data: &[u8], more: bool, whole: bool, look: Look) -> Self::Out;
+    fn special(&self, read: fn(&View<'_>) -> Value, view: &View<'_>) -> Self::Out;
+    fn then(
+        &self,
+        value: Self::Out,
+        make: fn(Value, &View<'_>) -> Value,
+        view: &View<'_>,
+    ) -> Self::Out;
+    fn to(&self, addr: u64, value: Self::Out) -> Self::Out;
+    fn changed(&self, addr: u64, before: Self::Out, after: Self::Out) -> Self::Out;
+    fn item(&self, items: &mut Self::Items, value: Self::Out);
+    fn array(&self, items: Self::Items, more: Option<u64>, missing: bool) -> Self::Out;
+    fn counted(
+        &self,
+        addr: u64,
+        items: Self::Items,
+        missing: Option<u64>,
+        count: usize,
+    ) -> Self::Out;
+    fn field(&self, fields: &mut Self::Fields, of: &'static super::schema::Field, value: Self::Out);
+    fn structure(
+        &self,
+        of: &'static Struct,
+        fields: Self::Fields,
+        more: bool,
+        view: &View<'_>,
+    ) -> Self::Out;
+}
+
+/// A walk through one call.
+pub(crate) struct Walk<'m, M, B> {
+    pub(crate) memory: &'m M,
+    pub(crate) build: B,
+    pub(crate) limits: Limits,
+    /// What is left of the result for pieces that share it.
+    left: u64,
+    depth: u32,
+}
+
+/// The arguments of a call: registers, of which those of 64 bits may take two.
+pub(crate) fn arguments(call: &Call, abi: Abi, registers: [u64; 6]) -> [u64; 6] {
+    let mut args = [0; 6];
+    let mut next = 0;
+    let narrow = Width::Long.bytes(abi) == 4;
+    for (arg, described) in args.iter_mut().zip(call.args) {
+        let at = described.register.map_or(next, usize::from);
+        let register = |at: usize| registers.get(at).copied().unwrap_or(0);
+        *arg = register(at);
+        next = at + 1;
+        if narrow {
+            *arg &= 0xffff_ffff;
+            if let Type::Scalar(Width::W64, _) = described.ty {
+                *arg |= register(next) << 32;
+                next += 1;
+            }
+        }
+    }
+    args
+}
+
+/// The description that holds for a call with these arguments.
+pub(crate) fn picked(call: &'static Call, abi: Abi, registers: [u64; 6]) -> &'static Call {
+    let view = View::new(abi, arguments(call, abi, registers), None);
+    call.pick.and_then(|pick| pick(&view)).unwrap_or(call)
+}
+
+impl<'m, 'a, M: Memory<'a>, B: Build> Walk<'m, M, B> {
+    pub(crate) fn new(memory: &'m M, build: B, limits: Limits) -> Self {
+        Self {
+            memory,
+            build,
+            limits,
+            left: 0,
+            depth: 0,
+        }
+    }
+
+    /// The argument of this index, or what `ty` makes of it.
+    pub(crate) fn argument(&mut self, ty: &'static Type, index: usize, view: &View<'a>) -> B::Out {
+        self.left = u64::try_from(view.ret.unwrap_or(0)).unwrap_or(0);
+        let raw = view.arg(index);
+        self.register(ty, raw, view)
+    }
+
+    /// A value in a register.
+    pub(crate) fn register(&mut self, ty: &'static Type, raw: u64, view: &View<'a>) -> B::Out {
+        match ty {
+            Type::Scalar(width, style) => self.build.scalar(raw, *width, *style, view.abi),
+            Type::Pick(pick, _) => {
+                let ty = pick(&View { raw, ..*view });
+                if matches!(ty, Type::Pick(..)) {
+                    return self.build.address(raw);
+                }
+                self.register(ty, raw, view)
+            }
+            Type::Special(read, _) => self.build.special(*read, &View { raw, ..*view }),
+            Type::Then(of, make) => {
+                let value = self.register(of, raw, view);
+                self.build.then(value, *make, &View { raw, ..*view })
+            }
+            Type::Stack(offset, ty) => {
+                let size = Width::W64.bytes(view.abi);
+                let bytes = self.memory.get(When::Enter, STACK, size, Purpose::Leading);
+                let top = layout::number(bytes, 0, size);
+                let addr = top.map_or(0, |top| top.wrapping_add((*offset).into()));
+                self.pointer(ty, addr, When::Enter, view)
+            }
+            _ => self.pointer(ty, raw, When::Enter, view),
+        }
+    }
+
+    /// What is in memory. `bytes` may be less than it should be.
+    pub(crate) fn object(
+        &mut self,
+        ty: &'static Type,
+        bytes: &'a [u8],
+        addr: u64,
+        when: When,
+        view: &View<'a>,
+    ) -> Option<B::Out> {
+        let abi = view.abi;
+        let here = View {
+            bytes,
+            addr,
+            when,
+            ..*view
+        };
+        match *ty {
+            Type::Scalar(width, style) => {
+                let value = layout::number(bytes, 0, width.bytes(abi))?;
+                Some(self.build.scalar(value, width, style, abi))
+            }
+            Type::Absent | Type::Pad(_) | Type::Stack(..) => None,
+            Type::Chars(len) => {
+                let text = bytes.get(..len as usize)?;
+                let end = text.iter().position(|byte| *byte == 0);
+                let text = &text[..end.unwrap_or(text.len())];
+                Some(self.build.bytes(text, false, true, Look::Text))
+            }
+            Type::Raw(len, look) => {
+                let bytes = bytes.get(..len as usize)?;
+                Some(self.build.bytes(bytes, false, false, look))
+            }
+            Type::Again(len, of) => {
+                let size = self.length(len, when, view);
+                let read = usize::try_from(size).unwrap_or(MAX_SIZED).min(MAX_SIZED);
+                self.whole(of, addr, read, 0, when, view)
+            }
+            Type::Tail(len, look) => {
+                let len = self.length(len, when, view);
+                let bytes = self.buffer(addr, len, look, when);
+                Some(bytes.unwrap_or_else(|| self.build.address(addr)))
+            }
+            Type::Fixed(of, len) => {
+                let size = layout::size(of, abi);
+                let all = bytes.get(..size * len as usize)?;
+                self.items(of, size, u64::from(len), all, addr, when, view)
+            }
+            Type::Struct(structure) => self.structure(structure, bytes, addr, when, view),
+            Type::Pick(pick, _) => {
+                let ty = pick(&here);
+                if self.depth >= MAX_DEPTH {
+                    return None;
+                }
+                self.depth += 1;
+                let value = self.object(ty, bytes, addr, when, view);
+                self.depth -= 1;
+                value
+            }
+            Type::Special(read, len) => {
+                let bytes = match len {
+                    0 => bytes,
+                    _ => bytes.get(..len as usize)?,
+                };
+                Some(self.build.special(read, &View { bytes, ..here }))
+            }
+            Type::Then(of, make) => {
+                let value = self.object(of, bytes, addr, when, view)?;
+                Some(self.build.then(value, make, &here))
+            }
+            Type::To(..)
+            | Type::Sized(..)
+            | Type::Array(..)
+            | Type::Bytes(..)
+            | Type::Text
+            | Type::Path
+            | Type::Strings
+            | Type::Environ => {
+                let target = layout::number(bytes, 0, Width::Long.bytes(abi))?;
+                Some(self.pointer(ty, target, when, view))
+            }
+        }
+    }
+
+    fn structure(
+        &mut self,
+        structure: &'static Struct,
+        bytes: &'a [u8],
+        addr: u64,
+        when: When,
+        view: &View<'a>,
+    ) -> Option<B::Out> {
+        if self.depth >= MAX_DEPTH {
+            return None;
+        }
+        self.depth += 1;
+        let mut fields = B::Fields::default();
+        let mut known = false;
+        let mut more = false;
+        let inside = View {
+            size: 0,
+            when,
+            outer: Some((structure, bytes)),
+            ..*view
+        };
+        for (field, place) in structure
+            .fields
+            .iter()
+            .zip(Places::new(structure, view.abi))
+        {
+            // What has no size of its own takes all that is left.
+            let end = if place.end == place.offset {
+                bytes.len()
+            } else {
+                place.end
+            };
+            // Of a structure in it there may be only the start, or all but padding.
+            let end = match field.ty {
+                Type::Struct(_) if bytes.len() > place.offset => end.min(bytes.len()),
+                _ => end,
+            };
+            let Some(part) = bytes.get(place.offset..end) else {
+                more = true;
+                break;
+            };
+            known = true;
+            let value = if field.bits > 0 {
+                self.bits(field, part, place.bit, view.abi)
+            } else {
+                self.object(
+                    &field.ty,
+                    part,
+                    addr.wrapping_add(place.offset as u64),
+                    when,
+                    &inside,
+                )
+            };
+            if let Some(value) = value {
+                self.build.field(&mut fields, field, value);
+            }
+        }
+        self.depth -= 1;
+        if more && !known {
+            // Not even the first field is there.
+            return None;
+        }
+        let here = View {
+            bytes,
+            addr,
+            when,
+            outer: Some((structure, bytes)),
+            ..*view
+        };
+        Some(self.build.structure(structure, fields, more, &here))
+    }
+
+    fn bits(
+        &self,
+        field: &super::schema::Field,
+        bytes: &[u8],
+        bit: u32,
+        abi: Abi,
+    ) -> Option<B::Out> {
+        let Type::Scalar(width, style) = field.ty else {
+            return None;
+        };
+        let whole = layout::number(bytes, 0, bytes.len())?;
+        let mask = u64::MAX >> (64 - u32::from(field.bits).min(64));
+        let value = whole >> bit & mask;
+        Some(self.build.scalar(value, width, style, abi))
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "an array is all of these")]
+    fn items(
+        &mut self,
+        of: &'static Type,
+        size: usize,
+        count: u64,
+        bytes: &'a [u8],
+        addr: u64,
+        when: When,
+        view: &View<'a>,
+    ) -> Option<B::Out> {
+        let mut items = B::Items::default();
+        let mut done = 0;
+        let most = (self.limits.items as u64).min(count);
+        if size > 0 {
+            for part in bytes.chunks_exact(size) {
+                if done == most {
+                    break;
+                }
+                let at = addr.wrapping_add(done * size as u64);
+                let Some(value) = self.object(of, part, at, when, view) else {
+                    break;
+                };
+                self.build.item(&mut items, value);
+                done += 1;
+            }
+        }
+        let more = (done < count).then(|| addr.wrapping_add(done * size as u64));
+        Some(self.build.array(items, more, done < most))
+    }
+
+    /// What a pointer that was read at `when` leads to.
+    fn pointer(&mut self, ty: &'static Type, addr: u64, when: When, view: &View<'a>) -> B::Out {
+        if addr == 0 || self.depth >= MAX_DEPTH {
+            return self.build.address(addr);
+        }
+        self.depth += 1;
+        let value = self.target(ty, addr, when, view);
+        self.depth -= 1;
+        value.unwrap_or_else(|| self.build.address(addr))
+    }
+
+    fn target(
+        &mut self,
+        ty: &'static Type,
+        addr: u64,
+        from: When,
+        view: &View<'a>,
+    ) -> Option<B::Out> {
+        match *ty {
+            Type::To(dir, of) => {
+                let size = layout::size(of, view.abi);
+                self.twice(dir, from, addr, view, |walk, when| {
+                    walk.whole(of, addr, size, size, when, view)
+                })
+            }
+            Type::Sized(dir, len, of) => self.twice(dir, from, addr, view, |walk, when| {
+                let size = walk.length(len, when, view);
+                let read = usize::try_from(size).unwrap_or(MAX_SIZED).min(MAX_SIZED);
+                walk.whole(of, addr, read, 0, when, view)
+            }),
+            Type::Array(dir, of, len) => self.twice(dir, from, addr, view, |walk, when| {
+                let count = walk.length(len, when, view);
+                let size = layout::size(of, view.abi);
+                // What no memory holds is no array.
+                let end = count.checked_mul(size as u64);
+                end.and_then(|end| addr.checked_add(end))?;
+                let most = (walk.limits.items as u64).min(count);
+                let read = size * usize::try_from(most).unwrap_or(0);
+                let purpose = purpose(of);
+                let bytes = walk.memory.get(when, addr, read, purpose);
+                if bytes.len() < size.min(read) {
+                    return None;
+                }
+                walk.items(of, size, count, bytes, addr, when, view)
+            }),
+            Type::Bytes(dir, len, look) => self.twice(dir, from, addr, view, |walk, when| {
+                let len = walk.length(len, when, view);
+                walk.buffer(addr, len, look, when)
+            }),
+            Type::Text => self.text(addr, from, self.limits.text, false),
+            // The NUL byte is among those.
+            Type::Path => self.text(addr, from, PATH_MAX - 1, true),
+            Type::Strings => self.strings(addr, from, view),
+            Type::Environ => self.environment(addr, from, view),
+            _ => None,
+        }
+        .map(|value| self.build.to(addr, value))
+    }
+
+    /// Reads before the call, after it, or both.
+    fn twice(
+        &mut self,
+        dir: Dir,
+        from: When,
+        addr: u64,
+        view: &View<'a>,
+        mut read: impl FnMut(&mut Self, When) -> Option<B::Out>,
+    ) -> Option<B::Out> {
+        match dir {
+            Dir::In => read(self, from),
+            Dir::Out if view.succeeded() => read(self, When::Exit),
+            Dir::Always if view.ret.is_some() => read(self, When::Exit),
+            Dir::Out | Dir::Always => None,
+            Dir::InOut | Dir::InOutAlways
+                if view.succeeded() || dir == Dir::InOutAlways && view.ret.is_some() =>
+            {
+                let left = self.left;
+                let before = read(self, from);
+                self.left = left;
+                let after = read(self, When::Exit);
+                match (before, after) {
+                    (Some(before), Some(after)) => Some(self.build.changed(addr, before, after)),
+                    (before, after) => after.or(before),
+                }
+            }
+            Dir::InOut | Dir::InOutAlways => read(self, from),
+        }
+    }
+
+    /// One object; nothing if not even `least` bytes of it are there.
+    fn whole(
+        &mut self,
+        of: &'static Type,
+        addr: u64,
+        size: usize,
+        least: usize,
+        when: When,
+        view: &View<'a>,
+    ) -> Option<B::Out> {
+        let bytes = self.memory.get(when, addr, size, purpose(of));
+        if bytes.len() < least || bytes.is_empty() && size > 0 {
+            return None;
+        }
+        self.object(of, bytes, addr, when, &View { size, ..*view })
+    }
+
+    /// So many bytes; nothing if some of those that are wanted are not there.
+    fn buffer(&self, addr: u64, len: u64, look: Look, when: When) -> Option<B::Out> {
+        // One more than is shown has to be there as well.
+        let read = (self.limits.text as u64 + 1).min(len);
+        let read = usize::try_from(read).unwrap_or(0);
+        let bytes = self.memory.get(when, addr, read, Purpose::Plain);
+        if bytes.len() < read {
+            return None;
+        }
+        let shown = &bytes[..read.min(self.limits.text)];
+        Some(self.build.bytes(shown, shown.len() < read, false, look))
+    }
+
+    fn text(&self, addr: u64, when: When, most: usize, whole: bool) -> Option<B::Out> {
+        let bytes = self.memory.get(when, addr, most + 1, Purpose::Text);
+        let end = bytes.iter().position(|byte| *byte == 0);
+        if end.is_none() && bytes.len() <= most {
+            // It runs into memory that is not there.
+            return None;
+        }
+        let len = end.unwrap_or(bytes.len()).min(most);
+        let more = end.is_none_or(|end| end > most);
+        Some(self.build.bytes(&bytes[..len], more, whole, Look::Text))
+    }
+
+    fn strings(&mut self, addr: u64, when: When, view: &View<'a>) -> Option<B::Out> {
+        let size = Width::Long.bytes(view.abi);
+        let most = self.limits.items;
+        let read = size * (most + 1);
+        let bytes = self.memory.get(when, addr, read, Purpose::Leading);
+        if bytes.len() < size {
+            return None;
+        }
+        let mut items = B::Items::default();
+        let mut done = 0;
+        for part in bytes.chunks_exact(size) {
+            let at = layout::number(part, 0, size)?;
+            if at == 0 {
+                return Some(self.build.array(items, None, false));
+            }
+            if done == most {
+                break;
+            }
+            let text = self.pointer(&Type::Text, at, when, view);
+            self.build.item(&mut items, text);
+            done += 1;
+        }
+        let next = addr.wrapping_add((done * size) as u64);
+        Some(self.build.array(items, Some(next), done < most))
+    }
+
+    fn environment(&mut self, addr: u64, when: When, view: &View<'a>) -> Option<B::Out> {
+        const MOST: usize = 4096;
+        let size = Width::Long.bytes(view.abi);
+        let whole = self.limits.items >= Limits::ALL;
+        let purpose = match whole {
+            true => Purpose::Leading,
+            false => Purpose::Plain,
+        };
+        let bytes = self.memory.get(when, addr, size * MOST, purpose);
+        if bytes.len() < size {
+            return None;
+        }
+        let pointers = || bytes.chunks_exact(size);
+        let end = pointers().position(|part| layout::number(part, 0, size) == Some(0));
+        if end.is_none() && bytes.len() == size * MOST {
+            return None;
+        }
+        let count = end.unwrap_or(bytes.len() / size);
+        let mut items = B::Items::default();
+        if whole {
+            for part in pointers().take(count) {
+                let at = layout::number(part, 0, size)?;
+                let text = self.pointer(&Type::Text, at, when, view);
+                self.build.item(&mut items, text);
+            }
+        }
+        let next = addr.wrapping_add((count * size) as u64);
+        let next = end.is_none().then_some(next);
+        Some(self.build.counted(addr, items, next, count))
+    }
+
+    fn length(&mut self, len: Len, when: When, view: &View<'a>) -> u64 {
+        let of_field = |name| view.field(name).unwrap_or(0);
+        match len {
+            Len::Fixed(len) => len.into(),
+            Len::Arg(index) => view.arg(index.into()),
+            Len::Ret => u64::try_from(view.ret.unwrap_or(0)).unwrap_or(0),
+            Len::At(index) => {
+                let at = view.arg(index.into());
+                let size = Width::W32.bytes(view.abi);
+                let value = |when| {
+                    let bytes = self.memory.get(when, at, size, Purpose::Leading);
+                    layout::number(bytes, 0, size)
+                };
+                let before = value(When::Enter);
+                let after = match when {
+                    When::Enter => None,
+                    When::Exit => value(When::Exit),
+                };
+                let least = before.into_iter().chain(after).min();
+                least.unwrap_or(0)
+            }
+            Len::Field(name) => of_field(name),
+            Len::Shared(name) => {
+                let len = of_field(name).min(self.left);
+                self.left -= len;
+                len
+            }
+            Len::With(read) => read(&View { when, ..*view }),
+            Len::Map(len, make) => make(self.length(*len, when, view)),
+        }
+    }
+}
+
+/// What an object of this type is read for.
+fn purpose(of: &Type) -> Purpose {
+    match of {
+        Type::Scalar(..)
+        | Type::Absent
+        | Type::Pad(_)
+        | Type::Chars(_)
+        | Type::Raw(..)
+        | Type::Special(..) => Purpose::Plain,
+        Type::Fixed(of, _) | Type::Then(of, _) => purpose(of),
+        Type::Struct(structure) => {
+            let leads = |field: &super::schema::Field| purpose(&field.ty) != Purpose::Plain;
+            match structure.fields.iter().any(leads) {
+                true => Purpose::Leading,
+                false => Purpose::Plain,
+            }
+        }
+        _ => Purpose::Leading,
+    }
+}

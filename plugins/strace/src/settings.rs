@@ -1,0 +1,279 @@
+//! The command line: what is shown, and how.
+
+use pai_plugin::decode::text::{Hex, Names, Style};
+use pai_plugin::decode::{Descriptors, Limits};
+use pai_plugin::{ErrorKind, Result, options};
+
+use crate::call::Detail;
+use crate::select::{self, Calls, Signals, Statuses};
+use crate::summary::Sort;
+
+/// What the options say.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    pub(crate) trace: Calls,
+    /// Calls that show registers.
+    pub(crate) raw: Calls,
+    /// Calls that show everything.
+    pub(crate) verbose: Calls,
+    pub(crate) signals: Signals,
+    pub(crate) statuses: Statuses,
+    /// Descriptors whose bytes are dumped.
+    pub(crate) reads: select::Descriptors,
+    pub(crate) writes: select::Descriptors,
+    pub(crate) detail: Detail,
+    pub(crate) limits: Limits,
+    pub(crate) style: Style<'static>,
+    pub(crate) time: Time,
+    /// Behind the result how long the call took.
+    pub(crate) took: bool,
+    pub(crate) instruction_pointer: bool,
+    pub(crate) number: bool,
+    pub(crate) argument_names: bool,
+    /// Results are in this column, or later.
+    pub(crate) columns: usize,
+    pub(crate) task_ids: TaskIds,
+    /// Only calls that concern one of these paths, if any.
+    pub(crate) paths: Vec<Vec<u8>>,
+    pub(crate) summary: Summary,
+    pub(crate) sort: Sort,
+    /// How often -q is given.
+    pub(crate) quiet: usize,
+}
+
+/// The time in front of a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Time {
+    None,
+    /// Of the day, to the second.
+    Second,
+    /// To the microsecond.
+    Micro,
+    /// Since the epoch, to the microsecond.
+    Epoch,
+    /// Since the line before.
+    Relative,
+}
+
+/// When lines say whose they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TaskIds {
+    /// `[pid 123] ` while there are several tasks.
+    Several,
+    /// `123 ` always, as in files.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// Whether there is a table at the end, and nothing else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Summary {
+    None,
+    Also,
+    Only,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            trace: Calls::all(true),
+            raw: Calls::all(false),
+            verbose: Calls::all(false),
+            signals: Signals::ALL,
+            statuses: Statuses::ALL,
+            reads: select::Descriptors::NONE,
+            writes: select::Descriptors::NONE,
+            detail: Detail::Full,
+            limits: Limits::default(),
+            style: Style::default(),
+            time: Time::None,
+            took: false,
+            instruction_pointer: false,
+            number: false,
+            argument_names: false,
+            columns: 40,
+            task_ids: TaskIds::Several,
+            paths: Vec::new(),
+            summary: Summary::None,
+            sort: Sort::Time,
+            quiet: 0,
+        }
+    }
+}
+
+impl Settings {
+    /// Reads the options.
+    ///
+    /// # Errors
+    /// What makes no sense, by option.
+    pub(crate) fn read() -> Result<Self> {
+        let text_limit = number("string-limit", 32, 1 << 20)?;
+        let verbose = options::flag("no-abbrev");
+        let mut settings = Self {
+            verbose: Calls::all(verbose),
+            statuses: statuses(),
+            detail: detail()?,
+            limits: Limits {
+                text: text_limit,
+                items: if verbose { 4096 } else { text_limit.max(1) },
+                descriptors: match count("decode-fds") {
+                    0 => Descriptors::Nothing,
+                    1 => Descriptors::Names,
+                    _ => Descriptors::Details,
+                },
+            },
+            style: Style {
+                verbose,
+                hex: match count("strings-in-hex") {
+                    0 => Hex::No,
+                    1 => Hex::Odd,
+                    _ => Hex::All,
+                },
+                names: names()?,
+                ..Style::default()
+            },
+            time: time()?,
+            took: options::flag("syscall-times"),
+            instruction_pointer: options::flag("instruction-pointer"),
+            number: options::flag("syscall-number"),
+            argument_names: options::flag("arg-names"),
+            columns: number("columns", 40, 1 << 16)?,
+            task_ids: match options::get("task-ids").as_deref() {
+                None | Some("several") => TaskIds::Several,
+                Some("always") => TaskIds::Always,
+                Some("never") => TaskIds::Never,
+                Some(other) => return Err(invalid("task-ids", other, "several, always or never")),
+            },
+            paths: options::all("trace-path")
+                .into_iter()
+                .map(String::into_bytes)
+                .collect(),
+            summary: match (options::flag("summary-only"), options::flag("summary")) {
+                (true, _) => Summary::Only,
+                (false, true) => Summary::Also,
+                (false, false) => Summary::None,
+            },
+            sort: Sort::parse(options::get("summary-sort-by").as_deref())?,
+            quiet: count("quiet"),
+            ..Self::default()
+        };
+        if let Some(list) = options::get("trace") {
+            settings.trace = Calls::parse(&list)?;
+        }
+        if !settings.paths.is_empty() && settings.limits.descriptors == Descriptors::Nothing {
+            // A descriptor concerns the path that it was opened by.
+            settings.limits.descriptors = Descriptors::Names;
+        }
+        for expression in options::all("expr") {
+            settings.qualify(&expression)?;
+        }
+        Ok(settings)
+    }
+
+    /// One `-e`: `trace=openat`, or without a name the same.
+    fn qualify(&mut self, expression: &str) -> Result<()> {
+        let (name, list) = match expression.split_once('=') {
+            Some((name, list)) => (name, list),
+            None => ("trace", expression),
+        };
+        match name {
+            "trace" | "t" => self.trace = Calls::parse(list)?,
+            "raw" | "x" => self.raw = Calls::parse(list)?,
+            "abbrev" | "a" => {
+                let abbreviated = Calls::parse(list)?;
+                self.verbose = abbreviated.negated();
+            }
+            "signal" | "signals" | "s" => self.signals = Signals::parse(list)?,
+            "status" => self.statuses = Statuses::parse(list)?,
+            "read" | "reads" | "r" => self.reads = select::Descriptors::parse(list)?,
+            "write" | "writes" | "w" => self.writes = select::Descriptors::parse(list)?,
+            "decode-fds" | "decode-fd" => {
+                self.limits.descriptors = match list {
+                    "none" => Descriptors::Nothing,
+                    "path" => Descriptors::Names,
+                    _ => Descriptors::Details,
+                };
+            }
+            "quiet" | "silent" | "silence" | "q" => self.quiet = self.quiet.max(1),
+            "inject" | "fault" => {
+                let text = "-e inject and -e fault change what the target does: `pai-host strace` \
+                            and the plugin `fault` can";
+                return Err(ErrorKind::Unsupported(text.to_owned()).into());
+            }
+            _ => {
+                let text = format!(
+                    "-e {expression}: {name:?} is none of trace, abbrev, raw, signal, \
+                     read, write, status, decode-fds, quiet"
+                );
+                return Err(ErrorKind::NotFound(text).into());
+            }
+        }
+        Ok(())
+    }
+}
+
+fn invalid(option: &str, value: &str, known: &str) -> pai_plugin::Error {
+    ErrorKind::Invalid(format!("--{option}: {value:?} is not {known}")).into()
+}
+
+fn count(option: &str) -> usize {
+    options::all(option).len()
+}
+
+fn number(option: &str, default: usize, most: usize) -> Result<usize> {
+    let Some(given) = options::integer(option)? else {
+        return Ok(default);
+    };
+    let number = usize::try_from(given).ok().filter(|number| *number <= most);
+    number.ok_or_else(|| invalid(option, &given.to_string(), &format!("between 0 and {most}")))
+}
+
+fn detail() -> Result<Detail> {
+    match options::get("detail").as_deref() {
+        None | Some("full") => Ok(Detail::Full),
+        Some("basic") => Ok(Detail::Basic),
+        Some("raw") => Ok(Detail::Raw),
+        Some(other) => Err(invalid("detail", other, "raw, basic or full")),
+    }
+}
+
+fn names() -> Result<Names> {
+    match options::get("const-print-style").as_deref() {
+        None | Some("abbrev") => Ok(Names::Abbrev),
+        Some("raw") => Ok(Names::Raw),
+        Some("verbose") => Ok(Names::Verbose),
+        Some(other) => Err(invalid(
+            "const-print-style",
+            other,
+            "raw, abbrev or verbose",
+        )),
+    }
+}
+
+fn time() -> Result<Time> {
+    if options::flag("relative-timestamps") {
+        return Ok(Time::Relative);
+    }
+    Ok(match count("absolute-timestamps") {
+        0 => Time::None,
+        1 => Time::Second,
+        2 => Time::Micro,
+        _ => Time::Epoch,
+    })
+}
+
+fn statuses() -> Statuses {
+    let (good, bad) = (
+        options::flag("successful-only"),
+        options::flag("failed-only"),
+    );
+    match (good, bad) {
+        (false, false) => Statuses::ALL,
+        _ => Statuses {
+            successful: good,
+            failed: bad,
+            ..Statuses::NONE
+        },
+    }
+}
