@@ -12,6 +12,16 @@ structs! {
     TIMESPEC "timespec" { tv_sec: LONG, tv_nsec: ULONG }
     /// timeval(3type)
     TIMEVAL "timeval" { tv_sec: LONG, tv_usec: ULONG }
+    /// The same where a `long` is too short: `struct __kernel_timespec` (linux/time_types.h).
+    TIMESPEC64 "timespec" { tv_sec: I64, tv_nsec: U64 }
+    /// `struct __kernel_sock_timeval` (linux/time_types.h).
+    TIMEVAL64 "timeval" { tv_sec: I64, tv_usec: U64 }
+    /// timer_settime(2), timerfd_settime(2)
+    ITIMERSPEC "itimerspec" { it_interval: Struct(&TIMESPEC), it_value: Struct(&TIMESPEC) }
+    /// `struct __kernel_itimerspec` (linux/time_types.h).
+    ITIMERSPEC64 "itimerspec" { it_interval: Struct(&TIMESPEC64), it_value: Struct(&TIMESPEC64) }
+    /// Pieces of memory of which only the place is shown.
+    IOVEC "iovec" { iov_base: ADDRESS, iov_len: SIZE }
     /// readv(2)
     IOVEC_OUT "iovec" {
         iov_base: Bytes(Out, Len::Shared("iov_len"), TEXT), iov_len: SIZE,
@@ -26,6 +36,10 @@ structs! {
 pub(crate) const TIMESPEC_IN: Type = To(In, &Struct(&TIMESPEC));
 /// A `struct timespec` that the kernel writes.
 pub(crate) const TIMESPEC_OUT: Type = To(Out, &Struct(&TIMESPEC));
+/// A `struct __kernel_timespec` that the kernel reads.
+pub(crate) const TIMESPEC64_IN: Type = To(In, &Struct(&TIMESPEC64));
+/// A `struct __kernel_timespec` that the kernel writes.
+pub(crate) const TIMESPEC64_OUT: Type = To(Out, &Struct(&TIMESPEC64));
 /// A `struct timeval` that the kernel reads.
 pub(crate) const TIMEVAL_IN: Type = To(In, &Struct(&TIMEVAL));
 /// A `struct timeval` that the kernel writes.

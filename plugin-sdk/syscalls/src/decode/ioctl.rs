@@ -11,7 +11,7 @@ mod requests;
 mod sockets;
 mod terminals;
 
-use arguments::NAMESPACES;
+use super::process::sets::SETNS;
 
 /// What the number says, in words.
 fn request(view: &View<'_>) -> Value {
@@ -33,7 +33,7 @@ fn by_request(view: &View<'_>) -> Option<&'static Call> {
 
 fn namespace(view: &View<'_>, _: &[Value]) -> Option<Value> {
     let ret = view.ret?.cast_unsigned();
-    Some(Value::One(ret, &NAMESPACES))
+    Some(Value::One(ret, &SETNS))
 }
 
 const REQUEST: Type = Special(request, 0);

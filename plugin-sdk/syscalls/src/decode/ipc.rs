@@ -9,9 +9,8 @@ use alloc::borrow::Cow;
 use alloc::format;
 use alloc::string::String;
 
-use super::common::TIMESPEC_IN;
+use super::common::{TIMESPEC_IN, TIMESPEC64_IN};
 use super::schema::prelude::*;
-use super::times::TIMESPEC64_IN;
 
 use multiplexed::{by_number, number};
 use sets::{GET, KEY, MSG, MSGCTL, SEMCTL, SHMAT, SHMCTL, SHMGET};
@@ -26,8 +25,8 @@ fn get_flags(value: &Value, set: &Set) -> Value {
     let value = value.number().unwrap_or(0);
     let mut text = String::new();
     let mut left = value & !PERMISSIONS;
-    for (bits, name) in set.names {
-        if left & bits == *bits {
+    for (bits, name) in set.each() {
+        if left & bits == bits {
             text.push_str(name);
             text.push('|');
             left &= !bits;

@@ -2,7 +2,7 @@
 
 pub(super) mod futex;
 pub(super) mod policy;
-mod sets;
+pub(super) mod sets;
 
 use super::schema::prelude::*;
 use crate::abi;

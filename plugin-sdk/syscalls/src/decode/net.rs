@@ -3,13 +3,13 @@
 mod address;
 mod control;
 mod filter;
-mod links;
+pub(super) mod links;
 mod message;
 mod netlink;
 mod options;
 mod payload;
 mod routes;
-mod sets;
+pub(super) mod sets;
 mod values;
 
 use super::common::{TIMESPEC_IN, TIMESPEC_OUT};
@@ -113,7 +113,7 @@ calls! { CALLS
     recvmmsg(fd: FD, mmsg: MMSG_OUT, vlen: U32, flags: flags(&MSG), timeout: TIMESPEC_IN)
         -> I32, note(received, 4: TIMESPEC_OUT);
     recvmmsg_time64(fd: FD, mmsg: MMSG_OUT, vlen: U32, flags: flags(&MSG),
-        timeout: super::polls::TIMESPEC64_IN) -> I32, note(received, 4: super::polls::TIMESPEC64_OUT);
+        timeout: super::common::TIMESPEC64_IN) -> I32, note(received, 4: super::common::TIMESPEC64_OUT);
 
     setsockopt(fd: FD, level: one(&SOL), optname: options::SET, optval: values::SET, optlen: I32) -> I32;
     getsockopt(fd: FD, level: one(&SOL), optname: options::GET, optval: values::GET,

@@ -4,23 +4,19 @@ mod epoll;
 mod ready;
 mod sets;
 
-use super::common::{TIMESPEC_IN, TIMESPEC_OUT, TIMEVAL_IN, TIMEVAL_OUT};
+use super::common::{
+    ITIMERSPEC, ITIMERSPEC64, TIMESPEC_IN, TIMESPEC_OUT, TIMESPEC64_IN, TIMESPEC64_OUT, TIMEVAL_IN,
+    TIMEVAL_OUT,
+};
 use super::schema::prelude::*;
+use super::times::sets::CLOCK;
 use crate::abi;
 
 use epoll::{ADDED, EVENTS};
 use ready::{FDS_IN, FDS_OUT, POLLFDS, REVENTS, poll_ready, select_ready};
-use sets::{CLOCK, EFD, EPOLL_CLOEXEC, EPOLL_CTL, SFD, TFD};
+use sets::{EFD, EPOLL_CLOEXEC, EPOLL_CTL, SFD, TFD};
 
 structs! {
-    /// `struct __kernel_timespec` (linux/time_types.h): of 64 bits everywhere.
-    TIMESPEC64 "timespec" { tv_sec: I64, tv_nsec: U64 }
-    /// timerfd_settime(2)
-    ITIMERSPEC "itimerspec" {
-        it_interval: Struct(&super::common::TIMESPEC), it_value: Struct(&super::common::TIMESPEC),
-    }
-    /// `struct __kernel_itimerspec` (linux/time_types.h)
-    ITIMERSPEC64 "itimerspec" { it_interval: Struct(&TIMESPEC64), it_value: Struct(&TIMESPEC64) }
     /// The last argument of pselect6 (select(2), "C library/kernel differences").
     SIGMASK_AND_SIZE "sigset_argpack" { sigmask: Pick(mask_by_field, 8), sigsetsize: SIZE }
     /// The same for 32 bits.
@@ -30,9 +26,6 @@ structs! {
         n: ULONG, inp: ADDRESS, outp: ADDRESS, exp: ADDRESS, tvp: ADDRESS,
     }
 }
-
-pub(super) const TIMESPEC64_IN: Type = To(In, &Struct(&TIMESPEC64));
-pub(super) const TIMESPEC64_OUT: Type = To(Out, &Struct(&TIMESPEC64));
 
 /// `sigset_t` of the kernel has 64 signals.
 const MASK_SIZE: u64 = 8;

@@ -12,18 +12,19 @@ pub(super) mod segments;
 
 mod clone;
 mod regs;
-mod sets;
+pub(super) mod sets;
 
 use alloc::boxed::Box;
 
 use super::common::bounded;
+use super::files::sets::AT;
 use super::schema::prelude::*;
 
 use super::signals::siginfo::SIGINFO;
 use crate::abi;
 use clone::CLONE_ARGS;
 use limits::RUSAGE;
-use sets::{CLONE, EXEC_AT, ID_TYPE, SETNS, UNSHARE, WAIT};
+use sets::{CLONE, ID_TYPE, SETNS, UNSHARE, WAIT};
 
 /// Of a structure or of text that is not all there, where it is: for descriptions that
 /// leave no fields, or an address, when there is too little to read.
@@ -130,7 +131,7 @@ fn clone3_args(view: &View<'_>) -> &'static Type {
 
 calls! { CALLS
     execve(filename: Path, argv: Strings, envp: Environ) -> I32;
-    execveat(fd: DIRFD, filename: Path, argv: Strings, envp: Environ, flags: flags(&EXEC_AT)) -> I32;
+    execveat(fd: DIRFD, filename: Path, argv: Strings, envp: Environ, flags: flags(&AT)) -> I32;
     clone by clone_by_abi ([named] child_stack @ 1: ADDRESS, [named] flags @ 0: long_flags(&CLONE),
         [named] parent_tid @ 2: Pick(parent_tid, 0), [named] tls @ 4: Pick(tls, 0),
         [named] child_tidptr @ 3: Pick(child_tid, 0)) -> PID;

@@ -18,6 +18,9 @@ pub struct Set {
     /// several bits comes before those of its bits; one of no bits (`O_RDONLY`)
     /// shows when there are none.
     pub names: &'static [(u64, &'static str)],
+    /// A set whose names are also in this one: in front of its own, but where both
+    /// name a value, the own one counts.
+    pub base: Option<&'static Set>,
     /// Bits that hold a value of another set, as the access mode in the flags of
     /// open(2); shown in front.
     pub first: &'static [(u64, &'static Set)],
@@ -31,8 +34,17 @@ impl Set {
     /// The name of exactly this value.
     #[must_use]
     pub fn name(&self, value: u64) -> Option<&'static str> {
-        let found = self.names.iter().find(|(of, _)| *of == value);
-        found.map(|(_, name)| *name)
+        let own = self.names.iter().find(|(of, _)| *of == value);
+        match own {
+            Some((_, name)) => Some(name),
+            None => self.base?.name(value),
+        }
+    }
+
+    /// Values and their names, in the order in which they show.
+    pub fn each(&self) -> impl Iterator<Item = (u64, &'static str)> {
+        let base = self.base.map_or(&[][..], |base| base.names);
+        base.iter().chain(self.names).copied()
     }
 
     /// The names of bits, in the order in which they show, and the bits that have none.
@@ -51,8 +63,8 @@ impl Set {
         if bits == 0 && names.is_empty() {
             names.extend(self.name(0));
         }
-        for (value, name) in self.names {
-            if *value != 0 && rest & value == *value {
+        for (value, name) in self.each() {
+            if value != 0 && rest & value == value {
                 names.push(name);
                 rest &= !value;
             }
@@ -436,7 +448,8 @@ pub mod prelude {
 /// sets! {
 ///     /// lseek(2)
 ///     WHENCE "SEEK_???" { SEEK_SET = 0, SEEK_CUR = 1 }
-///     OPEN "O_???" first(0o3 => ACCESS) { O_CREAT = 0o100 }
+///     FLAGS "O_???" { O_CREAT = 0o100 }
+///     OPEN "O_???" first(0o3 => ACCESS) and(FLAGS) {}
 /// }
 /// ```
 macro_rules! sets {
@@ -444,11 +457,13 @@ macro_rules! sets {
         $(#[$doc:meta])* $set:ident $unknown:literal
         $(first($($first_mask:expr => $first:ident),+))?
         $(last($($last_mask:expr => $last:ident),+))?
+        $(and($base:ident))?
         { $($name:ident = $value:expr),* $(,)? }
     )*) => {$(
         $(#[$doc])*
         pub(crate) static $set: $crate::decode::schema::Set = $crate::decode::schema::Set {
             names: &[$(($value, stringify!($name))),*],
+            base: $crate::decode::schema::optional!(None $(, Some(&$base))?),
             first: &[$($(($first_mask, &$first)),+)?],
             last: &[$($(($last_mask, &$last)),+)?],
             unknown: $unknown,

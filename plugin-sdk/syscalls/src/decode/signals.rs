@@ -4,7 +4,7 @@ pub(super) mod old;
 pub(crate) mod siginfo;
 
 use super::Fields;
-use super::common::{SIGNALS, SIGNALS_64, TIMESPEC_IN};
+use super::common::{SIGNALS, SIGNALS_64, TIMESPEC_IN, TIMESPEC64_IN};
 use super::schema::prelude::*;
 use super::schema::sets;
 
@@ -41,8 +41,6 @@ structs! {
         sa_handler: SIGNAL_HANDLER, sa_flags: long_flags(&ACTION_FLAGS), sa_restorer: ADDRESS,
         sa_mask: SIGNALS_64,
     }
-    /// timespec(3type), with 64 bits on every ABI
-    TIMESPEC64 "timespec" { tv_sec: I64, tv_nsec: U64 }
     /// sigaltstack(2)
     STACK "stack_t" { ss_sp: ADDRESS, ss_flags: flags(&STACK_FLAGS), ss_size: SIZE }
 }
@@ -114,7 +112,7 @@ calls! { CALLS
     rt_sigtimedwait(uthese: Pick(first_set, 0), uinfo: To(Out, &SIGINFO), uts: TIMESPEC_IN,
         sigsetsize: SIZE) -> I32, note(received);
     rt_sigtimedwait_time64(uthese: Pick(first_set, 0), uinfo: To(Out, &SIGINFO),
-        uts: To(In, &Struct(&TIMESPEC64)), sigsetsize: SIZE) -> I32, note(received);
+        uts: TIMESPEC64_IN, sigsetsize: SIZE) -> I32, note(received);
     rt_sigsuspend(unewset: Pick(only_set, 0), sigsetsize: SIZE) -> I32;
     rt_sigqueueinfo(pid: PID, sig: SIGNAL, uinfo: To(In, &SIGINFO)) -> I32;
     rt_tgsigqueueinfo(tgid: PID, pid: PID, sig: SIGNAL, uinfo: To(In, &SIGINFO)) -> I32;

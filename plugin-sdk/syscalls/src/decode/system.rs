@@ -45,6 +45,7 @@ static LOGLEVEL: Set = Set {
         (7, "LOGLEVEL_DEBUG"),
         (8, "LOGLEVEL_DEBUG+1"),
     ],
+    base: None,
     first: &[],
     last: &[],
     unknown: "LOGLEVEL_???",

@@ -536,8 +536,8 @@ fn flags(out: &mut Vec<u8>, bits: u64, set: &Set) -> bool {
         out.extend_from_slice(name.as_bytes());
         return true;
     }
-    for (value, name) in set.names {
-        if *value != 0 && left & value == *value {
+    for (value, name) in set.each() {
+        if value != 0 && left & value == value {
             join(out, name);
             left &= !value;
             named = true;

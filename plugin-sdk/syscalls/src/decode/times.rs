@@ -3,17 +3,15 @@
 pub(super) mod sets;
 pub(super) mod structs;
 
-use super::common::{TIMESPEC, TIMESPEC_IN, TIMESPEC_OUT, TIMEVAL_IN, TIMEVAL_OUT, date, dated};
+use super::common::{
+    ITIMERSPEC, ITIMERSPEC64, TIMESPEC, TIMESPEC_IN, TIMESPEC_OUT, TIMESPEC64, TIMESPEC64_IN,
+    TIMESPEC64_OUT, TIMEVAL_IN, TIMEVAL_OUT, date, dated,
+};
 use super::schema::prelude::*;
 
 use sets::{CLOCK, CLOCK_STATE, ITIMER, TIMER_FLAGS};
-use structs::{
-    ITIMERSPEC, ITIMERSPEC64, ITIMERVAL, SIGEVENT, TIMESPEC64, TIMEX, TIMEX64, TIMEZONE,
-};
+use structs::{ITIMERVAL, SIGEVENT, TIMEX, TIMEX64, TIMEZONE};
 
-/// A `struct __kernel_timespec` that the kernel reads.
-pub(super) const TIMESPEC64_IN: Type = To(In, &Struct(&TIMESPEC64));
-const TIMESPEC64_OUT: Type = To(Out, &Struct(&TIMESPEC64));
 /// How something is told of: sigevent(3type).
 pub(super) const SIGEVENT_IN: Type = To(In, &Struct(&SIGEVENT));
 

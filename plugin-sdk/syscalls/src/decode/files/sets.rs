@@ -6,14 +6,7 @@ sets! {
     /// The access mode in the flags of open(2).
     OPEN_ACCESS "O_???" { O_RDONLY = 0, O_WRONLY = 1, O_RDWR = 2, O_ACCMODE = 3 }
     /// Flags of open(2), as x86 numbers them (asm-generic/fcntl.h).
-    OPEN "O_???" first(3 => OPEN_ACCESS) {
-        O_CREAT = 0o100, O_EXCL = 0o200, O_NOCTTY = 0o400, O_TRUNC = 0o1000,
-        O_APPEND = 0o2000, O_NONBLOCK = 0o4000, O_SYNC = 0o4010000, __O_SYNC = 0o4000000,
-        O_DSYNC = 0o10000, O_DIRECT = 0o40000, O_LARGEFILE = 0o100000,
-        O_NOFOLLOW = 0o400000, O_NOATIME = 0o1000000, O_CLOEXEC = 0o2000000,
-        O_PATH = 0o10000000, O_TMPFILE = 0o20200000, __O_TMPFILE = 0o20000000,
-        O_DIRECTORY = 0o200000, FASYNC = 0o20000,
-    }
+    OPEN "O_???" first(3 => OPEN_ACCESS) and(DESCRIPTOR) {}
     /// As `OPEN`, where no file is opened: dup3(2), pipe2(2).
     DESCRIPTOR "O_???" {
         O_CREAT = 0o100, O_EXCL = 0o200, O_NOCTTY = 0o400, O_TRUNC = 0o1000,
@@ -83,10 +76,7 @@ sets! {
     /// How statx(2) synchronizes, if nothing is said.
     AT_STATX_AS_STAT "AT_???" { AT_STATX_SYNC_AS_STAT = 0 }
     /// statx(2) without a word on how it synchronizes.
-    AT_STATX "AT_???" first(0x6000 => AT_STATX_AS_STAT) {
-        AT_SYMLINK_NOFOLLOW = 0x100, AT_REMOVEDIR = 0x200, AT_SYMLINK_FOLLOW = 0x400,
-        AT_NO_AUTOMOUNT = 0x800, AT_EMPTY_PATH = 0x1000, AT_RECURSIVE = 0x8000,
-    }
+    AT_STATX "AT_???" first(0x6000 => AT_STATX_AS_STAT) and(AT) {}
     /// statx(2)
     AT_STATX_SYNC "AT_???" {
         AT_STATX_FORCE_SYNC = 0x2000, AT_STATX_DONT_SYNC = 0x4000,
@@ -188,6 +178,7 @@ static MEMFD_HUGE: Set = Set {
             60 61 62 63
         }
     },
+    base: None,
     first: &[],
     last: &[],
     unknown: "MFD_???",

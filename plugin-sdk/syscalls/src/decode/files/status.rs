@@ -1,11 +1,11 @@
 //! What files are like: stat, statx, statfs, access, times.
 
 use super::structs::{
-    CACHESTAT, CACHESTAT_RANGE, STAT, STAT32, STAT64, STATFS, STATFS64, STATX, TIMESPEC64, USTAT,
-    UTIMBUF, utime,
+    CACHESTAT, CACHESTAT_RANGE, STAT, STAT32, STAT64, STATFS, STATFS64, STATX, USTAT, UTIMBUF,
+    utime,
 };
 use crate::abi;
-use crate::decode::common::{TIMESPEC, TIMEVAL_DATED};
+use crate::decode::common::{TIMESPEC, TIMESPEC64, TIMEVAL_DATED};
 use crate::decode::schema::prelude::*;
 
 use super::sets::{ACCESS, AT, AT_ACCESS, AT_STATX, AT_STATX_SYNC, STATX_MASK};

@@ -91,8 +91,6 @@ structs! {
     USTAT "ustat" {
         f_tfree: I32, f_tinode: ULONG, f_fname: Chars(6), f_fpack: Chars(6),
     }
-    /// `struct __kernel_timespec`
-    TIMESPEC64 "timespec" { tv_sec: I64, tv_nsec: U64 }
     /// utime(2)
     UTIMBUF "utimbuf" (arrange_utimbuf) { actime: LONG, modtime: LONG }
     /// cachestat(2), linux/mman.h

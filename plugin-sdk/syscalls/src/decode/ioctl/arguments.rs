@@ -16,14 +16,7 @@ macro_rules! arguments {
 }
 pub(super) use arguments;
 
-sets! {
-    /// What a namespace is of (ioctl_ns(2), linux/sched.h).
-    NAMESPACES "CLONE_NEW???" {
-        CLONE_NEWTIME = 0x80, CLONE_NEWNS = 0x20000, CLONE_NEWCGROUP = 0x0200_0000,
-        CLONE_NEWUTS = 0x0400_0000, CLONE_NEWIPC = 0x0800_0000, CLONE_NEWUSER = 0x1000_0000,
-        CLONE_NEWPID = 0x2000_0000, CLONE_NEWNET = 0x4000_0000,
-    }
-}
+sets! {}
 
 const TABLES: &[Arguments] = &[
     terminals::ARGUMENTS,

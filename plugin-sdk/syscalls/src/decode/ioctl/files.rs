@@ -5,6 +5,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::decode::common::{done, terminated};
+use crate::decode::files::xattr::FS_XFLAG;
 use crate::decode::schema::{prelude::*, sets};
 use crate::decode::{Bytes as Data, Field, Fields, scalar, text};
 
@@ -23,15 +24,6 @@ sets! {
         FS_DAX_FL = 0x200_0000, FS_INLINE_DATA_FL = 0x1000_0000,
         FS_PROJINHERIT_FL = 0x2000_0000, FS_CASEFOLD_FL = 0x4000_0000,
         FS_RESERVED_FL = 0x8000_0000,
-    }
-    /// ioctl_xfs_fsgetxattr(2), linux/fs.h
-    XFLAGS "FS_XFLAG_???" {
-        FS_XFLAG_REALTIME = 0x1, FS_XFLAG_PREALLOC = 0x2, FS_XFLAG_IMMUTABLE = 0x8,
-        FS_XFLAG_APPEND = 0x10, FS_XFLAG_SYNC = 0x20, FS_XFLAG_NOATIME = 0x40,
-        FS_XFLAG_NODUMP = 0x80, FS_XFLAG_RTINHERIT = 0x100, FS_XFLAG_PROJINHERIT = 0x200,
-        FS_XFLAG_NOSYMLINKS = 0x400, FS_XFLAG_EXTSIZE = 0x800, FS_XFLAG_EXTSZINHERIT = 0x1000,
-        FS_XFLAG_NODEFRAG = 0x2000, FS_XFLAG_FILESTREAM = 0x4000, FS_XFLAG_DAX = 0x8000,
-        FS_XFLAG_COWEXTSIZE = 0x10000, FS_XFLAG_HASATTR = 0x8000_0000,
     }
     /// Documentation/filesystems/fiemap.rst, linux/fiemap.h
     FIEMAP_FLAGS "FIEMAP_FLAG_???" {
@@ -90,7 +82,7 @@ structs! {
         info: Special(dedupes, 0),
     }
     FSXATTR "fsxattr" (arrange_fsxattr) {
-        fsx_xflags: flags(&XFLAGS), fsx_extsize: U32, fsx_nextents: U32, fsx_projid: PROJECT,
+        fsx_xflags: flags(&FS_XFLAG), fsx_extsize: U32, fsx_nextents: U32, fsx_projid: PROJECT,
         fsx_cowextsize: U32, end: Pad(8),
     }
     FIEMAP "fiemap" {

@@ -66,6 +66,7 @@ static OPERATIONS: Set = Set {
         (1 << 4, "1<<_UFFDIO_ZEROPAGE"),
         (1 << 0x3f, "1<<_UFFDIO_API"),
     ],
+    base: None,
     first: &[],
     last: &[],
     unknown: "_UFFDIO_???",

@@ -6,6 +6,8 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::decode::common::{done, terminated};
+use crate::decode::net::links::ARPHRD;
+use crate::decode::net::sets::AF;
 use crate::decode::schema::{prelude::*, sets};
 use crate::decode::{Bytes as Text_, Fields};
 
@@ -19,38 +21,6 @@ sets! {
         IFF_PROMISC = 0x100, IFF_ALLMULTI = 0x200, IFF_MASTER = 0x400, IFF_SLAVE = 0x800,
         IFF_MULTICAST = 0x1000, IFF_PORTSEL = 0x2000, IFF_AUTOMEDIA = 0x4000,
         IFF_DYNAMIC = 0x8000,
-    }
-    /// linux/if_arp.h
-    HARDWARE "ARPHRD_???" {
-        ARPHRD_NETROM = 0, ARPHRD_ETHER = 1, ARPHRD_EETHER = 2, ARPHRD_AX25 = 3,
-        ARPHRD_PRONET = 4, ARPHRD_CHAOS = 5, ARPHRD_IEEE802 = 6, ARPHRD_ARCNET = 7,
-        ARPHRD_APPLETLK = 8, ARPHRD_DLCI = 15, ARPHRD_ATM = 19, ARPHRD_METRICOM = 23,
-        ARPHRD_IEEE1394 = 24, ARPHRD_EUI64 = 27, ARPHRD_INFINIBAND = 32, ARPHRD_SLIP = 256,
-        ARPHRD_CSLIP = 257, ARPHRD_SLIP6 = 258, ARPHRD_CSLIP6 = 259, ARPHRD_RSRVD = 260,
-        ARPHRD_ADAPT = 264, ARPHRD_ROSE = 270, ARPHRD_X25 = 271, ARPHRD_HWX25 = 272,
-        ARPHRD_CAN = 280, ARPHRD_MCTP = 290, ARPHRD_PPP = 512, ARPHRD_CISCO = 513,
-        ARPHRD_LAPB = 516, ARPHRD_DDCMP = 517, ARPHRD_RAWHDLC = 518, ARPHRD_RAWIP = 519,
-        ARPHRD_TUNNEL = 768, ARPHRD_TUNNEL6 = 769, ARPHRD_FRAD = 770, ARPHRD_SKIP = 771,
-        ARPHRD_LOOPBACK = 772, ARPHRD_LOCALTLK = 773, ARPHRD_FDDI = 774, ARPHRD_BIF = 775,
-        ARPHRD_SIT = 776, ARPHRD_IPDDP = 777, ARPHRD_IPGRE = 778, ARPHRD_PIMREG = 779,
-        ARPHRD_HIPPI = 780, ARPHRD_ASH = 781, ARPHRD_ECONET = 782, ARPHRD_IRDA = 783,
-        ARPHRD_FCPP = 784, ARPHRD_FCAL = 785, ARPHRD_FCPL = 786, ARPHRD_FCFABRIC = 787,
-        ARPHRD_IEEE802_TR = 800, ARPHRD_IEEE80211 = 801, ARPHRD_IEEE80211_PRISM = 802,
-        ARPHRD_IEEE80211_RADIOTAP = 803, ARPHRD_IEEE802154 = 804,
-        ARPHRD_IEEE802154_MONITOR = 805, ARPHRD_PHONET = 820, ARPHRD_PHONET_PIPE = 821,
-        ARPHRD_CAIF = 822, ARPHRD_IP6GRE = 823, ARPHRD_NETLINK = 824, ARPHRD_6LOWPAN = 825,
-        ARPHRD_VSOCKMON = 826, ARPHRD_VOID = 0xffff, ARPHRD_NONE = 0xfffe,
-    }
-    /// bits/socket.h, for addresses of interfaces.
-    FAMILIES "AF_???" {
-        AF_UNSPEC = 0, AF_UNIX = 1, AF_INET = 2, AF_AX25 = 3, AF_IPX = 4, AF_APPLETALK = 5,
-        AF_NETROM = 6, AF_BRIDGE = 7, AF_ATMPVC = 8, AF_X25 = 9, AF_INET6 = 10, AF_ROSE = 11,
-        AF_DECnet = 12, AF_NETBEUI = 13, AF_SECURITY = 14, AF_KEY = 15, AF_NETLINK = 16,
-        AF_PACKET = 17, AF_ASH = 18, AF_ECONET = 19, AF_ATMSVC = 20, AF_RDS = 21, AF_SNA = 22,
-        AF_IRDA = 23, AF_PPPOX = 24, AF_WANPIPE = 25, AF_LLC = 26, AF_IB = 27, AF_MPLS = 28,
-        AF_CAN = 29, AF_TIPC = 30, AF_BLUETOOTH = 31, AF_IUCV = 32, AF_RXRPC = 33, AF_ISDN = 34,
-        AF_PHONET = 35, AF_IEEE802154 = 36, AF_CAIF = 37, AF_ALG = 38, AF_NFC = 39,
-        AF_VSOCK = 40, AF_KCM = 41, AF_QIPCRTR = 42, AF_SMC = 43, AF_XDP = 44, AF_MCTP = 45,
     }
 }
 
@@ -113,15 +83,15 @@ fn hardware(view: &View<'_>) -> Value {
 
 structs! {
     INET "sockaddr_in" {
-        sa_family: Scalar(W16, Style::One(&FAMILIES)), sin_port: PORT,
+        sa_family: Scalar(W16, Style::One(&AF)), sin_port: PORT,
         sin_addr: Special(dotted, 4), end: Pad(8),
     }
-    UNIX "sockaddr_un" { sa_family: Scalar(W16, Style::One(&FAMILIES)), sun_path: Chars(14) }
+    UNIX "sockaddr_un" { sa_family: Scalar(W16, Style::One(&AF)), sun_path: Chars(14) }
     OTHER "sockaddr" {
-        sa_family: Scalar(W16, Style::One(&FAMILIES)), sa_data: Raw(14, TEXT),
+        sa_family: Scalar(W16, Style::One(&AF)), sa_data: Raw(14, TEXT),
     }
     HARDWARE_ADDRESS "sockaddr" {
-        sa_family: Scalar(W16, Style::One(&HARDWARE)), sa_data: Special(hardware, 14),
+        sa_family: Scalar(W16, Style::One(&ARPHRD)), sa_data: Special(hardware, 14),
     }
     IFMAP "ifmap" {
         mem_start: XLONG, mem_end: XLONG, base_addr: X16, irq: X8, dma: X8, port: X8, end: Pad(3),

@@ -1,9 +1,9 @@
 //! POSIX message queues: mq_overview(7), linux/mqueue.h.
 
-use crate::decode::common::TIMESPEC_IN;
+use crate::decode::common::{TIMESPEC_IN, TIMESPEC64_IN};
 use crate::decode::files::sets::OPEN;
 use crate::decode::schema::prelude::*;
-use crate::decode::times::{SIGEVENT_IN, TIMESPEC64_IN};
+use crate::decode::times::SIGEVENT_IN;
 
 use super::structs::{MQ_ATTR, NEW_MQ_ATTR};
 

@@ -1,7 +1,8 @@
 //! Asynchronous I/O (io_submit(2), linux/aio_abi.h).
 
 use crate::decode::Fields;
-use crate::decode::common::{IOVEC_IN, SIGNALS, TIMESPEC, one_or_decimal};
+use crate::decode::common::{IOVEC, IOVEC_IN, SIGNALS, TIMESPEC, one_or_decimal};
+use crate::decode::files::sets::RWF;
 use crate::decode::schema::{prelude::*, sets};
 
 sets! {
@@ -11,10 +12,6 @@ sets! {
         IOCB_CMD_PWRITEV = 8,
     }
     FLAGS "IOCB_FLAG_???" { IOCB_FLAG_RESFD = 1, IOCB_FLAG_IOPRIO = 2 }
-    /// preadv2(2), linux/fs.h
-    READ_FLAGS "RWF_???" {
-        RWF_HIPRI = 1, RWF_DSYNC = 2, RWF_SYNC = 4, RWF_NOWAIT = 8, RWF_APPEND = 16,
-    }
     /// poll(2)
     POLL "POLL???" {
         POLLIN = 0x1, POLLPRI = 0x2, POLLOUT = 0x4, POLLRDNORM = 0x40, POLLRDBAND = 0x80,
@@ -25,13 +22,13 @@ sets! {
 
 structs! {
     IOCB "iocb" (arrange) {
-        aio_data: X64, aio_key: U32, aio_rw_flags: flags(&READ_FLAGS),
+        aio_data: X64, aio_key: U32, aio_rw_flags: flags(&RWF),
         aio_lio_opcode: OPERATION, aio_reqprio: I16, aio_fildes: FD, aio_buf: Pick(buffer, 8),
         aio_nbytes: U64, aio_offset: I64, reserved: Pad(8), aio_flags: flags(&FLAGS),
         aio_resfd: Pick(resfd, 4),
     }
     CANCELLED "iocb" (arrange_head) {
-        aio_data: X64, aio_key: U32, aio_rw_flags: flags(&READ_FLAGS),
+        aio_data: X64, aio_key: U32, aio_rw_flags: flags(&RWF),
         aio_lio_opcode: OPERATION, aio_reqprio: I16, aio_fildes: FD, rest: Pad(40),
     }
     IO_EVENT "io_event" { data: X64, obj: X64, res: I64, res2: I64 }
@@ -59,15 +56,10 @@ fn buffer(view: &View<'_>) -> &'static Type {
     match view.field("aio_lio_opcode") {
         Some(1) => const { &Bytes(In, Len::Field("aio_nbytes"), TEXT) },
         Some(5) => const { &Scalar(W64, Style::Flags(&POLL)) },
-        Some(7) => const { &Array(In, &Struct(&TARGET), Len::Field("aio_nbytes")) },
+        Some(7) => const { &Array(In, &Struct(&IOVEC), Len::Field("aio_nbytes")) },
         Some(8) => const { &Array(In, &Struct(&IOVEC_IN), Len::Field("aio_nbytes")) },
         _ => &ADDRESS,
     }
-}
-
-structs! {
-    /// What will be read is not known.
-    TARGET "iovec" { iov_base: ADDRESS, iov_len: SIZE }
 }
 
 /// Signals, of the only size that there is.

@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 use crate::decode::Fields;
 use crate::decode::schema::{prelude::*, sets};
 use crate::decode::text;
+use crate::decode::times::sets::CLOCK;
 
 sets! {
     OPEN_FLAGS "PERF_FLAG_???" {
@@ -83,13 +84,6 @@ sets! {
         HW_BREAKPOINT_EMPTY = 0, HW_BREAKPOINT_R = 1, HW_BREAKPOINT_W = 2, HW_BREAKPOINT_RW = 3,
         HW_BREAKPOINT_X = 4,
     }
-    /// clock_gettime(2), linux/time.h
-    CLOCKS "CLOCK_???" {
-        CLOCK_REALTIME = 0, CLOCK_MONOTONIC = 1, CLOCK_PROCESS_CPUTIME_ID = 2,
-        CLOCK_THREAD_CPUTIME_ID = 3, CLOCK_MONOTONIC_RAW = 4, CLOCK_REALTIME_COARSE = 5,
-        CLOCK_MONOTONIC_COARSE = 6, CLOCK_BOOTTIME = 7, CLOCK_REALTIME_ALARM = 8,
-        CLOCK_BOOTTIME_ALARM = 9, CLOCK_SGI_CYCLE = 10, CLOCK_TAI = 11,
-    }
 }
 
 /// Sizes of the first version and of the last one that is known.
@@ -130,7 +124,7 @@ structs! {
         [verbose] wakeup_events: U32, [verbose] bp_type: Special(breakpoint, 4),
         [verbose] config1: X64, [verbose] config2: X64,
         [verbose] branch_sample_type: flags64(&BRANCHES), [verbose] sample_regs_user: X64,
-        [verbose] sample_stack_user: X32, [verbose] clockid: one(&CLOCKS),
+        [verbose] sample_stack_user: X32, [verbose] clockid: one(&CLOCK),
         [verbose] sample_regs_intr: X64, [verbose] aux_watermark: U32,
         [verbose] sample_max_stack: U16, __reserved_2: X16, [verbose] aux_sample_size: U32,
         __reserved_3: X32, [verbose] sig_data: X64,

@@ -5,7 +5,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use crate::decode::common::{SIGNALS, done, one_or_decimal};
+use crate::decode::common::{IOVEC, SIGNALS, done, one_or_decimal};
 use crate::decode::schema::{prelude::*, sets};
 use crate::decode::{Field, Fields, Items};
 
@@ -183,7 +183,7 @@ const PROBE_SIZE: u32 = 16 + 8 * 32;
 
 fn register_argument(view: &View<'_>) -> &'static Type {
     match view.arg32(1) {
-        0 => const { &Array(In, &Struct(&IOVEC_PLAIN), Len::Arg(3)) },
+        0 => const { &Array(In, &Struct(&IOVEC), Len::Arg(3)) },
         2 | 4 | 7 => const { &Array(In, &FD, Len::Arg(3)) },
         6 => const { &To(In, &Struct(&FILES_UPDATE)) },
         8 if view.succeeded() => const { &Sized(Out, Len::Fixed(PROBE_SIZE), &Struct(&PROBE)) },
@@ -197,10 +197,6 @@ fn register_argument(view: &View<'_>) -> &'static Type {
         22 | 23 => const { &To(In, &Struct(&BUFFER_RING)) },
         _ => &ADDRESS,
     }
-}
-
-structs! {
-    IOVEC_PLAIN "iovec" { iov_base: ADDRESS, iov_len: SIZE }
 }
 
 /// Shown as a decimal number where it has no name.

@@ -5,10 +5,9 @@ use alloc::format;
 use alloc::string::String;
 
 use crate::decode::Fields;
-use crate::decode::common::TIMESPEC_IN;
+use crate::decode::common::{TIMESPEC_IN, TIMESPEC64_IN};
 use crate::decode::schema::prelude::*;
 use crate::decode::schema::sets;
-use crate::decode::times::TIMESPEC64_IN;
 use crate::decode::times::sets::CLOCK;
 
 /// Operations, with the flags that they may have.
@@ -49,6 +48,7 @@ static OPERATION: Set = Set {
         (393, "FUTEX_WAIT_BITSET_PRIVATE|FUTEX_CLOCK_REALTIME"),
         (395, "FUTEX_WAIT_REQUEUE_PI_PRIVATE|FUTEX_CLOCK_REALTIME"),
     ],
+    base: None,
     first: &[],
     last: &[],
     unknown: "FUTEX_???",

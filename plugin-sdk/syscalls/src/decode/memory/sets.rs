@@ -70,6 +70,7 @@ macro_rules! exponents {
 /// The size of huge pages in the flags of mmap(2).
 static MAP_HUGE: Set = Set {
     names: exponents!("MAP_HUGE_SHIFT"),
+    base: None,
     first: &[],
     last: &[],
     unknown: "",
@@ -78,6 +79,7 @@ static MAP_HUGE: Set = Set {
 /// The size of huge pages in the flags of shmget(2).
 pub(crate) static SHM_HUGE: Set = Set {
     names: exponents!("SHM_HUGE_SHIFT"),
+    base: None,
     first: &[],
     last: &[],
     unknown: "",

@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 
 use crate::abi::{self, Abi};
-use crate::decode::common::{TIMESPEC, TIMEVAL};
+use crate::decode::common::{TIMESPEC, TIMESPEC64, TIMEVAL, TIMEVAL64};
 use crate::decode::layout;
 use crate::decode::read::of_bytes;
 use crate::decode::schema::prelude::*;
@@ -41,9 +41,6 @@ structs! {
         ee_errno: U32, ee_origin: U8, ee_type: U8, ee_code: U8, ee_pad: Pad(1), ee_info: U32,
         ee_data: U32, offender: Pick(offender, 0),
     }
-    /// linux/time_types.h
-    TIMESPEC64 "timespec" { tv_sec: I64, tv_nsec: U64 }
-    TIMEVAL64 "timeval" { tv_sec: I64, tv_usec: U64 }
 }
 
 const THREE_TIMES: Type = Fixed(&Struct(&TIMESPEC), 3);

@@ -34,7 +34,8 @@ macro_rules! bits {
         /// Capabilities as bits (capabilities(7)).
         pub(crate) static CAPABILITIES: Set = Set {
             names: &[$((1 << $bit, concat!("1<<", $name))),*],
-            first: &[],
+            base: None,
+    first: &[],
             last: &[],
             unknown: "CAP_???",
         };

@@ -1,6 +1,7 @@
 //! What processes do to each other: their memory, and descriptors that stand for them.
 
-use crate::decode::common::{IOVEC_IN, IOVEC_OUT};
+use crate::decode::common::{IOVEC, IOVEC_IN, IOVEC_OUT};
+use crate::decode::memory::sets::ADVICE;
 use crate::decode::schema::prelude::*;
 use crate::decode::schema::sets;
 use crate::decode::signals::siginfo::SIGINFO;
@@ -8,16 +9,6 @@ use crate::decode::signals::siginfo::SIGINFO;
 sets! {
     /// pidfd_open(2)
     PIDFD_OPEN "PIDFD_???" { PIDFD_NONBLOCK = 0o4000 }
-    /// madvise(2)
-    ADVICE "MADV_???" {
-        MADV_NORMAL = 0, MADV_RANDOM = 1, MADV_SEQUENTIAL = 2, MADV_WILLNEED = 3,
-        MADV_DONTNEED = 4, MADV_FREE = 8, MADV_REMOVE = 9, MADV_DONTFORK = 10,
-        MADV_DOFORK = 11, MADV_MERGEABLE = 12, MADV_UNMERGEABLE = 13, MADV_HUGEPAGE = 14,
-        MADV_NOHUGEPAGE = 15, MADV_DONTDUMP = 16, MADV_DODUMP = 17, MADV_WIPEONFORK = 18,
-        MADV_KEEPONFORK = 19, MADV_COLD = 20, MADV_PAGEOUT = 21, MADV_POPULATE_READ = 22,
-        MADV_POPULATE_WRITE = 23, MADV_DONTNEED_LOCKED = 24, MADV_COLLAPSE = 25,
-        MADV_HWPOISON = 100, MADV_SOFT_OFFLINE = 101,
-    }
     /// kcmp(2)
     KIND "KCMP_???" {
         KCMP_FILE = 0, KCMP_VM = 1, KCMP_FILES = 2, KCMP_FS = 3, KCMP_SIGHAND = 4,
@@ -26,8 +17,6 @@ sets! {
 }
 
 structs! {
-    /// Memory of another process, or memory that is not read.
-    IOVEC_ADDRESS "iovec" { iov_base: ADDRESS, iov_len: SIZE }
     /// kcmp(2)
     EPOLL_SLOT "kcmp_epoll_slot" { efd: U32, tfd: U32, toff: U32 }
 }
@@ -48,14 +37,14 @@ calls! { KCMP
     kcmp(pid1: PID, pid2: PID, type: one(&KIND), idx1: I32, idx2: To(In, &Struct(&EPOLL_SLOT))) -> I32;
 }
 
-const REMOTE: Type = Array(In, &Struct(&IOVEC_ADDRESS), Len::Arg(4));
+const REMOTE: Type = Array(In, &Struct(&IOVEC), Len::Arg(4));
 
 calls! { CALLS
     process_vm_readv(pid: PID, lvec: Array(In, &Struct(&IOVEC_OUT), Len::Arg(2)), liovcnt: ULONG,
         rvec: REMOTE, riovcnt: ULONG, flags: ULONG) -> SSIZE;
     process_vm_writev(pid: PID, lvec: Array(In, &Struct(&IOVEC_IN), Len::Arg(2)), liovcnt: ULONG,
         rvec: REMOTE, riovcnt: ULONG, flags: ULONG) -> SSIZE;
-    process_madvise(pidfd: FD, vec: Array(In, &Struct(&IOVEC_ADDRESS), Len::Arg(2)), vlen: SIZE,
+    process_madvise(pidfd: FD, vec: Array(In, &Struct(&IOVEC), Len::Arg(2)), vlen: SIZE,
         behavior: one(&ADVICE), flags: X32) -> SSIZE;
     process_mrelease(pidfd: FD, flags: X32) -> I32;
     pidfd_open(pid: PID, flags: flags(&PIDFD_OPEN)) -> FD;

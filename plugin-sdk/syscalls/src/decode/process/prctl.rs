@@ -268,9 +268,9 @@ fn length(view: &View<'_>, set: &'static Set) -> Value {
     }
     let mut names = Vec::new();
     let mut left = flags;
-    for (bit, name) in set.names {
+    for (bit, name) in set.each() {
         if left & bit != 0 {
-            names.push(String::from(*name));
+            names.push(String::from(name));
             left &= !bit;
         }
     }

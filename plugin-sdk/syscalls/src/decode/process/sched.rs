@@ -4,10 +4,9 @@ use alloc::vec::Vec;
 
 use super::or_address;
 use crate::decode::Fields;
-use crate::decode::common::TIMESPEC_OUT;
+use crate::decode::common::{TIMESPEC_OUT, TIMESPEC64_OUT};
 use crate::decode::schema::prelude::*;
 use crate::decode::schema::sets;
-use crate::decode::signals::TIMESPEC64;
 
 sets! {
     /// sched_setscheduler(2)
@@ -198,7 +197,7 @@ calls! { CALLS
     sched_getparam(pid: PID, param: PARAM_OUT) -> I32;
     sched_setparam(pid: PID, param: PARAM_IN) -> I32;
     sched_rr_get_interval(pid: PID, interval: TIMESPEC_OUT) -> I32;
-    sched_rr_get_interval_time64(pid: PID, interval: To(Out, &Struct(&TIMESPEC64))) -> I32;
+    sched_rr_get_interval_time64(pid: PID, interval: TIMESPEC64_OUT) -> I32;
     sched_getattr(pid: PID, uattr: Sized(Out, Len::Arg(2), &Struct(&ATTR)), usize: U32,
         flags: U32) -> I32;
     sched_setattr(pid: PID, uattr: Then(&ATTR_IN, attr_set), flags: U32) -> I32;

@@ -6,6 +6,7 @@ use crate::signal;
 /// Signals, as the lowest byte of the flags of clone(2).
 pub(crate) static SIGNAL_NAMES: Set = Set {
     names: &numbered(),
+    base: None,
     first: &[],
     last: &[],
     unknown: "",
@@ -23,7 +24,7 @@ const fn numbered() -> [(u64, &'static str); 64] {
 
 sets! {
     /// clone(2)
-    CLONE "CLONE_???" last(0xff => SIGNAL_NAMES) {
+    CLONE_FLAGS "CLONE_???" {
         CLONE_VM = 0x100, CLONE_FS = 0x200, CLONE_FILES = 0x400, CLONE_SIGHAND = 0x800,
         CLONE_PIDFD = 0x1000, CLONE_PTRACE = 0x2000, CLONE_VFORK = 0x4000,
         CLONE_PARENT = 0x8000, CLONE_THREAD = 0x1_0000, CLONE_NEWNS = 0x2_0000,
@@ -33,16 +34,10 @@ sets! {
         CLONE_NEWUTS = 0x400_0000, CLONE_NEWIPC = 0x800_0000, CLONE_NEWUSER = 0x1000_0000,
         CLONE_NEWPID = 0x2000_0000, CLONE_NEWNET = 0x4000_0000, CLONE_IO = 0x8000_0000,
     }
+    /// The same with the signal in the lowest byte.
+    CLONE "CLONE_???" last(0xff => SIGNAL_NAMES) and(CLONE_FLAGS) {}
     /// clone3(2), in clone_args
-    CLONE3 "CLONE_???" {
-        CLONE_VM = 0x100, CLONE_FS = 0x200, CLONE_FILES = 0x400, CLONE_SIGHAND = 0x800,
-        CLONE_PIDFD = 0x1000, CLONE_PTRACE = 0x2000, CLONE_VFORK = 0x4000,
-        CLONE_PARENT = 0x8000, CLONE_THREAD = 0x1_0000, CLONE_NEWNS = 0x2_0000,
-        CLONE_SYSVSEM = 0x4_0000, CLONE_SETTLS = 0x8_0000, CLONE_PARENT_SETTID = 0x10_0000,
-        CLONE_CHILD_CLEARTID = 0x20_0000, CLONE_UNTRACED = 0x80_0000,
-        CLONE_CHILD_SETTID = 0x100_0000, CLONE_NEWCGROUP = 0x200_0000,
-        CLONE_NEWUTS = 0x400_0000, CLONE_NEWIPC = 0x800_0000, CLONE_NEWUSER = 0x1000_0000,
-        CLONE_NEWPID = 0x2000_0000, CLONE_NEWNET = 0x4000_0000, CLONE_IO = 0x8000_0000,
+    CLONE3 "CLONE_???" and(CLONE_FLAGS) {
         CLONE_NEWTIME = 0x80, CLONE_CLEAR_SIGHAND = 0x1_0000_0000,
         CLONE_INTO_CGROUP = 0x2_0000_0000,
     }
@@ -59,11 +54,6 @@ sets! {
         CLONE_NEWTIME = 0x80, CLONE_NEWNS = 0x2_0000, CLONE_NEWCGROUP = 0x200_0000,
         CLONE_NEWUTS = 0x400_0000, CLONE_NEWIPC = 0x800_0000, CLONE_NEWUSER = 0x1000_0000,
         CLONE_NEWPID = 0x2000_0000, CLONE_NEWNET = 0x4000_0000,
-    }
-    /// execveat(2), linux/fcntl.h
-    EXEC_AT "AT_???" {
-        AT_SYMLINK_NOFOLLOW = 0x100, AT_REMOVEDIR = 0x200, AT_SYMLINK_FOLLOW = 0x400,
-        AT_NO_AUTOMOUNT = 0x800, AT_EMPTY_PATH = 0x1000, AT_RECURSIVE = 0x8000,
     }
     /// wait4(2), waitid(2); WUNTRACED is WSTOPPED
     WAIT "W???" {

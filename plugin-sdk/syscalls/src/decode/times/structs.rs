@@ -1,20 +1,12 @@
 //! Structures in calls on clocks and timers.
 
-use crate::decode::common::{TIMESPEC, TIMEVAL};
+use crate::decode::common::TIMEVAL;
 use crate::decode::schema::prelude::*;
 use crate::decode::{Field, Fields};
 
 use super::sets::{ADJ, SIGEV, STA};
 
 structs! {
-    /// `struct __kernel_timespec` (linux/time_types.h): the same on all ABIs.
-    TIMESPEC64 "__kernel_timespec" { tv_sec: I64, tv_nsec: U64 }
-    /// `struct __kernel_itimerspec`, of the same.
-    ITIMERSPEC64 "__kernel_itimerspec" {
-        it_interval: Struct(&TIMESPEC64), it_value: Struct(&TIMESPEC64),
-    }
-    /// timer_settime(2)
-    ITIMERSPEC "itimerspec" { it_interval: Struct(&TIMESPEC), it_value: Struct(&TIMESPEC) }
     /// getitimer(2)
     ITIMERVAL "itimerval" { it_interval: Struct(&TIMEVAL), it_value: Struct(&TIMEVAL) }
     /// gettimeofday(2)
