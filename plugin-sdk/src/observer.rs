@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use crate::bindings::pai::plugin::events::{End, Event, SyscallFilter, SyscallSet, Topic};
+use crate::bindings::pai::plugin::events::{
+    CaptureLimits, End, Event, SyscallFilter, SyscallSet, Topic,
+};
 use crate::bindings::pai::plugin::observe::{self, Batch, SyscallRecord};
 use crate::bindings::pai::plugin::tasks::{self, Target, Task};
 use crate::bindings::pai::plugin::types::Pid;
@@ -91,6 +93,24 @@ impl Observer {
             exit: true,
             tasks: Vec::new(),
             capture: None,
+            extra: Vec::new(),
+        }))
+    }
+
+    /// These calls when they return, with what their arguments lead to up to these
+    /// limits.
+    #[must_use]
+    pub fn calls<'a>(
+        self,
+        names: impl IntoIterator<Item = &'a str>,
+        capture: Option<CaptureLimits>,
+    ) -> Self {
+        self.topic(Topic::Syscalls(SyscallFilter {
+            which: SyscallSet::Names(names.into_iter().map(str::to_owned).collect()),
+            enter: false,
+            exit: true,
+            tasks: Vec::new(),
+            capture,
             extra: Vec::new(),
         }))
     }

@@ -8,8 +8,7 @@ use pai_plugin::json::Object;
 use pai_plugin::output::{emit, print, structured};
 use pai_plugin::show::{command_line, word};
 use pai_plugin::{
-    Call, Event, Item, Observer, Overflow, Pid, RecordFlags, Result, SyscallFilter, SyscallSet,
-    Topic, names, options,
+    Call, Event, Item, Observer, Overflow, Pid, RecordFlags, Result, Topic, names, options,
 };
 
 pai_plugin::without_wasi!();
@@ -43,14 +42,7 @@ fn run() -> Result<()> {
         .overflow(Overflow::Block)
         .topic(Topic::Forks)
         .topic(Topic::Execs)
-        .topic(Topic::Syscalls(SyscallFilter {
-            which: SyscallSet::Names(calls.map(Into::into).collect()),
-            enter: false,
-            exit: true,
-            tasks: Vec::new(),
-            capture: Some(Limits::NONE.into()),
-            extra: Vec::new(),
-        }));
+        .calls(calls, Some(Limits::NONE.into()));
     observer.run(|item| {
         match item {
             Item::Call(call) => files.call(call),

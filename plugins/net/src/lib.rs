@@ -6,10 +6,7 @@ use pai_plugin::decode::{Decoded, Limits, SocketAddress, Value, is_error};
 use pai_plugin::descriptors::{self, Descriptors, fd};
 use pai_plugin::json::Object;
 use pai_plugin::output::{emit, print, structured};
-use pai_plugin::{
-    Call, Item, Observer, Overflow, Pid, RecordFlags, Result, SyscallFilter, SyscallSet, Topic,
-    names,
-};
+use pai_plugin::{Call, Item, Observer, Overflow, Pid, RecordFlags, Result, Topic, names};
 
 pai_plugin::without_wasi!();
 
@@ -52,14 +49,7 @@ fn run() -> Result<()> {
         .overflow(Overflow::Block)
         .topic(Topic::Forks)
         .topic(Topic::Execs)
-        .topic(Topic::Syscalls(SyscallFilter {
-            which: SyscallSet::Names(calls.map(Into::into).collect()),
-            enter: false,
-            exit: true,
-            tasks: Vec::new(),
-            capture: Some(LIMITS.into()),
-            extra: Vec::new(),
-        }));
+        .calls(calls, Some(LIMITS.into()));
     observer.run(|item| {
         match item {
             Item::Call(call) => net.call(call),

@@ -1,6 +1,6 @@
 //! Reads what the arguments of a call lead to, while the call is stopped.
 
-use pai_ptrace::{MAX_PIECES, Piece, read_pieces};
+use pai_ptrace::{MAX_PIECES, Piece};
 use pai_syscalls::decode::schema::Call;
 use pai_syscalls::decode::{self, Captured, Descriptors, Limits, Want, When, captured};
 
@@ -8,7 +8,7 @@ use crate::descriptor;
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::event::{Event, StopId, SyscallStop};
-use crate::memory::PAGE;
+use crate::memory::{PAGE, read_all};
 use crate::subscription::ClientId;
 
 /// A pointer leads to pointers, and so on: no description needs more rounds.
@@ -160,7 +160,7 @@ impl Engine {
             }
         }
         let mut buf = vec![0; pieces.iter().map(|piece| piece.len).sum()];
-        let lens = read_all(stop, &pieces, &mut buf);
+        let lens = read_all(stop.tid, &pieces, &mut buf);
         let (mut at, mut next) = (0, 0);
         for want in wants {
             let mut known = 0;
@@ -217,24 +217,4 @@ fn name_descriptors(
             captured::encode_descriptor(captured, side(stop), fd, &name);
         }
     }
-}
-
-/// How much of each piece could be read.
-fn read_all(stop: &SyscallStop, pieces: &[Piece], buf: &mut [u8]) -> Vec<usize> {
-    let mut lens = Vec::with_capacity(pieces.len());
-    let mut at = 0;
-    while lens.len() < pieces.len() {
-        let rest = &pieces[lens.len()..];
-        let mut done = read_pieces(stop.tid, rest, &mut buf[at..]).unwrap_or(0);
-        for piece in rest {
-            let of_piece = done.min(piece.len);
-            done -= of_piece;
-            at += piece.len;
-            lens.push(of_piece);
-            if of_piece < piece.len {
-                break;
-            }
-        }
-    }
-    lens
 }

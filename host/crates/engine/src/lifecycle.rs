@@ -6,7 +6,6 @@ use crate::attach::Follow;
 use crate::engine::Engine;
 use crate::error::{Error, Fatal, unless_gone};
 use crate::event::{Event, Execed, ExitStatus, OtherStop, SyscallStop};
-use crate::orphans::Orphan;
 use crate::procfs;
 use crate::sigtrap::OwnTrap;
 use crate::space::{Space, SpaceId};
@@ -133,12 +132,7 @@ impl Engine {
                 |held| matches!(held.offer.event, Event::Forked { child, .. } if child == pid),
             );
         if being_told {
-            let orphan = Orphan {
-                stopped,
-                after,
-                old: false,
-            };
-            self.orphans.insert(tid, orphan);
+            self.set_aside(stopped, after);
             return Ok(());
         }
         let unfollowed = task.unfollowed;

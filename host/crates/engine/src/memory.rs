@@ -65,6 +65,28 @@ impl Mapping {
     }
 }
 
+/// Reads pieces, one behind the other in `buf`; returns how much of each could be read.
+/// The kernel gives up at the first that it cannot read whole: those behind it are asked
+/// for once more.
+pub(crate) fn read_all(tid: Tid, pieces: &[Piece], buf: &mut [u8]) -> Vec<usize> {
+    let mut lens = Vec::with_capacity(pieces.len());
+    let mut at = 0;
+    while lens.len() < pieces.len() {
+        let rest = &pieces[lens.len()..];
+        let mut done = read_pieces(tid, rest, &mut buf[at..]).unwrap_or(0);
+        for piece in rest {
+            let of_piece = done.min(piece.len);
+            done -= of_piece;
+            at += piece.len;
+            lens.push(of_piece);
+            if of_piece < piece.len {
+                break;
+            }
+        }
+    }
+    lens
+}
+
 impl Engine {
     /// Exactly `len` bytes.
     ///
@@ -122,13 +144,12 @@ impl Engine {
                 .map(|&(addr, len)| Piece { addr, len })
                 .collect();
             let mut buf = vec![0; pieces.iter().map(|p| p.len).sum()];
-            let done = read_pieces(tid, &pieces, &mut buf).unwrap_or(0);
+            let lens = read_all(tid, &pieces, &mut buf);
             let mut at = 0;
-            for piece in pieces {
+            for (piece, len) in pieces.into_iter().zip(lens) {
                 let end = at + piece.len;
-                // The kernel stops at the first piece that fails; the ones
-                // behind it, and pages without PROT_READ, are read singly.
-                results.push(if end <= done {
+                // Pages without PROT_READ are read singly.
+                results.push(if len == piece.len {
                     self.hide_breakpoints(pid, piece.addr, &mut buf[at..end]);
                     Ok(buf[at..end].to_vec())
                 } else {

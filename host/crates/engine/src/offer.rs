@@ -314,9 +314,9 @@ impl Engine {
                 other => sink.event(other),
             }
         }
-        if let Some(tid) = event.tid()
+        if !wanted.is_empty()
+            && let Some(tid) = event.tid()
             && let Some(task) = self.tasks.get_mut(&tid)
-            && !wanted.is_empty()
         {
             task.captured.bytes = captured;
         }

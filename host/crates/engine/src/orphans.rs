@@ -72,17 +72,22 @@ impl Engine {
             _ => (None, None),
         };
         if let Some(after) = after {
-            let tid = stopped.tid();
-            let orphan = Orphan {
-                stopped,
-                after,
-                old: false,
-            };
-            self.orphans.insert(tid, orphan);
+            self.set_aside(stopped, after);
             return Ok(());
         }
         unless_gone(stopped.resume(pai_ptrace::Resume::Cont, signal))?;
         Ok(())
+    }
+
+    /// Keeps a task stopped that has not been told of.
+    pub(crate) fn set_aside(&mut self, stopped: Stopped, after: After) {
+        let tid = stopped.tid();
+        let orphan = Orphan {
+            stopped,
+            after,
+            old: false,
+        };
+        self.orphans.insert(tid, orphan);
     }
 
     /// Takes in children whose creator died before it could report them: at

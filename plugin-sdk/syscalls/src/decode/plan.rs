@@ -6,7 +6,8 @@ use core::cell::RefCell;
 use crate::abi::Abi;
 
 use super::captured::{Captured, When};
-use super::schema::{Call, Dir, Look, Struct, Style, Type, Width};
+use super::read::shows_result;
+use super::schema::{Call, Look, Struct, Style, Type, Width};
 use super::value::Value;
 use super::view::View;
 use super::walk::{Build, Limits, Memory, Purpose, Walk, arguments, picked};
@@ -91,11 +92,7 @@ pub fn descriptors(
         walk.register(&call.ret.ty, ret.cast_unsigned(), &view);
     }
     for (index, arg) in call.args.iter().enumerate() {
-        let is_out = matches!(
-            arg.ty,
-            Type::To(Dir::Out, _) | Type::Array(Dir::Out, ..) | Type::Sized(Dir::Out, ..)
-        );
-        if is_out == ret.is_some() {
+        if shows_result(&arg.ty) == ret.is_some() {
             walk.argument(&arg.ty, index, &view);
         }
     }

@@ -100,7 +100,7 @@ fn resolved(ty: &'static Type, index: usize, view: &View<'_>) -> &'static Type {
     }
 }
 
-fn shows_result(ty: &Type) -> bool {
+pub(crate) fn shows_result(ty: &Type) -> bool {
     leads_to_result(ty, 0)
 }
 

@@ -114,7 +114,7 @@ const READ: Type = Bytes(Out, Len::With(written), TEXT);
 const PARAMETERS: Type = ADDRESS;
 
 pub(super) fn by_option(view: &View<'_>) -> Option<&'static Call> {
-    BY_OPTION.get(view.arg(0) as usize & 0xffff_ffff)
+    BY_OPTION.get(view.arg32(0) as usize)
 }
 
 const OPTION: Type = one(&OPTIONS);
