@@ -72,6 +72,9 @@ impl Default for Limits {
 pub(crate) const PATH_MAX: usize = 4096;
 /// Structures in structures, pointers to pointers: more than any description has.
 const MAX_DEPTH: u32 = 12;
+/// Pointers followed and elements made in one call: arrays of arrays, each at its
+/// limit, are more than anybody reads.
+const MAX_OBJECTS: u32 = 1 << 16;
 /// Of structures with a size of their own this much is read.
 const MAX_SIZED: usize = 64 << 10;
 
@@ -137,6 +140,7 @@ pub(crate) struct Walk<'m, M, B> {
     /// What is left of the result for pieces that share it.
     left: u64,
     depth: u32,
+    objects: u32,
 }
 
 /// The arguments of a call: registers, of which those of 64 bits may take two.
@@ -174,6 +178,7 @@ impl<'m, 'a, M: Memory<'a>, B: Build> Walk<'m, M, B> {
             limits,
             left: 0,
             depth: 0,
+            objects: 0,
         }
     }
 
@@ -398,7 +403,7 @@ impl<'m, 'a, M: Memory<'a>, B: Build> Walk<'m, M, B> {
         let most = (self.limits.items as u64).min(count);
         if size > 0 {
             for part in bytes.chunks_exact(size) {
-                if done == most {
+                if done == most || !self.one_more() {
                     break;
                 }
                 let at = addr.wrapping_add(done * size as u64);
@@ -413,9 +418,15 @@ impl<'m, 'a, M: Memory<'a>, B: Build> Walk<'m, M, B> {
         Some(self.build.array(items, more, done < most))
     }
 
+    /// Whether there may be one more object, which there then is.
+    fn one_more(&mut self) -> bool {
+        self.objects = self.objects.saturating_add(1);
+        self.objects <= MAX_OBJECTS
+    }
+
     /// What a pointer that was read at `when` leads to.
     fn pointer(&mut self, ty: &'static Type, addr: u64, when: When, view: &View<'a>) -> B::Out {
-        if addr == 0 || self.depth >= MAX_DEPTH {
+        if addr == 0 || self.depth >= MAX_DEPTH || !self.one_more() {
             return self.build.address(addr);
         }
         self.depth += 1;

@@ -222,3 +222,36 @@ fn any_request() {
     // Memory does get there.
     assert!(longest > 500, "{longest}");
 }
+
+/// Messages that all have the same pieces, and these the same bytes: 2000 times 2000
+/// of them, from no more than 160 kB.
+#[test]
+fn arrays_of_the_same_array() {
+    const COUNT: u64 = 2000;
+    const HEADERS: u64 = 0x10_0000;
+    const PIECES: u64 = 0x20_0000;
+    const BYTES: u64 = 0x30_0000;
+    let pieces = |words: &[u64]| -> Vec<u8> {
+        let one: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+        one.repeat(usize::try_from(COUNT).expect("a small number"))
+    };
+    let mut captured = Vec::new();
+    // Of struct mmsghdr: name, its length, pieces, their number, control, its length,
+    // flags, length.
+    let headers = pieces(&[0, 0, PIECES, COUNT, 0, 0, 0, 0]);
+    captured::encode(&mut captured, When::Enter, HEADERS, &headers);
+    captured::encode(&mut captured, When::Enter, PIECES, &pieces(&[BYTES, 8]));
+    captured::encode(&mut captured, When::Enter, BYTES, b"eight by");
+    let captured = Captured::decode(&captured);
+    let call = index::find("sendmmsg").expect("a description");
+    let registers = [3, HEADERS, COUNT, 0, 0, 0];
+    let limits = Limits {
+        items: Limits::ALL,
+        ..Limits::default()
+    };
+    let decoded = decode(call, abi::X86_64, registers, None, limits, &captured);
+    let mut out = Vec::new();
+    STYLES[1].push_arguments(&mut out, &decoded, 0..decoded.args.len());
+    assert!(out.len() > 1 << 20, "{} bytes", out.len());
+    assert!(out.len() < 8 << 20, "{} bytes", out.len());
+}
