@@ -25,6 +25,11 @@ fn opens_and_descriptors() {
 }
 
 #[test]
+fn memory_that_may_not_be_used() {
+    assert_both(fixtures::DECODE_PROTECTED);
+}
+
+#[test]
 fn reads_and_writes() {
     assert_both(fixtures::DECODE_IO);
 }

@@ -60,8 +60,7 @@ pub fn is_error(ret: i64) -> bool {
 /// The description of a call; `None` for one that is not known.
 #[must_use]
 pub fn describe(abi: Abi, number: u32) -> Option<&'static Call> {
-    let name = crate::name(abi, number)?;
-    index::find(name)
+    index::of(abi, number)
 }
 
 mod index;

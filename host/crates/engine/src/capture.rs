@@ -1,6 +1,6 @@
 //! Reads what the arguments of a call lead to, while the call is stopped.
 
-use pai_ptrace::{MAX_PIECES, Piece};
+use pai_ptrace::{MAX_PIECES, Mem, Piece, Tid, read_pieces};
 use pai_syscalls::decode::schema::Call;
 use pai_syscalls::decode::{self, Captured, Descriptors, Limits, Want, When, captured};
 
@@ -15,6 +15,25 @@ use crate::subscription::ClientId;
 const MAX_ROUNDS: usize = 8;
 /// No more is kept of one call, whatever its arguments say.
 const MAX_CAPTURED: usize = 256 << 10;
+/// No more is read at once.
+const MAX_AT_ONCE: usize = 256 << 10;
+
+/// After so many captures the memory of a process is kept open,
+const BUSY: u32 = 64;
+/// unless there are more processes: descriptors are few.
+const MAX_OPEN: usize = 200;
+
+/// As a result (asm-generic/errno-base.h).
+const EFAULT: i64 = -14;
+
+/// What captures are made with: kept from one to the next, as it is done at each stop.
+#[derive(Debug, Default)]
+pub(crate) struct Scratch {
+    asked: Vec<Want>,
+    pieces: Vec<Piece>,
+    lens: Vec<usize>,
+    bytes: Vec<u8>,
+}
 
 impl Engine {
     /// What is known of a call at this stop, read now if it has not been.
@@ -93,103 +112,175 @@ impl Engine {
         let Some(call) = decode::describe(stop.call.abi, stop.call.nr) else {
             return 0;
         };
-        let when = side(stop);
-        let mut asked = Vec::new();
-        let mut unreadable = 0;
-        for _ in 0..MAX_ROUNDS {
-            let first = asked.len();
-            let known = Captured::decode(captured);
-            let abi = stop.call.abi;
-            decode::wants(call, abi, stop.args, stop.ret, limits, &known, &mut asked);
-            drop(known);
-            let Some(new) = asked.get(first..).filter(|new| !new.is_empty()) else {
-                break;
-            };
-            let mut again = false;
-            let stack = new.iter().any(|want| want.addr == captured::STACK);
-            if let Some(top) = stack.then(|| stack_pointer(stop)).flatten() {
-                captured::encode(captured, when, captured::STACK, &top.to_le_bytes());
-                again = true;
-            }
-            for chunk in new.chunks(MAX_PIECES / 2) {
-                self.read_wants(stop, chunk, |want, bytes| {
-                    let end = match want.text {
-                        true => bytes.iter().position(|byte| *byte == 0).map(|at| at + 1),
-                        false => None,
-                    };
-                    again |= want.leads || want.text && end.is_none();
-                    unreadable += usize::from(bytes.is_empty() && want.addr != captured::STACK);
-                    let bytes = &bytes[..end.unwrap_or(bytes.len())];
-                    if captured.len() + bytes.len() <= MAX_CAPTURED {
-                        captured::encode(captured, when, want.addr, bytes);
-                    }
-                });
-            }
-            if !again {
-                break;
-            }
+        if stop.ret == Some(EFAULT) {
+            leave_out_protected(stop.tid, captured);
         }
+        let mut scratch = std::mem::take(&mut self.scratch);
+        let unreadable = self.capture_with(&mut scratch, stop, call, limits, captured);
+        self.scratch = scratch;
         if limits.descriptors != Descriptors::Nothing {
             name_descriptors(stop, call, limits, captured);
         }
         unreadable
     }
 
-    /// Hands out as much of each as can be read.
-    fn read_wants(
+    fn capture_with(
+        &mut self,
+        scratch: &mut Scratch,
+        stop: &SyscallStop,
+        call: &'static Call,
+        limits: Limits,
+        captured: &mut Vec<u8>,
+    ) -> usize {
+        let Scratch {
+            asked,
+            pieces,
+            lens,
+            bytes: buf,
+        } = scratch;
+        let when = side(stop);
+        asked.clear();
+        let mut unreadable = 0;
+        for _ in 0..MAX_ROUNDS {
+            let first = asked.len();
+            let known = Captured::decode(captured);
+            let abi = stop.call.abi;
+            decode::wants(call, abi, stop.args, stop.ret, limits, &known, asked);
+            let Some(mut new) = asked.get(first..).filter(|new| !new.is_empty()) else {
+                break;
+            };
+            let mut again = false;
+            if new.iter().any(|want| want.addr == captured::STACK) {
+                captured::encode(captured, when, captured::STACK, &stop.sp.to_le_bytes());
+                again = true;
+            }
+            while !new.is_empty() {
+                let (now, later) = new.split_at(at_once(new));
+                new = later;
+                pieces.clear();
+                let in_memory = || now.iter().filter(|want| want.addr != captured::STACK);
+                pieces.extend(in_memory().flat_map(in_pages));
+                let len = pieces.iter().map(|piece| piece.len).sum();
+                if buf.len() < len {
+                    buf.resize(len, 0);
+                }
+                self.read_captured(stop, pieces, &mut buf[..len], lens);
+                let (mut at, mut next) = (0, 0);
+                for want in in_memory() {
+                    let done = readable(want, &pieces[next..], &lens[next..], &mut next);
+                    let bytes = &mut buf[at..at + done];
+                    at += want.len;
+                    self.hide_breakpoints(stop.pid, want.addr, bytes);
+                    let end = match want.text {
+                        true => memchr::memchr(0, bytes).map(|at| at + 1),
+                        false => None,
+                    };
+                    again |= want.leads || want.text && end.is_none();
+                    unreadable += usize::from(bytes.is_empty());
+                    let bytes = &bytes[..end.unwrap_or(bytes.len())];
+                    if captured.len() + bytes.len() <= MAX_CAPTURED {
+                        captured::encode(captured, when, want.addr, bytes);
+                    }
+                }
+            }
+            if !again {
+                break;
+            }
+        }
+        unreadable
+    }
+
+    /// As [`read_all`], and quicker for a single piece of a process that makes many
+    /// calls: its open memory costs two thirds of process_vm_readv(2), which looks up
+    /// the task and its permissions each time. That reads without regard to protection,
+    /// see [`leave_out_protected`].
+    fn read_captured(
         &mut self,
         stop: &SyscallStop,
-        wants: &[Want],
-        mut each: impl FnMut(&Want, &[u8]),
+        pieces: &[Piece],
+        buf: &mut [u8],
+        lens: &mut Vec<usize>,
     ) {
-        // Text may end before the page that its length leads into, and the kernel
-        // gives up at the first piece that it cannot read whole.
-        let mut pieces = Vec::with_capacity(wants.len() * 2);
-        for want in wants {
-            let in_page = usize::try_from(PAGE - want.addr % PAGE).unwrap_or(want.len);
-            let first = want.len.min(in_page);
-            pieces.push(Piece {
-                addr: want.addr,
-                len: first,
-            });
-            if want.len > first {
-                pieces.push(Piece {
-                    addr: want.addr.saturating_add(first as u64),
-                    len: want.len - first,
-                });
+        if let [piece] = pieces
+            && let Some(mem) = self.busy_memory(stop)
+            && let Ok(done) = mem.read(piece.addr, buf)
+        {
+            lens.clear();
+            lens.push(done);
+            return;
+        }
+        read_all(stop.tid, pieces, buf, lens);
+    }
+
+    /// The memory of a process, open if that is worth it.
+    fn busy_memory(&mut self, stop: &SyscallStop) -> Option<&Mem> {
+        let few = self.processes.len() <= MAX_OPEN;
+        let process = self.processes.get_mut(&stop.pid)?;
+        if process.mem.is_none() {
+            process.captures = process.captures.saturating_add(1);
+            if few && process.captures > BUSY {
+                process.mem = Mem::open(stop.tid).ok();
             }
         }
-        let mut buf = vec![0; pieces.iter().map(|piece| piece.len).sum()];
-        let lens = read_all(stop.tid, &pieces, &mut buf);
-        let (mut at, mut next) = (0, 0);
-        for want in wants {
-            let mut known = 0;
-            let mut whole = true;
-            let mut len = 0;
-            while len < want.len {
-                let (Some(piece), Some(done)) = (pieces.get(next), lens.get(next)) else {
-                    break;
-                };
-                if whole {
-                    known += done;
-                }
-                whole &= *done == piece.len;
-                len += piece.len;
-                next += 1;
-            }
-            let bytes = &mut buf[at..at + known];
-            self.hide_breakpoints(stop.pid, want.addr, bytes);
-            each(want, bytes);
-            at += want.len;
-        }
+        process.mem.as_ref()
     }
 }
 
-/// Of a task that has made a call: the last but one of what procfs(5) says of it.
-fn stack_pointer(stop: &SyscallStop) -> Option<u64> {
-    let text = std::fs::read_to_string(format!("/proc/{}/syscall", stop.tid)).ok()?;
-    let digits = text.split_whitespace().rev().nth(1)?.strip_prefix("0x")?;
-    u64::from_str_radix(digits, 16).ok()
+/// From a call that found memory that it may not use, as far as that was read here. The
+/// kernel looks at protection, and so does process_vm_readv(2).
+fn leave_out_protected(tid: Tid, captured: &mut Vec<u8>) {
+    captured::cut(captured, When::Enter, |addr, bytes| {
+        let mut again = vec![0; bytes.len()];
+        let len = bytes.len();
+        // Gone: what was known stays.
+        read_pieces(tid, &[Piece { addr, len }], &mut again).unwrap_or(len)
+    });
+}
+
+/// How many of these are read at once.
+fn at_once(wants: &[Want]) -> usize {
+    let mut len = 0;
+    let fits = |want: &&Want| {
+        len += want.len;
+        len <= MAX_AT_ONCE
+    };
+    let most = &wants[..wants.len().min(MAX_PIECES / 2)];
+    most.iter().take_while(fits).count().max(1)
+}
+
+/// Text may end before the page that its length leads into, and the kernel gives up at
+/// the first piece that it cannot read whole.
+fn in_pages(want: &Want) -> impl Iterator<Item = Piece> {
+    let in_page = usize::try_from(PAGE - want.addr % PAGE).unwrap_or(want.len);
+    let first = want.len.min(in_page);
+    let more = want.len - first;
+    let first = Piece {
+        addr: want.addr,
+        len: first,
+    };
+    let second = Piece {
+        addr: want.addr.saturating_add(first.len as u64),
+        len: more,
+    };
+    std::iter::once(first).chain((more > 0).then_some(second))
+}
+
+/// How much there is of what was wanted, from its pieces, which are the first; adds
+/// their number.
+fn readable(want: &Want, pieces: &[Piece], lens: &[usize], number: &mut usize) -> usize {
+    let (mut known, mut len, mut whole) = (0, 0, true);
+    for (piece, done) in pieces.iter().zip(lens) {
+        if len >= want.len {
+            break;
+        }
+        if whole {
+            known += done;
+        }
+        whole &= *done == piece.len;
+        len += piece.len;
+        *number += 1;
+    }
+    known
 }
 
 fn side(stop: &SyscallStop) -> When {
@@ -211,7 +302,6 @@ fn name_descriptors(
     let known = Captured::decode(captured);
     let abi = stop.call.abi;
     decode::descriptors(call, abi, stop.args, stop.ret, limits, &known, &mut fds);
-    drop(known);
     for fd in fds {
         if let Some(name) = descriptor::name(stop.tid, fd, limits.descriptors) {
             captured::encode_descriptor(captured, side(stop), fd, &name);

@@ -147,6 +147,7 @@ impl Engine {
                 call,
                 args,
                 ip: info.ip,
+                sp: info.sp,
                 at,
                 continues,
                 tampered: false,
@@ -163,6 +164,7 @@ impl Engine {
             entry_seen: true,
             tampered: false,
             ip: info.ip,
+            sp: info.sp,
             at,
             took: 0,
         };
@@ -220,6 +222,7 @@ impl Engine {
                     },
                     args: regs.syscall_args(compat),
                     ip: info.ip,
+                    sp: info.sp,
                     at: 0,
                     continues: None,
                     tampered: false,
@@ -271,6 +274,7 @@ impl Engine {
             entry_seen,
             tampered: entry.tampered,
             ip: info.ip,
+            sp: info.sp,
             at,
             took,
         });

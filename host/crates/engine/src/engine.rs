@@ -9,6 +9,7 @@ use rustc_hash::FxHashMap;
 
 use crate::attach::Follow;
 use crate::breakpoint::Breakpoint;
+use crate::capture::Scratch;
 use crate::clients::{ClientState, Commands};
 use crate::error::{Error, Fatal};
 use crate::event::{BreakpointId, Delivery, End, Event, ExitStatus, HookId, OperationId};
@@ -74,6 +75,7 @@ pub struct Engine {
     pub(crate) diagnostics: VecDeque<Diagnostic>,
     pub(crate) stats: Stats,
     pub(crate) symbols: Symbols,
+    pub(crate) scratch: Scratch,
 }
 
 /// What the loop came to.
@@ -174,6 +176,7 @@ impl Engine {
             diagnostics: VecDeque::new(),
             stats: Stats::default(),
             symbols: Symbols::new(),
+            scratch: Scratch::default(),
         })
     }
 

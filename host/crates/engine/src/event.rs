@@ -131,6 +131,8 @@ pub struct SyscallStop {
     pub tampered: bool,
     /// Behind the syscall instruction.
     pub ip: u64,
+    /// The stack pointer.
+    pub sp: u64,
     /// CLOCK_MONOTONIC nanoseconds.
     pub at: u64,
     /// Exit only: nanoseconds since the entry, 0 when unknown.

@@ -37,6 +37,7 @@ impl Engine {
                 attached,
                 abi,
                 mem: None,
+                captures: 0,
                 space,
                 own_trap,
                 sequence,
@@ -376,6 +377,7 @@ impl Engine {
             call,
             args,
             ip,
+            sp,
             at,
             continues,
             tampered,
@@ -396,6 +398,7 @@ impl Engine {
             entry_seen: true,
             tampered,
             ip,
+            sp,
             at,
             took: 0,
         };

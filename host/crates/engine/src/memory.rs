@@ -65,11 +65,11 @@ impl Mapping {
     }
 }
 
-/// Reads pieces, one behind the other in `buf`; returns how much of each could be read.
-/// The kernel gives up at the first that it cannot read whole: those behind it are asked
-/// for once more.
-pub(crate) fn read_all(tid: Tid, pieces: &[Piece], buf: &mut [u8]) -> Vec<usize> {
-    let mut lens = Vec::with_capacity(pieces.len());
+/// Reads pieces, one behind the other in `buf`; `lens` is then how much of each could be
+/// read. The kernel gives up at the first that it cannot read whole: those behind it are
+/// asked for once more.
+pub(crate) fn read_all(tid: Tid, pieces: &[Piece], buf: &mut [u8], lens: &mut Vec<usize>) {
+    lens.clear();
     let mut at = 0;
     while lens.len() < pieces.len() {
         let rest = &pieces[lens.len()..];
@@ -84,7 +84,6 @@ pub(crate) fn read_all(tid: Tid, pieces: &[Piece], buf: &mut [u8]) -> Vec<usize>
             }
         }
     }
-    lens
 }
 
 impl Engine {
@@ -138,18 +137,19 @@ impl Engine {
         }
         let (_, tid) = self.mem(pid)?;
         let mut results = Vec::with_capacity(requests.len());
+        let mut lens = Vec::new();
         for chunk in requests.chunks(MAX_PIECES) {
             let pieces: Vec<Piece> = chunk
                 .iter()
                 .map(|&(addr, len)| Piece { addr, len })
                 .collect();
             let mut buf = vec![0; pieces.iter().map(|p| p.len).sum()];
-            let lens = read_all(tid, &pieces, &mut buf);
+            read_all(tid, &pieces, &mut buf, &mut lens);
             let mut at = 0;
-            for (piece, len) in pieces.into_iter().zip(lens) {
+            for (piece, len) in pieces.into_iter().zip(&lens) {
                 let end = at + piece.len;
                 // Pages without PROT_READ are read singly.
-                results.push(if len == piece.len {
+                results.push(if *len == piece.len {
                     self.hide_breakpoints(pid, piece.addr, &mut buf[at..end]);
                     Ok(buf[at..end].to_vec())
                 } else {

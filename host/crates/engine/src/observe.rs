@@ -438,6 +438,7 @@ mod tests {
             entry_seen: true,
             tampered: false,
             ip: 0,
+            sp: 0,
             at: 10,
             took: 0,
         }

@@ -544,6 +544,7 @@ impl Held {
                     call: stop.call,
                     args: stop.args,
                     ip: stop.ip,
+                    sp: stop.sp,
                     at: stop.at,
                     continues: stop.continues,
                     tampered: true,

@@ -37,6 +37,7 @@ pub(crate) struct InSyscall {
     pub(crate) call: SyscallId,
     pub(crate) args: [u64; 6],
     pub(crate) ip: u64,
+    pub(crate) sp: u64,
     /// CLOCK_MONOTONIC nanoseconds, 0 when nobody wanted to know.
     pub(crate) at: u64,
     pub(crate) continues: Option<u32>,
@@ -284,6 +285,8 @@ pub(crate) struct Process {
     pub(crate) abi: u32,
     /// Memory, opened when first asked for; closed by exec.
     pub(crate) mem: Option<Mem>,
+    /// How often it was read for what calls mean.
+    pub(crate) captures: u32,
     /// What is known of that memory, which others may share.
     pub(crate) space: SpaceId,
     /// Its own SIGTRAP.

@@ -100,24 +100,35 @@ pub struct Piece {
 /// How many pieces one [`read_pieces`] takes (IOV_MAX, readv(2)).
 pub const MAX_PIECES: usize = 1024;
 
+/// So many need no allocation.
+const FEW: usize = 16;
+
 /// Reads many pieces in one process_vm_readv(2) into `buf`, one behind the
 /// other; returns how many bytes came before the first unreadable page.
 ///
 /// # Errors
 /// Gone; EPERM. An unreadable first page is `Ok(0)`.
 pub fn read_pieces(tid: Tid, pieces: &[Piece], buf: &mut [u8]) -> Result<usize, Error> {
-    let mut remote = Vec::with_capacity(pieces.len());
-    for piece in pieces {
+    // Mostly there are a few, and this is on the way of each system call.
+    let mut few = [RemoteIoVec { base: 0, len: 0 }; FEW];
+    let mut many = Vec::new();
+    let remote = if let Some(few) = few.get_mut(..pieces.len()) {
+        few
+    } else {
+        many.resize(pieces.len(), RemoteIoVec { base: 0, len: 0 });
+        &mut many
+    };
+    for (to, piece) in remote.iter_mut().zip(pieces) {
         let Ok(base) = usize::try_from(piece.addr) else {
             break;
         };
-        remote.push(RemoteIoVec {
+        *to = RemoteIoVec {
             base,
             len: piece.len,
-        });
+        };
     }
     let mut local = [IoSliceMut::new(buf)];
-    match process_vm_readv(NixPid::from_raw(tid.get()), &mut local, &remote) {
+    match process_vm_readv(NixPid::from_raw(tid.get()), &mut local, remote) {
         Ok(n) => Ok(n),
         Err(nix::errno::Errno::EFAULT) => Ok(0),
         Err(errno) => Err(Error::new(Op::ReadMem, tid, errno as i32)),

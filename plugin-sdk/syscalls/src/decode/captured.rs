@@ -25,10 +25,10 @@ struct Piece<'a> {
 /// Each piece is its address and time (8 bytes; the highest bit is set for one of the
 /// exit: no address in user space has it), its length (4 bytes) and its bytes, all
 /// numbers in little-endian order. With the next bit set it is a descriptor, and the
-/// bytes say what that refers to.
-#[derive(Clone, Debug, Default)]
+/// bytes say what that refers to. What is damaged counts as not there.
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Captured<'a> {
-    pieces: Vec<Piece<'a>>,
+    data: &'a [u8],
 }
 
 const AT_EXIT: u64 = 1 << 63;
@@ -56,47 +56,66 @@ pub fn encode(out: &mut Vec<u8>, when: When, addr: u64, bytes: &[u8]) {
     out.extend_from_slice(&bytes[..len as usize]);
 }
 
+/// Reads one piece after the other.
+struct Pieces<'a> {
+    data: &'a [u8],
+}
+
+impl<'a> Iterator for Pieces<'a> {
+    type Item = Piece<'a>;
+
+    fn next(&mut self) -> Option<Piece<'a>> {
+        let (addr, rest) = self.data.split_first_chunk()?;
+        let (len, rest) = rest.split_first_chunk()?;
+        let len = usize::try_from(u32::from_le_bytes(*len)).ok()?;
+        let (bytes, rest) = rest.split_at_checked(len)?;
+        self.data = rest;
+        let addr = u64::from_le_bytes(*addr);
+        let when = if addr & AT_EXIT == 0 {
+            When::Enter
+        } else {
+            When::Exit
+        };
+        let addr = addr & !AT_EXIT;
+        Some(Piece { when, addr, bytes })
+    }
+}
+
+/// Cuts what was read of memory at this time to the length that `known` gives, of its
+/// address and its bytes.
+pub fn cut(out: &mut Vec<u8>, when: When, mut known: impl FnMut(u64, &[u8]) -> usize) {
+    let old = core::mem::take(out);
+    for piece in Captured::decode(&old).pieces() {
+        let is_memory = piece.addr & (STACK | DESCRIPTOR) == 0;
+        let len = match is_memory && piece.when == when {
+            true => known(piece.addr, piece.bytes),
+            false => piece.bytes.len(),
+        };
+        let bytes = piece.bytes.get(..len).unwrap_or(piece.bytes);
+        encode(out, piece.when, piece.addr, bytes);
+    }
+}
+
 impl<'a> Captured<'a> {
-    /// Reads encoded pieces; what is damaged is left out.
+    /// From their encoding.
     #[must_use]
-    pub fn decode(mut data: &'a [u8]) -> Self {
-        let mut pieces = Vec::new();
-        while let Some((head, rest)) = data.split_at_checked(12) {
-            let (addr, len) = head.split_at(8);
-            let (Ok(addr), Ok(len)) = (addr.try_into(), len.try_into()) else {
-                break;
-            };
-            let addr = u64::from_le_bytes(addr);
-            let Some((bytes, rest)) = rest.split_at_checked(u32::from_le_bytes(len) as usize)
-            else {
-                break;
-            };
-            let when = if addr & AT_EXIT == 0 {
-                When::Enter
-            } else {
-                When::Exit
-            };
-            let addr = addr & !AT_EXIT;
-            pieces.push(Piece { when, addr, bytes });
-            data = rest;
-        }
-        Self { pieces }
+    pub fn decode(data: &'a [u8]) -> Self {
+        Self { data }
     }
 
     /// What a descriptor referred to, when it was last looked at.
     #[must_use]
     pub fn descriptor(&self, fd: i32) -> Option<&'a [u8]> {
         let addr = DESCRIPTOR | u64::from(fd.cast_unsigned());
-        let mut pieces = self.pieces.iter().rev();
-        let found = pieces.find(|piece| piece.addr == addr)?;
-        Some(found.bytes)
+        let of_this = self.pieces().filter(|piece| piece.addr == addr);
+        of_this.last().map(|piece| piece.bytes)
     }
 
     /// What is known to have been at an address at that time: at most `len` bytes.
     #[must_use]
     pub fn get(&self, when: When, addr: u64, len: usize) -> &'a [u8] {
         let mut best: &[u8] = &[];
-        for piece in self.pieces.iter().filter(|piece| piece.when == when) {
+        for piece in self.pieces().filter(|piece| piece.when == when) {
             let Some(offset) = addr.checked_sub(piece.addr) else {
                 continue;
             };
@@ -106,8 +125,15 @@ impl<'a> Captured<'a> {
                 if bytes.len() > best.len() {
                     best = bytes;
                 }
+                if best.len() == len {
+                    break;
+                }
             }
         }
         best
+    }
+
+    fn pieces(&self) -> Pieces<'a> {
+        Pieces { data: self.data }
     }
 }

@@ -1,4 +1,8 @@
-//! All descriptions, by name.
+//! All descriptions, by name and by number.
+
+use crate::abi::{self, Abi};
+use crate::generated::{aarch64, i386, x86_64};
+use crate::table::Entry;
 
 use super::schema::Call;
 
@@ -85,9 +89,61 @@ const fn is_less(one: &str, other: &str) -> bool {
     one.len() < other.len()
 }
 
+/// Where a name is in [`BY_NAME`].
+const fn place(name: &str) -> Option<usize> {
+    let (mut low, mut high) = (0, BY_NAME.len());
+    while low < high {
+        let middle = low + (high - low) / 2;
+        if is_less(BY_NAME[middle].name, name) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    if low < BY_NAME.len() && !is_less(name, BY_NAME[low].name) {
+        return Some(low);
+    }
+    None
+}
+
+/// For each number of an ABI where its description is, or [`NOWHERE`]: this is asked
+/// at every stop.
+const fn places<const N: usize>(names: &[Option<Entry>]) -> [u16; N] {
+    let mut all = [NOWHERE; N];
+    let mut number = 0;
+    while number < N {
+        if let Some((name, _)) = names[number]
+            && let Some(place) = place(name)
+        {
+            all[number] = place as u16;
+        }
+        number += 1;
+    }
+    all
+}
+
+const NOWHERE: u16 = u16::MAX;
+
+static X86_64: [u16; x86_64::TABLE.by_number.len()] = places(x86_64::TABLE.by_number);
+static I386: [u16; i386::TABLE.by_number.len()] = places(i386::TABLE.by_number);
+static AARCH64: [u16; aarch64::TABLE.by_number.len()] = places(aarch64::TABLE.by_number);
+
+/// The description of a call.
+pub(super) fn of(abi: Abi, number: u32) -> Option<&'static Call> {
+    let places: &[u16] = match abi {
+        abi::X86_64 => &X86_64,
+        abi::I386 => &I386,
+        abi::AARCH64 => &AARCH64,
+        _ => return None,
+    };
+    let place = *places.get(usize::try_from(number).ok()?)?;
+    BY_NAME.get(usize::from(place)).copied()
+}
+
+/// The description of this name.
+#[cfg(test)]
 pub(super) fn find(name: &str) -> Option<&'static Call> {
-    let at = BY_NAME.binary_search_by(|call| call.name.cmp(name)).ok()?;
-    Some(BY_NAME[at])
+    place(name).map(|place| BY_NAME[place])
 }
 
 /// All of them, by name.

@@ -27,6 +27,8 @@ pub struct Want {
 
 /// How much of a name of a file is read at first: nearly all are shorter.
 const PATH_FIRST: usize = 256;
+/// Memory is there or not by pages of this size at least.
+const PAGE: u64 = 4096;
 /// No memory is asked for beyond this much in one call, whatever it says.
 const MAX_WANTS: usize = 1024;
 
@@ -114,8 +116,9 @@ impl<'k> Memory<'k> for Planned<'k, '_> {
         if text && known.contains(&0) {
             return known;
         }
-        let len = match text && len > PATH_FIRST && known.is_empty() {
-            true => PATH_FIRST,
+        // Nearly all text is short, and ends in its page.
+        let len = match text && known.is_empty() {
+            true => len.min(PATH_FIRST).min(to_end_of_page(addr)),
             false => len,
         };
         let want = Want {
@@ -130,6 +133,10 @@ impl<'k> Memory<'k> for Planned<'k, '_> {
         }
         known
     }
+}
+
+fn to_end_of_page(addr: u64) -> usize {
+    usize::try_from(PAGE - addr % PAGE).unwrap_or(1)
 }
 
 /// Makes nothing, but notes descriptors if it has somewhere to.

@@ -97,7 +97,6 @@ fn capture(
             &known,
             &mut asked,
         );
-        drop(known);
         if asked.len() == first {
             break;
         }

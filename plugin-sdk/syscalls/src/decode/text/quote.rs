@@ -11,9 +11,19 @@ pub(super) fn push_quoted(out: &mut Vec<u8>, data: &[u8], hex: Hex) {
         Hex::All => true,
     };
     out.push(b'"');
-    for (index, byte) in data.iter().enumerate() {
+    let mut rest = data;
+    while let Some((byte, after)) = rest.split_first() {
         if hex {
             push_hex_escape(out, *byte);
+            rest = after;
+            continue;
+        }
+        // Most of it goes in one piece.
+        let as_it_is = rest.iter().take_while(|byte| is_as_it_is(**byte)).count();
+        if as_it_is > 0 {
+            let (piece, after) = rest.split_at(as_it_is);
+            out.extend_from_slice(piece);
+            rest = after;
             continue;
         }
         match byte {
@@ -23,15 +33,18 @@ pub(super) fn push_quoted(out: &mut Vec<u8>, data: &[u8], hex: Hex) {
             0x0b => out.extend_from_slice(b"\\v"),
             0x0c => out.extend_from_slice(b"\\f"),
             b'"' | b'\\' => out.extend_from_slice(&[b'\\', *byte]),
-            b' '..=b'~' => out.push(*byte),
             _ => {
-                let next = data.get(index + 1);
-                let full = next.is_some_and(|next| matches!(next, b'0'..=b'7'));
+                let full = matches!(after, [b'0'..=b'7', ..]);
                 push_octal_escape(out, *byte, full);
             }
         }
+        rest = after;
     }
     out.push(b'"');
+}
+
+fn is_as_it_is(byte: u8) -> bool {
+    matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\')
 }
 
 /// `[0x12, 00]`
