@@ -144,7 +144,10 @@ pub fn assert_alike(
         ..Style::default()
     };
     let options: &[&str] = if verbose { &["-v"] } else { &[] };
-    let mut limits = Limits::default();
+    let mut limits = Limits {
+        brief: !verbose,
+        ..Limits::default()
+    };
     if verbose {
         limits.items = Limits::ALL;
     }

@@ -209,6 +209,7 @@ pub(crate) fn limits(limits: events::CaptureLimits) -> Result<Limits, Error> {
             events::Descriptors::Names => Descriptors::Names,
             events::Descriptors::Details => Descriptors::Details,
         },
+        brief: false,
     })
 }
 

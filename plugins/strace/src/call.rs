@@ -26,21 +26,25 @@ pub(crate) enum Detail {
     Full,
 }
 
-/// What a call means, unless registers are wanted.
-pub(crate) fn decoded(call: Call<'_>, settings: &Settings) -> Option<Decoded> {
+/// What a call means, unless registers are wanted; see [`Limits::brief`].
+pub(crate) fn decoded(call: Call<'_>, settings: &Settings, brief: bool) -> Option<Decoded> {
     let raw = settings.detail == Detail::Raw || settings.raw.has(call.record.call);
     if raw {
         return None;
     }
-    call.decode(settings.limits)
+    call.decode(Limits {
+        brief,
+        ..settings.limits
+    })
 }
 
 /// A call as these settings show it.
 pub(crate) fn show<'a>(call: Call<'a>, settings: &Settings) -> Shown<'a> {
     let id = call.record.call;
-    let decoded = decoded(call, settings);
+    let verbose = settings.verbose.has(id);
+    let decoded = decoded(call, settings, !verbose);
     let style = Style {
-        verbose: settings.verbose.has(id),
+        verbose,
         ..settings.style
     };
     Shown {

@@ -47,7 +47,7 @@ pub(crate) fn lost(records: u64) -> Result<()> {
 /// is known, and for all where nothing more is wanted.
 fn call_object(call: Call<'_>, settings: &Settings) -> String {
     let record = call.record;
-    let decoded = call::decoded(call, settings);
+    let decoded = call::decoded(call, settings, false);
     let mut name = Vec::new();
     push_name(&mut name, record.call.abi, record.call.nr);
     let mut object = Object::new()

@@ -232,6 +232,12 @@ impl Engine {
     /// task that stops all the time does not starve the others. With a single
     /// task running there is nobody to starve, and no second wait is made.
     pub(crate) fn collect(&mut self, block: Block) -> Result<(), Fatal> {
+        if self.alarm.has_rung() {
+            self.alarm_went()?;
+            if !self.with_mail.is_empty() {
+                return Ok(());
+            }
+        }
         let mut block = block;
         if block == Block::Yes {
             if self.running == 0 && self.release_stuck(false) {

@@ -22,8 +22,9 @@ use crate::event::{End, Event, SyscallId, SyscallStop};
 /// Captured memory that is kept for one observer, bytes.
 const MAX_CAPTURED: usize = 16 << 20;
 
-/// How long an observer that has work waits for more.
-const NAP: Duration = Duration::from_millis(2);
+/// How long an observer that has work waits for more: each nap costs two switches of a
+/// CPU that the target may be on.
+const NAP: Duration = Duration::from_millis(10);
 
 bitflags::bitflags! {
     /// What is special about a record.

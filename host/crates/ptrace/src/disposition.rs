@@ -109,8 +109,6 @@ pub(crate) fn restore(signal: Signal) -> Result<(), Error> {
     Ok(())
 }
 
-pub(crate) extern "C" fn no_op(_: c_int) {}
-
 /// Undoes in a forked child what we ignore and it should not.
 ///
 /// # Safety

@@ -11,15 +11,25 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::disposition::{catch_with, no_op, unblock};
+use crate::disposition::{catch_with, unblock};
 use crate::{Error, Op, Signal};
 
 /// How often a wake is repeated until it is noticed: the longest that one can
 /// be missed.
 const NUDGE: Duration = Duration::from_millis(5);
 
+thread_local! {
+    /// A wake or a deadline of this thread has come, in a wait or outside of one.
+    static RANG: AtomicBool = const { AtomicBool::new(false) };
+}
+
+/// Async-signal-safe: the flag is made with its thread, and nothing is dropped.
+extern "C" fn ring(_: c_int) {
+    RANG.with(|rang| rang.store(true, Ordering::Relaxed));
+}
+
 /// The signal that carries wakes: the last real-time one but one, which
-/// libraries leave alone. Its handler does nothing.
+/// libraries leave alone.
 fn wake_signal() -> c_int {
     libc::SIGRTMAX() - 1
 }
@@ -47,7 +57,7 @@ impl Alarm {
     /// # Errors
     /// EAGAIN when the user has too many timers.
     pub fn new() -> Result<Self, Error> {
-        catch_with(Signal::from_kernel(wake_signal()), no_op)?;
+        catch_with(Signal::from_kernel(wake_signal()), ring)?;
         unblock(Signal::from_kernel(wake_signal()));
         // SAFETY: a plain structure; all-zero is a value of it.
         let mut event: libc::sigevent = unsafe { std::mem::zeroed() };
@@ -94,6 +104,12 @@ impl Alarm {
         self.timer.woken.swap(false, Ordering::AcqRel);
         self.arm();
         true
+    }
+
+    /// Whether a wake or the deadline has come since the last time; quick. Says so also
+    /// of those that interrupted no wait, as when there is always something to report.
+    pub fn has_rung(&self) -> bool {
+        RANG.with(|rang| rang.load(Ordering::Relaxed) && rang.swap(false, Ordering::Relaxed))
     }
 
     /// Whether the deadline has passed; it is then forgotten.
@@ -196,4 +212,25 @@ pub fn monotonic_nanos() -> u64 {
     unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut now) };
     let seconds = u64::try_from(now.tv_sec).unwrap_or(0);
     seconds * 1_000_000_000 + u64::try_from(now.tv_nsec).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_deadline_shows_to_a_thread_that_never_waits() {
+        let mut alarm = Alarm::new().unwrap();
+        assert!(!alarm.has_rung());
+        let limit = Instant::now() + Duration::from_secs(60);
+        for _ in 0..3 {
+            alarm.set_deadline(Some(Instant::now() + Duration::from_millis(1)));
+            while !alarm.has_rung() {
+                assert!(Instant::now() < limit);
+                std::hint::spin_loop();
+            }
+            assert!(alarm.take_deadline());
+            assert!(!alarm.take_deadline());
+        }
+    }
 }

@@ -273,6 +273,10 @@ pub struct Field {
     pub bits: u8,
     /// Only shown with everything (`strace -v`).
     pub verbose: bool,
+    /// And what is shown does not depend on it: [`Limits::brief`] leaves it out.
+    ///
+    /// [`Limits::brief`]: super::Limits::brief
+    pub apart: bool,
 }
 
 /// A structure, in the order in which it is in memory.
@@ -473,7 +477,8 @@ macro_rules! sets {
 pub(crate) use sets;
 
 /// Declares [`Struct`]s, as in C: `name: TYPE`; `[verbose] name: TYPE` for what only
-/// shows with everything; `name: TYPE; 3` for a bit field of three bits.
+/// shows with everything, `[apart]` if what is shown does not even depend on it;
+/// `name: TYPE; 3` for a bit field of three bits.
 ///
 /// ```text
 /// structs! {
@@ -496,6 +501,7 @@ macro_rules! structs {
                 ty: $ty,
                 bits: $crate::decode::schema::optional!(0 $(, $bits)?),
                 verbose: $crate::decode::schema::marked!($($mark)?),
+                apart: $crate::decode::schema::apart!($($mark)?),
             }),*],
             packed: $crate::decode::schema::marked!($($packed)?),
             arrange: $crate::decode::schema::optional!(None $(, Some($arrange))?),
@@ -571,3 +577,14 @@ macro_rules! marked {
     };
 }
 pub(crate) use marked;
+
+/// Whether this is the mark.
+macro_rules! apart {
+    (apart) => {
+        true
+    };
+    ($($other:ident)?) => {
+        false
+    };
+}
+pub(crate) use apart;

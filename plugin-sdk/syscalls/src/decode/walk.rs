@@ -21,6 +21,9 @@ pub struct Limits {
     pub items: usize,
     /// What is found out about file descriptors.
     pub descriptors: Descriptors,
+    /// Fields of structures that are only shown with everything are left out where there
+    /// are many of them, in `struct stat`: they need not be made when nobody looks.
+    pub brief: bool,
 }
 
 /// What is found out about file descriptors.
@@ -41,6 +44,7 @@ impl Limits {
         text: 0,
         items: 0,
         descriptors: Descriptors::Nothing,
+        brief: false,
     };
     /// As many `items` as strace(1) shows with everything (`-v`); environments are read
     /// too.
@@ -53,6 +57,7 @@ impl Limits {
             text: self.text.max(other.text),
             items: self.items.max(other.items),
             descriptors: self.descriptors.max(other.descriptors),
+            brief: self.brief && other.brief,
         }
     }
 }
@@ -64,6 +69,7 @@ impl Default for Limits {
             text: 32,
             items: 32,
             descriptors: Descriptors::Nothing,
+            brief: false,
         }
     }
 }
@@ -166,8 +172,8 @@ pub(crate) fn arguments(call: &Call, abi: Abi, registers: [u64; 6]) -> [u64; 6] 
 
 /// The description that holds for a call with these arguments.
 pub(crate) fn picked(call: &'static Call, abi: Abi, registers: [u64; 6]) -> &'static Call {
-    let view = View::new(abi, arguments(call, abi, registers), None);
-    call.pick.and_then(|pick| pick(&view)).unwrap_or(call)
+    let Some(pick) = call.pick else { return call };
+    pick(&View::new(abi, arguments(call, abi, registers), None)).unwrap_or(call)
 }
 
 impl<'m, 'a, M: Memory<'a>, B: Build> Walk<'m, M, B> {
@@ -314,6 +320,7 @@ impl<'m, 'a, M: Memory<'a>, B: Build> Walk<'m, M, B> {
         let mut fields = B::Fields::default();
         let mut known = false;
         let mut more = false;
+        let mut hidden = false;
         let inside = View {
             size: 0,
             when,
@@ -341,6 +348,10 @@ impl<'m, 'a, M: Memory<'a>, B: Build> Walk<'m, M, B> {
                 break;
             };
             known = true;
+            if self.limits.brief && field.apart {
+                hidden = true;
+                continue;
+            }
             let value = if field.bits > 0 {
                 self.bits(field, part, place.bit, view.abi)
             } else {
@@ -368,6 +379,7 @@ impl<'m, 'a, M: Memory<'a>, B: Build> Walk<'m, M, B> {
             outer: Some((structure, bytes)),
             ..*view
         };
+        let more = more || hidden;
         Some(self.build.structure(structure, fields, more, &here))
     }
 

@@ -21,55 +21,55 @@ structs! {
     }
     /// stat(2), asm/stat.h of x86_64.
     STAT "stat" (arrange_stat) {
-        [verbose] st_dev: DEVICE, [verbose] st_ino: ULONG, [verbose] st_nlink: ULONG,
-        st_mode: MODE, [verbose] st_uid: UID, [verbose] st_gid: UID, pad: Pad(4),
-        st_rdev: DEVICE, st_size: LONG, [verbose] st_blksize: LONG, [verbose] st_blocks: LONG,
-        [verbose] st_atime: LONG, [verbose] st_atime_nsec: LONG,
-        [verbose] st_mtime: LONG, [verbose] st_mtime_nsec: LONG,
-        [verbose] st_ctime: LONG, [verbose] st_ctime_nsec: LONG,
+        [apart] st_dev: DEVICE, [apart] st_ino: ULONG, [apart] st_nlink: ULONG,
+        st_mode: MODE, [apart] st_uid: UID, [apart] st_gid: UID, pad: Pad(4),
+        st_rdev: DEVICE, st_size: LONG, [apart] st_blksize: LONG, [apart] st_blocks: LONG,
+        [apart] st_atime: LONG, [apart] st_atime_nsec: LONG,
+        [apart] st_mtime: LONG, [apart] st_mtime_nsec: LONG,
+        [apart] st_ctime: LONG, [apart] st_ctime_nsec: LONG,
         unused: Pad(24),
     }
     /// stat(2), asm/stat.h of i386.
     STAT32 "stat" (arrange_stat) {
-        [verbose] st_dev: DEVICE, [verbose] st_ino: ULONG, st_mode: Scalar(W16, Style::Mode),
-        [verbose] st_nlink: Scalar(W16, Style::Unsigned),
-        [verbose] st_uid: Scalar(W16, Style::Unsigned),
-        [verbose] st_gid: Scalar(W16, Style::Unsigned), st_rdev: DEVICE, st_size: ULONG,
-        [verbose] st_blksize: ULONG, [verbose] st_blocks: ULONG,
-        [verbose] st_atime: LONG, [verbose] st_atime_nsec: LONG,
-        [verbose] st_mtime: LONG, [verbose] st_mtime_nsec: LONG,
-        [verbose] st_ctime: LONG, [verbose] st_ctime_nsec: LONG,
+        [apart] st_dev: DEVICE, [apart] st_ino: ULONG, st_mode: Scalar(W16, Style::Mode),
+        [apart] st_nlink: Scalar(W16, Style::Unsigned),
+        [apart] st_uid: Scalar(W16, Style::Unsigned),
+        [apart] st_gid: Scalar(W16, Style::Unsigned), st_rdev: DEVICE, st_size: ULONG,
+        [apart] st_blksize: ULONG, [apart] st_blocks: ULONG,
+        [apart] st_atime: LONG, [apart] st_atime_nsec: LONG,
+        [apart] st_mtime: LONG, [apart] st_mtime_nsec: LONG,
+        [apart] st_ctime: LONG, [apart] st_ctime_nsec: LONG,
         unused: Pad(8),
     }
     /// stat64 of i386 (asm/stat.h).
     STAT64 "stat64" (arrange_stat) {
-        [verbose] st_dev: Scalar(W64, Style::Device), pad0: Pad(4), lower_ino: Pad(4),
-        st_mode: MODE, [verbose] st_nlink: U32, [verbose] st_uid: UID, [verbose] st_gid: UID,
+        [apart] st_dev: Scalar(W64, Style::Device), pad0: Pad(4), lower_ino: Pad(4),
+        st_mode: MODE, [apart] st_nlink: U32, [apart] st_uid: UID, [apart] st_gid: UID,
         st_rdev: Scalar(W64, Style::Device), pad3: Pad(4), st_size: I64,
-        [verbose] st_blksize: ULONG, [verbose] st_blocks: U64,
-        [verbose] st_atime: LONG, [verbose] st_atime_nsec: ULONG,
-        [verbose] st_mtime: LONG, [verbose] st_mtime_nsec: ULONG,
-        [verbose] st_ctime: LONG, [verbose] st_ctime_nsec: ULONG,
-        [verbose] st_ino: U64,
+        [apart] st_blksize: ULONG, [apart] st_blocks: U64,
+        [apart] st_atime: LONG, [apart] st_atime_nsec: ULONG,
+        [apart] st_mtime: LONG, [apart] st_mtime_nsec: ULONG,
+        [apart] st_ctime: LONG, [apart] st_ctime_nsec: ULONG,
+        [apart] st_ino: U64,
     }
     /// statx(2), linux/stat.h
     STATX_TIMESTAMP "statx_timestamp" { tv_sec: I64, tv_nsec: U32, reserved: Pad(4) }
     /// statx(2), linux/stat.h
     STATX "statx" (arrange_statx) {
-        stx_mask: flags(&STATX_MASK), [verbose] stx_blksize: U32,
+        stx_mask: flags(&STATX_MASK), [apart] stx_blksize: U32,
         stx_attributes: Scalar(W64, Style::Flags(&STATX_ATTR)),
-        [verbose] stx_nlink: U32, [verbose] stx_uid: UID, [verbose] stx_gid: UID,
-        stx_mode: Scalar(W16, Style::Mode), spare0: Pad(2), [verbose] stx_ino: U64,
-        stx_size: U64, [verbose] stx_blocks: U64,
-        [verbose] stx_attributes_mask: Scalar(W64, Style::Flags(&STATX_ATTR)),
-        [verbose] stx_atime: Then(&Struct(&STATX_TIMESTAMP), with_date),
-        [verbose] stx_btime: Then(&Struct(&STATX_TIMESTAMP), with_date),
-        [verbose] stx_ctime: Then(&Struct(&STATX_TIMESTAMP), with_date),
-        [verbose] stx_mtime: Then(&Struct(&STATX_TIMESTAMP), with_date),
-        [verbose] stx_rdev_major: U32, [verbose] stx_rdev_minor: U32,
-        [verbose] stx_dev_major: U32, [verbose] stx_dev_minor: U32,
-        [verbose] stx_mnt_id: X64, [verbose] stx_dio_mem_align: U32,
-        [verbose] stx_dio_offset_align: U32, spare3: Pad(96),
+        [apart] stx_nlink: U32, [apart] stx_uid: UID, [apart] stx_gid: UID,
+        stx_mode: Scalar(W16, Style::Mode), spare0: Pad(2), [apart] stx_ino: U64,
+        stx_size: U64, [apart] stx_blocks: U64,
+        [apart] stx_attributes_mask: Scalar(W64, Style::Flags(&STATX_ATTR)),
+        [apart] stx_atime: Then(&Struct(&STATX_TIMESTAMP), with_date),
+        [apart] stx_btime: Then(&Struct(&STATX_TIMESTAMP), with_date),
+        [apart] stx_ctime: Then(&Struct(&STATX_TIMESTAMP), with_date),
+        [apart] stx_mtime: Then(&Struct(&STATX_TIMESTAMP), with_date),
+        [apart] stx_rdev_major: U32, [apart] stx_rdev_minor: U32,
+        [apart] stx_dev_major: U32, [apart] stx_dev_minor: U32,
+        [apart] stx_mnt_id: X64, [apart] stx_dio_mem_align: U32,
+        [apart] stx_dio_offset_align: U32, spare3: Pad(96),
     }
     /// `__kernel_fsid_t`
     FSID "fsid" { val: Fixed(&X32, 2) }

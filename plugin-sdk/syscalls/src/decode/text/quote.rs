@@ -10,6 +10,7 @@ pub(super) fn push_quoted(out: &mut Vec<u8>, data: &[u8], hex: Hex) {
         Hex::Odd => !data.iter().all(|byte| is_plain(*byte)),
         Hex::All => true,
     };
+    out.reserve(data.len() + 2);
     out.push(b'"');
     let mut rest = data;
     while let Some((byte, after)) = rest.split_first() {
@@ -18,34 +19,43 @@ pub(super) fn push_quoted(out: &mut Vec<u8>, data: &[u8], hex: Hex) {
             rest = after;
             continue;
         }
-        // Most of it goes in one piece.
-        let as_it_is = rest.iter().take_while(|byte| is_as_it_is(**byte)).count();
-        if as_it_is > 0 {
-            let (piece, after) = rest.split_at(as_it_is);
-            out.extend_from_slice(piece);
-            rest = after;
-            continue;
-        }
-        match byte {
-            b'\n' => out.extend_from_slice(b"\\n"),
-            b'\t' => out.extend_from_slice(b"\\t"),
-            b'\r' => out.extend_from_slice(b"\\r"),
-            0x0b => out.extend_from_slice(b"\\v"),
-            0x0c => out.extend_from_slice(b"\\f"),
-            b'"' | b'\\' => out.extend_from_slice(&[b'\\', *byte]),
-            _ => {
-                let full = matches!(after, [b'0'..=b'7', ..]);
-                push_octal_escape(out, *byte, full);
+        match HOW[usize::from(*byte)] {
+            // Most of it goes in one piece.
+            AS_IT_IS => {
+                let plain = |byte: &&u8| HOW[usize::from(**byte)] == AS_IT_IS;
+                let (piece, after) = rest.split_at(rest.iter().take_while(plain).count());
+                out.extend_from_slice(piece);
+                rest = after;
+                continue;
             }
+            OCTAL => push_octal_escape(out, *byte, matches!(after, [b'0'..=b'7', ..])),
+            letter => out.extend_from_slice(&[b'\\', letter]),
         }
         rest = after;
     }
     out.push(b'"');
 }
 
-fn is_as_it_is(byte: u8) -> bool {
-    matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\')
-}
+const AS_IT_IS: u8 = 0;
+const OCTAL: u8 = 1;
+
+/// For each byte one of those, or the letter behind a backslash.
+static HOW: [u8; 256] = {
+    let mut how = [OCTAL; 256];
+    let mut byte = b' ';
+    while byte <= b'~' {
+        how[byte as usize] = AS_IT_IS;
+        byte += 1;
+    }
+    how[b'\n' as usize] = b'n';
+    how[b'\t' as usize] = b't';
+    how[b'\r' as usize] = b'r';
+    how[0x0b] = b'v';
+    how[0x0c] = b'f';
+    how[b'"' as usize] = b'"';
+    how[b'\\' as usize] = b'\\';
+    how
+};
 
 /// `[0x12, 00]`
 pub(super) fn push_each(out: &mut Vec<u8>, data: &[u8], more: bool) {
@@ -93,13 +103,15 @@ fn push_hex_escape(out: &mut Vec<u8>, byte: u8) {
 
 /// As few digits as are clear, or three.
 fn push_octal_escape(out: &mut Vec<u8>, byte: u8, full: bool) {
-    out.push(b'\\');
-    let digits = [byte >> 6, byte >> 3 & 7, byte & 7];
-    let first = match digits {
-        _ if full => 0,
-        [0, 0, _] => 2,
-        [0, ..] => 1,
-        _ => 0,
-    };
-    out.extend(digits[first..].iter().map(|digit| b'0' + digit));
+    let all = [
+        b'\\',
+        b'0' + (byte >> 6),
+        b'0' + (byte >> 3 & 7),
+        b'0' + (byte & 7),
+    ];
+    match byte {
+        0..8 if !full => out.extend_from_slice(&[b'\\', all[3]]),
+        0..64 if !full => out.extend_from_slice(&[b'\\', all[2], all[3]]),
+        _ => out.extend_from_slice(&all),
+    }
 }

@@ -1,0 +1,165 @@
+//! Whole programs under each variant: what people run under strace.
+//!
+//! From before the start of everything to after its end. Variants run in turn, round
+//! after round, and ratios are medians of each round's ratio. Before, each variant
+//! that writes lines must have written one for every call that strace reports.
+
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a command line program"
+)]
+
+use std::fs;
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use pai_benches::{
+    MISSED, Options, Place, Samples, Table, Variant, counts, place, programs, truth,
+};
+
+const VARIANTS: &[Variant] = &[Variant::Native, Variant::HostStrace, Variant::Strace];
+
+/// The documented limit of `HostStrace` compared with `Strace`, on one CPU.
+const LIMIT: f64 = 1.0;
+
+/// A program, and its arguments for a folder full of files.
+struct Target {
+    name: &'static str,
+    arguments: fn(&str) -> Vec<String>,
+}
+
+const TARGETS: &[Target] = &[
+    Target {
+        name: "find",
+        arguments: |folder| vec![folder.into(), "-name".into(), "*7".into()],
+    },
+    Target {
+        name: "tar",
+        arguments: |folder| vec!["-cf".into(), format!("{folder}.tar"), folder.into()],
+    },
+];
+
+/// So many folders with as many files each.
+const WIDTH: usize = 50;
+
+fn fill(folder: &Path) -> Result<()> {
+    for n in 0..WIDTH {
+        let inner = folder.join(format!("folder{n}"));
+        fs::create_dir_all(&inner).context("cannot make a folder")?;
+        for n in 0..WIDTH {
+            fs::write(inner.join(format!("file{n}")), "some text\n").context("cannot write")?;
+        }
+    }
+    Ok(())
+}
+
+impl Target {
+    fn command(&self, folder: &str) -> Result<Vec<String>> {
+        let program = programs::in_path(self.name)
+            .with_context(|| format!("{} is not installed", self.name))?;
+        let mut words = vec![program.to_string_lossy().into_owned()];
+        words.extend((self.arguments)(folder));
+        Ok(words)
+    }
+}
+
+/// How many calls it makes, after each variant has counted them.
+fn calls(command: &[String], variants: &[Variant]) -> Result<u64> {
+    let of = |variant: Variant| -> Result<u64> {
+        Ok(counts::of_strace(&variant.lines(command)?).values().sum())
+    };
+    let expected = of(Variant::Strace)?;
+    for variant in variants.iter().filter(|variant| variant.writes_lines()) {
+        truth::check(*variant, "calls", of(*variant)?, expected)?;
+    }
+    Ok(expected)
+}
+
+fn measure(command: &[String], variants: &[Variant], rounds: usize) -> Result<Vec<Samples>> {
+    let mut all = vec![Samples::default(); variants.len()];
+    for _ in 0..rounds {
+        for (variant, samples) in variants.iter().zip(&mut all) {
+            samples.push(variant.run(command)?.wall.as_secs_f64() * 1e3);
+        }
+    }
+    Ok(all)
+}
+
+fn bench(options: Options) -> Result<()> {
+    let rounds = options.rounds.unwrap_or(if options.quick { 2 } else { 9 });
+    println!("## Whole programs\n");
+    println!(
+        "Rounds: {rounds}, in a folder of {} files. Milliseconds: median (minimum); ratios are \
+         of these. Load before: {}.\n",
+        WIDTH * WIDTH,
+        place::load()
+    );
+    if let Some(missing) = VARIANTS.iter().find_map(|variant| variant.missing()) {
+        println!("Skipped: {missing}.\n");
+        return Ok(());
+    }
+    let temporary = tempfile::tempdir().context("no temporary folder")?;
+    let folder = temporary.path().join("all");
+    fill(&folder)?;
+    let folder = folder.to_string_lossy().into_owned();
+    let columns = [
+        "program", "calls", "place", "variant", "ms", "/ native", "/ strace",
+    ];
+    let mut table = Table::new(&columns);
+    let mut missed = Vec::new();
+    for target in TARGETS {
+        let command = target.command(&folder)?;
+        let calls = calls(&command, VARIANTS)?;
+        for place in Place::ALL {
+            eprintln!("programs: {}, {}", target.name, place.name());
+            let _placed = place.take()?;
+            let all = measure(&command, VARIANTS, rounds).context(target.name)?;
+            let of = |wanted| {
+                let at = VARIANTS.iter().position(|variant| *variant == wanted);
+                at.and_then(|at| all.get(at))
+            };
+            for (variant, own) in VARIANTS.iter().zip(&all) {
+                let ratio =
+                    |to| of(to).map_or_else(String::new, |to| format!("{:.2}", own.ratio_to(to)));
+                table.row(vec![
+                    target.name.to_owned(),
+                    calls.to_string(),
+                    place.name().to_owned(),
+                    variant.name().to_owned(),
+                    format!("{:.0} ({:.0})", own.median(), own.min()),
+                    ratio(Variant::Native),
+                    ratio(Variant::Strace),
+                ]);
+            }
+            if place == Place::OneCpu
+                && let (Some(own), Some(peer)) = (of(Variant::HostStrace), of(Variant::Strace))
+                && own.ratio_to(peer) > LIMIT
+            {
+                missed.push(format!(
+                    "{}: {} is {:.2} times {}, the limit is {LIMIT:.2}",
+                    target.name,
+                    Variant::HostStrace.name(),
+                    own.ratio_to(peer),
+                    Variant::Strace.name()
+                ));
+            }
+        }
+    }
+    println!("{table}\nLoad after: {}.\n", place::load());
+    for line in &missed {
+        println!("{MISSED} {line}");
+    }
+    Ok(())
+}
+
+fn main() -> ExitCode {
+    match Options::of_process().and_then(|options| options.map_or(Ok(()), bench)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
