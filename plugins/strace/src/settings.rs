@@ -122,6 +122,7 @@ impl Settings {
                     1 => Descriptors::Names,
                     _ => Descriptors::Details,
                 },
+                brief: false,
             },
             style: Style {
                 verbose,

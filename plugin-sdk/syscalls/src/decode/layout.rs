@@ -68,7 +68,12 @@ pub(crate) fn struct_size(structure: &Struct, abi: Abi) -> usize {
         .map(|at| at.end)
         .max()
         .unwrap_or(0);
-    end.next_multiple_of(struct_alignment(structure, abi))
+    aligned(end, struct_alignment(structure, abi))
+}
+
+/// The next multiple of a power of two.
+fn aligned(offset: usize, alignment: usize) -> usize {
+    offset + alignment - 1 & !(alignment - 1)
 }
 
 /// Where a field is.
@@ -124,7 +129,7 @@ impl Iterator for Places<'_> {
             true => 1,
             false => alignment(&field.ty, self.abi),
         };
-        let offset = self.end.next_multiple_of(alignment);
+        let offset = aligned(self.end, alignment);
         self.end = offset + size;
         let place = Place {
             offset,
