@@ -378,7 +378,7 @@ impl Engine {
             ip,
             at,
             continues,
-            tampered,
+            touched,
         }) = task.syscall
         else {
             return;
@@ -394,7 +394,7 @@ impl Engine {
             restarts: false,
             continues,
             entry_seen: true,
-            tampered,
+            touched,
             ip,
             at,
             took: 0,
