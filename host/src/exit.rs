@@ -60,7 +60,7 @@ impl Exit {
     /// After a session.
     pub(crate) fn after(outcome: &Outcome, whose: Whose, strict: bool) -> Self {
         let failed = outcome.failures.len();
-        if failed > 0 && failed >= outcome.plugins {
+        if failed > 0 && (failed >= outcome.plugins || !outcome.started) {
             return Exit::Code(Code::HOST);
         }
         if strict && (failed > 0 || outcome.output_error.is_some()) {
@@ -111,6 +111,7 @@ mod tests {
         };
         Outcome {
             status,
+            started: true,
             interrupted: false,
             failures: vec![failure; failures],
             plugins: 2,
@@ -142,6 +143,9 @@ mod tests {
         assert_eq!(after(1, true), Exit::Code(120));
         assert_eq!(after(2, false), Exit::Code(125));
         assert_eq!(after(2, true), Exit::Code(125));
+        let mut refused = outcome(None, 1);
+        refused.started = false;
+        assert_eq!(Exit::after(&refused, Whose::Target, false), Exit::Code(125));
         let mut lost = outcome(SEVEN, 0);
         lost.output_error = Some("disk full".into());
         assert_eq!(Exit::after(&lost, Whose::Target, false), Exit::Code(7));

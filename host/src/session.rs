@@ -69,6 +69,8 @@ pub struct Config {
     pub target: Target,
     /// By whom, in the order in which they are offered stops.
     pub plugins: Vec<PluginRun>,
+    /// A plugin that fails before the target starts ends the run: nothing is started.
+    pub all_or_none: bool,
     /// Whether processes that the target makes are traced too.
     pub follow: Follow,
     /// Where plugins write to.
@@ -97,6 +99,8 @@ pub struct PluginFailure {
 pub struct Outcome {
     /// How a spawned target ended.
     pub status: Option<ExitStatus>,
+    /// Whether the target was let run.
+    pub started: bool,
     /// The user asked to stop before the target ended.
     pub interrupted: bool,
     /// Plugins that failed, in load order.
@@ -165,7 +169,8 @@ pub enum SessionError {
 /// spawned target has ended.
 ///
 /// Plugins are loaded before anything happens to the target. Failures of
-/// plugins do not end the run; they are told to the user and in the outcome.
+/// plugins do not end the run, but for [`Config::all_or_none`]; they are told to the
+/// user and in the outcome.
 ///
 /// The calling thread becomes the tracer. Nobody else in the process may wait
 /// for *any* child (`waitpid(-1)`) meanwhile, and handlers for the signals that

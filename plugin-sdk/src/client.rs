@@ -9,7 +9,7 @@ use crate::bindings::pai::plugin::events::{
     Action, Answer, Delivery, End, Event, OpOutcome, SignalStop, SyscallEvent, SyscallFilter,
     SyscallSet, Topic,
 };
-use crate::bindings::pai::plugin::types::{OpId, StopId};
+use crate::bindings::pai::plugin::types::{OpId, StopId, SyscallId};
 use crate::error::{Error, ErrorKind, Result};
 use crate::handlers::{
     Callback, Calls, Fit, Handler, HandlerId, Notice, OnEnter, OnExit, OnNotice, OnSignal, Picked,
@@ -160,7 +160,18 @@ impl<S: 'static> Client<S> {
         names: &[&str],
         handler: impl Fn(&mut Self, &SyscallEvent) -> Result<OnEnter> + 'static,
     ) -> Result<HandlerId> {
-        let ids = names::ids(names)?;
+        self.on_enter_of_ids(names::ids(names)?, handler)
+    }
+
+    /// Before these system calls.
+    ///
+    /// # Errors
+    /// When the session is over.
+    pub fn on_enter_of_ids(
+        &mut self,
+        ids: Vec<SyscallId>,
+        handler: impl Fn(&mut Self, &SyscallEvent) -> Result<OnEnter> + 'static,
+    ) -> Result<HandlerId> {
         let topic = calls_topic(SyscallSet::Only(ids.clone()), true);
         self.add(
             Callback::Enter(Calls::Only(ids), Rc::new(handler)),
@@ -177,7 +188,18 @@ impl<S: 'static> Client<S> {
         names: &[&str],
         handler: impl Fn(&mut Self, &SyscallEvent) -> Result<OnExit> + 'static,
     ) -> Result<HandlerId> {
-        let ids = names::ids(names)?;
+        self.on_exit_of_ids(names::ids(names)?, handler)
+    }
+
+    /// After these system calls.
+    ///
+    /// # Errors
+    /// When the session is over.
+    pub fn on_exit_of_ids(
+        &mut self,
+        ids: Vec<SyscallId>,
+        handler: impl Fn(&mut Self, &SyscallEvent) -> Result<OnExit> + 'static,
+    ) -> Result<HandlerId> {
         let topic = calls_topic(SyscallSet::Only(ids.clone()), false);
         self.add(
             Callback::Exit(Calls::Only(ids), Rc::new(handler)),

@@ -66,23 +66,39 @@ impl<S: 'static> Client<S> {
     /// # Errors
     /// When no stop is held.
     pub fn decode(&self, call: &SyscallEvent, limits: Limits) -> Result<Option<Decoded>> {
-        let stop = self
-            .serving()
-            .ok_or_else(|| Error::new("no stop is held"))?;
-        let Some(described) = describe(call.call.abi, call.call.nr) else {
-            return Ok(None);
-        };
-        let captured = memory::captured(stop, limits.into())?;
+        let captured = self.captured(limits)?;
         let captured = Captured::decode(&captured);
-        let ret = call.ret.filter(|_| !call.restarts);
-        let abi = call.call.abi;
-        Ok(Some(decode(
-            described,
-            abi,
-            call.args.into(),
-            ret,
-            limits,
-            &captured,
-        )))
+        Ok(meaning(call, limits, &captured))
     }
+
+    /// Whether the call whose handler is running, or at which `run_until` returned,
+    /// concerns one of these paths. Capability `memory-read`.
+    ///
+    /// # Errors
+    /// When no stop is held.
+    #[cfg(feature = "select")]
+    pub fn concerns(&self, call: &SyscallEvent, paths: &[Vec<u8>]) -> Result<bool> {
+        let limits = Limits {
+            descriptors: Descriptors::Names,
+            ..Limits::default()
+        };
+        let captured = self.captured(limits)?;
+        let captured = Captured::decode(&captured);
+        let decoded = meaning(call, limits, &captured);
+        Ok(decoded.is_some_and(|call| crate::select::concerns(&call, &captured, paths)))
+    }
+
+    fn captured(&self, limits: Limits) -> Result<Vec<u8>> {
+        let stop = self.serving();
+        let stop = stop.ok_or_else(|| Error::new("no stop is held"))?;
+        Ok(memory::captured(stop, limits.into())?)
+    }
+}
+
+/// `None` for a call that nothing is known of.
+fn meaning(call: &SyscallEvent, limits: Limits, captured: &Captured<'_>) -> Option<Decoded> {
+    let described = describe(call.call.abi, call.call.nr)?;
+    let ret = call.ret.filter(|_| !call.restarts);
+    let (abi, args) = (call.call.abi, call.args.into());
+    Some(decode(described, abi, args, ret, limits, captured))
 }

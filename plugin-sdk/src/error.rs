@@ -40,6 +40,14 @@ impl Error {
         matches!(self.0, Wit::StaleStop(_))
     }
 
+    /// True when the task or the process is gone, or not held any more.
+    pub fn is_gone(&self) -> bool {
+        matches!(
+            self.0,
+            Wit::StaleStop(_) | Wit::NoSuchTask(_) | Wit::NotStopped(_) | Wit::NoSuchProcess(_)
+        )
+    }
+
     /// True when the session is over and nothing more can be asked.
     pub fn is_ended(&self) -> bool {
         matches!(self.0, Wit::TargetExited(_))

@@ -7,6 +7,7 @@ use crate::bindings::pai::plugin::breakpoints::{Breakpoint, Hook};
 use crate::bindings::pai::plugin::client::Subscription;
 use crate::bindings::pai::plugin::events::{
     Action, BreakpointHit, Event, FunctionEvent, SignalStop, SyscallEvent, SyscallRewrite,
+    SyscallStandIn,
 };
 use crate::bindings::pai::plugin::types::SyscallId;
 use crate::client::Client;
@@ -32,6 +33,15 @@ pub enum OnEnter {
     /// Do not execute it, return this (a failure is a negative errno).
     /// Capability `tamper`.
     Skip(i64),
+    /// As `Skip`, with this call executed in its place, which only tells who the task
+    /// is, such as getpid(2): what looks at calls in the target sees that one.
+    /// Capability `tamper`.
+    StandIn {
+        /// Number in the ABI of the call.
+        nr: u32,
+        /// What is returned.
+        ret: i64,
+    },
     /// Stop tracing this process.
     Detach,
     /// Kill the process. Capability `kill`.
@@ -155,6 +165,7 @@ impl From<OnEnter> for Verdict {
                 Self::of(Action::RewriteSyscall(SyscallRewrite { nr, args }))
             }
             OnEnter::Skip(value) => Self::of(Action::SkipSyscall(value)),
+            OnEnter::StandIn { nr, ret } => Self::of(Action::StandIn(SyscallStandIn { nr, ret })),
             OnEnter::Detach => Self::of(Action::Detach),
             OnEnter::Kill => Self::of(Action::Kill),
         }

@@ -55,6 +55,8 @@ pub mod options;
 pub mod output;
 pub mod pattern;
 mod process;
+#[cfg(feature = "select")]
+pub mod select;
 pub mod show;
 #[doc(hidden)]
 pub mod stdio;

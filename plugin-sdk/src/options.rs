@@ -27,11 +27,14 @@ pub fn integer(name: &str) -> Result<Option<i64>> {
     }
 }
 
+/// All values of these options with the names, in the order given.
+pub fn of(names: &[&str]) -> Vec<(String, String)> {
+    let mut all = config::list();
+    all.retain(|(name, _)| names.contains(&name.as_str()));
+    all
+}
+
 /// All values of an option, in the order given.
 pub fn all(name: &str) -> Vec<String> {
-    config::list()
-        .into_iter()
-        .filter(|(key, _)| key == name)
-        .map(|(_, value)| value)
-        .collect()
+    of(&[name]).into_iter().map(|(_, value)| value).collect()
 }

@@ -312,6 +312,24 @@ impl<S: 'static> Client<S> {
         Ok(control::send_signal(tid, signal)?)
     }
 
+    /// Has the kernel send a signal to a task whose call this plugin holds, when the
+    /// task goes on. Capability `tamper`.
+    ///
+    /// # Errors
+    /// `not-stopped`; `invalid` at another stop.
+    pub fn raise(&self, tid: Tid, signal: u32) -> Result<()> {
+        Ok(control::raise(tid, signal)?)
+    }
+
+    /// Lets a task whose call this plugin holds go on so many nanoseconds later than it
+    /// would; others go on meanwhile. Capability `control`.
+    ///
+    /// # Errors
+    /// As [`Client::raise`]; `limit` above 2^32 seconds.
+    pub fn delay(&self, tid: Tid, nanos: u64) -> Result<()> {
+        Ok(control::delay(tid, nanos)?)
+    }
+
     /// Stops tracing one process.
     ///
     /// # Errors

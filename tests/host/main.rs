@@ -20,6 +20,7 @@ mod records;
 mod schema;
 mod several;
 mod several_instruments;
+mod strace_inject;
 mod strace_json;
 mod terminal;
 mod whole_client;

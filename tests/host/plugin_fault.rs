@@ -75,9 +75,66 @@ fn every_third_as_json() {
 }
 
 #[test]
+fn expressions_of_strace() {
+    let script = "import os\nfor n in range(4):\n try: os.write(1, b'%d' % n)\n \
+        except OSError as error: os.write(2, error.strerror.encode() + b'\\n')";
+    let command = ["python3", "-c", script];
+    let pair = [
+        "--fd",
+        "1",
+        "--inject",
+        "write:error=EIO",
+        "--fault",
+        "write:when=2",
+    ];
+    let (status, out, err) = run(&pair, &command);
+    // The last that fits counts.
+    assert_eq!((status, out.as_str()), (0, "023"));
+    assert_eq!(
+        err,
+        "Function not implemented\n1 of 4 calls that fit were changed\n"
+    );
+    let poke = [
+        "--fd",
+        "1",
+        "--inject",
+        "write:poke_enter=@arg2=58:delay_exit=1ms",
+    ];
+    let (status, out, err) = run(&poke, &command);
+    assert_eq!((status, out.as_str()), (0, "XXXX"), "{err}");
+    assert_eq!(err, "4 of 4 calls that fit were changed\n");
+    let quiet = [
+        "--quiet", "-c", "write", "--fd", "1", "-e", "EIO", "-w", "1..3",
+    ];
+    let (status, out, err) = run(&quiet, &command);
+    assert_eq!((status, out.as_str()), (0, "3"));
+    assert_eq!(err, "Input/output error\n".repeat(3));
+}
+
+#[test]
+fn the_exec_that_starts_the_target_is_left_alone() {
+    let options = ["-c", "execve", "-e", "EACCES"];
+    let script = "true; exec /bin/true";
+    let (status, _, err) = run(&options, &["sh", "-c", script]);
+    assert_eq!(status, 126, "{err}");
+    assert!(
+        err.ends_with("1 of 1 calls that fit returned EACCES\n"),
+        "{err}"
+    );
+}
+
+#[test]
 fn what_makes_no_sense_is_refused() {
     for (options, why) in [
-        (&["-e", "EIO"][..], "which calls? see --call"),
+        (&["-e", "EIO"][..], "which calls? see --call and --inject"),
+        (
+            &["--inject", "close:error=EWHAT"],
+            "inject=close:error=EWHAT: \"EWHAT\" is no error",
+        ),
+        (
+            &["-c", "close", "-e", "EIO", "--trace", "clos"],
+            "no system call named \"clos\"",
+        ),
         (&["-c", "close"], "see --error and --retval"),
         (
             &["-c", "close", "-e", "EIO", "--retval", "1"],

@@ -169,6 +169,8 @@ fn what_is_not_wanted_is_denied() {
         ("maps", "memory-read"),
         ("set-register", "registers-write"),
         ("signal", "tamper"),
+        ("raise", "tamper"),
+        ("delay", "control"),
         ("kill", "kill"),
         ("breakpoint", "control"),
         ("watchpoint", "control"),

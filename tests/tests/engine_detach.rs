@@ -5,6 +5,7 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::process::Command;
+use std::time::Duration;
 
 use nix::sys::signal::Signal as NixSignal;
 use pai_engine::{Action, Block, Engine, Error, Event, ExitStatus, Follow, Topic, Turn, procfs};
@@ -244,6 +245,44 @@ fn c42_a_held_call_holds_nobody_else() {
             .run();
         assert_eq!(traced.stdout, format!("{expected}ok\n"), "{traced:?}");
         assert_eq!(traced.status, Some(ExitStatus::Exited(0)));
+    }
+}
+
+/// For an hour; the session ends before.
+#[test]
+fn c42_a_call_that_is_held_up_holds_nobody_else_and_is_let_go() {
+    let expected: String = (1..=10).map(|n| format!("progress {n}\n")).collect();
+    for enter in [true, false] {
+        for then in [Reply::Leave, Reply::Abort] {
+            let mut lines = 0;
+            let mut delayed = 0;
+            let topics = vec![calls(&["getpriority", "write"], true, true)];
+            let traced = Trace::of(fixtures::HELD_STOP)
+                .actor(topics, |engine, id, delivery| {
+                    match &delivery.event {
+                        Event::SyscallEnter(stop) if enter && name(stop) == "getpriority" => {
+                            let hour = Duration::from_secs(3600);
+                            engine.delay(id, stop.tid, hour).expect("it is held");
+                            delayed += 1;
+                        }
+                        Event::SyscallExit(stop) if !enter && name(stop) == "getpriority" => {
+                            let hour = Duration::from_secs(3600);
+                            engine.delay(id, stop.tid, hour).expect("it is held");
+                            delayed += 1;
+                        }
+                        Event::SyscallExit(stop) if name(stop) == "write" => lines += 1,
+                        _ => {}
+                    }
+                    match lines {
+                        10 => then,
+                        _ => Reply::Answer(Action::Proceed),
+                    }
+                })
+                .run();
+            assert_eq!(traced.stdout, format!("{expected}ok\n"), "{traced:?}");
+            assert_eq!(traced.status, Some(ExitStatus::Exited(0)));
+            assert_eq!(delayed, 1);
+        }
     }
 }
 

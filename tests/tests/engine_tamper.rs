@@ -1,15 +1,19 @@
 //! Changed system calls: cases 19 and 24 of docs/TESTING.md.
 
 use std::cell::RefCell;
+use std::time::Duration;
 
 use nix::libc;
-use pai_engine::{Action, Engine, Event, SyscallStop};
+use pai_engine::{Action, Engine, Error, Event, MAX_DELAY, SyscallStop, Topic, Touched};
 use pai_ptrace::Signal;
 use pai_syscalls::abi::{I386, X86_64};
 use pai_tests::trace::{
     Trace, all_syscalls, assert_paired, calls, everything, exits_of, input, name,
 };
 use pai_tests::{fixtures, flow};
+
+/// SIGURG, which is ignored unless somebody wants it.
+const URGENT: i32 = 23;
 
 fn number(name: &str) -> u32 {
     pai_syscalls::number(X86_64, name).expect("a name")
@@ -64,7 +68,9 @@ fn c19_number_arguments_and_result_change_exactly_as_answered() {
     let tampered: Vec<_> = events
         .iter()
         .filter_map(|event| match event {
-            Event::SyscallExit(stop) if stop.tampered => Some((name(stop), stop.ret)),
+            Event::SyscallExit(stop) if stop.touched.contains(Touched::TAMPERED) => {
+                Some((name(stop), stop.ret))
+            }
             _ => None,
         })
         .collect();
@@ -75,6 +81,105 @@ fn c19_number_arguments_and_result_change_exactly_as_answered() {
         ("open", Some(-13)),
     ];
     assert_eq!(tampered, expected);
+}
+
+#[test]
+fn c19_another_call_stands_in() {
+    let mut seen = Vec::new();
+    let traced = Trace::of(fixtures::SKIP_TARGETS)
+        .client(vec![all_syscalls()], |engine, id, delivery| {
+            match &delivery.event {
+                Event::SyscallEnter(stop) if name(stop) == "getppid" => {
+                    let stop = delivery.stop.expect("a stop");
+                    let fork = Action::StandIn {
+                        nr: number("fork"),
+                        ret: 1,
+                    };
+                    let refused = engine.answer(id, stop, fork).expect("no end");
+                    assert!(matches!(refused, Err(Error::Invalid(_))), "{refused:?}");
+                    return Some(Action::StandIn {
+                        nr: number("getuid"),
+                        ret: 4711,
+                    });
+                }
+                Event::SyscallExit(stop) if name(stop) == "getppid" => {
+                    let number = engine.registers(id, stop.tid).expect("held").syscall_nr();
+                    seen.push((stop.ret, stop.touched, number));
+                }
+                _ => {}
+            }
+            Some(Action::Proceed)
+        })
+        .run();
+    traced.expect(0, &UNDISTURBED.replace("parent", "4711"));
+    assert_eq!(seen, [(Some(4711), Touched::TAMPERED, -1); 3]);
+}
+
+#[test]
+fn c19_a_task_is_held_up_and_signalled_and_others_know_what_was_done() {
+    let seen = RefCell::new(Vec::new());
+    let first = |engine: &mut Engine, id, event: &Event| {
+        let (Event::SyscallEnter(stop) | Event::SyscallExit(stop)) = event else {
+            return;
+        };
+        match (name(stop), stop.ret) {
+            ("getppid", None) => {
+                engine
+                    .delay(id, stop.tid, Duration::from_millis(1))
+                    .expect("held");
+                let urgent = Signal::new(URGENT).expect("a signal");
+                engine.raise(id, stop.tid, urgent).expect("held");
+                let long = engine.delay(id, stop.tid, MAX_DELAY);
+                assert_eq!(long, Err(Error::Limit("delay")));
+            }
+            ("write", None) => {
+                let mut byte = engine.read(stop.pid, stop.args[1], 1).expect("a text");
+                byte.make_ascii_uppercase();
+                engine
+                    .write_for(id, stop.pid, stop.args[1], &byte)
+                    .expect("a text");
+            }
+            // No argument points there.
+            ("close", None) => engine
+                .write_for(id, stop.pid, stop.ip, &[0x48])
+                .expect("code"),
+            _ => {}
+        }
+    };
+    let signals = RefCell::new(Vec::new());
+    let wanted = vec![all_syscalls(), Topic::Signals(Vec::new())];
+    let traced = Trace::of(fixtures::SKIP_TARGETS)
+        .client(wanted.clone(), |engine, id, delivery| {
+            first(engine, id, &delivery.event);
+            Some(Action::Proceed)
+        })
+        .client(wanted, |engine, id, delivery| {
+            match &delivery.event {
+                Event::SyscallExit(stop) if ["getppid", "write"].contains(&name(stop)) => {
+                    seen.borrow_mut().push((name(stop), stop.touched));
+                }
+                Event::Signal(stop) => {
+                    let early = engine.delay(id, stop.tid, Duration::ZERO);
+                    assert!(matches!(early, Err(Error::Invalid(_))), "{early:?}");
+                    signals
+                        .borrow_mut()
+                        .push((stop.signal.get(), stop.info.code()));
+                }
+                _ => {}
+            }
+            Some(Action::Proceed)
+        })
+        .run();
+    traced.expect(0, &UNDISTURBED.replacen('s', "S", 1));
+    let count = |name, touched| {
+        let seen = seen.borrow();
+        seen.iter().filter(|call| **call == (name, touched)).count()
+    };
+    assert_eq!(count("getppid", Touched::DELAYED), 3);
+    assert_eq!(count("write", Touched::POKED), 1);
+    assert_eq!(seen.borrow().len(), 4);
+    // SI_KERNEL
+    assert_eq!(*signals.borrow(), [(URGENT, 0x80); 3]);
 }
 
 #[test]
@@ -176,9 +281,11 @@ fn c19_the_next_client_sees_the_change() {
         .into_inner()
         .iter()
         .filter_map(|event| match event {
-            Event::SyscallEnter(stop) | Event::SyscallExit(stop) => {
-                Some((stop.args[2], stop.ret, stop.tampered))
-            }
+            Event::SyscallEnter(stop) | Event::SyscallExit(stop) => Some((
+                stop.args[2],
+                stop.ret,
+                stop.touched.contains(Touched::TAMPERED),
+            )),
             _ => None,
         })
         .collect();
@@ -263,7 +370,10 @@ fn c24_a_missing_call_can_be_given_a_result() {
             Some(match &delivery.event {
                 Event::SyscallEnter(stop) if stop.call.nr == 5000 => Action::Skip(-38),
                 Event::SyscallExit(stop) if stop.call.nr == u32::MAX => {
-                    assert_eq!((stop.ret, stop.tampered), (Some(-38), false));
+                    assert_eq!(
+                        (stop.ret, stop.touched.contains(Touched::TAMPERED)),
+                        (Some(-38), false)
+                    );
                     Action::Proceed
                 }
                 _ => Action::Proceed,

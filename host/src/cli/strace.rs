@@ -4,7 +4,7 @@ use std::ffi::{CString, OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
-use clap::{ArgAction, ValueHint};
+use clap::{Arg, ArgAction, ArgMatches, Command, FromArgMatches, ValueHint};
 use pai_host::session::Target;
 use pai_ptrace::{Pid, Program};
 
@@ -43,12 +43,8 @@ pub(crate) struct Args {
     #[arg(short = 'E', long = "env", value_name = "NAME=VALUE")]
     env: Vec<OsString>,
 
-    /// trace=, abbrev=, raw=, signal=, status=, read=, write=, decode-fds=
-    #[arg(short, long = "expr", value_name = "EXPR")]
-    expressions: Vec<String>,
-    /// Only these calls
-    #[arg(long, value_name = "SET")]
-    trace: Vec<String>,
+    #[command(flatten)]
+    expressions: Expressions,
     /// Only calls that concern this path
     #[arg(short = 'P', long = "trace-path", value_name = "PATH")]
     paths: Vec<String>,
@@ -127,11 +123,10 @@ impl Args {
     fn words(&self) -> Vec<OsString> {
         let mut words = vec![OsString::from("strace")];
         let mut push = |word: String| words.push(word.into());
-        for expression in &self.expressions {
-            push(format!("--expr={expression}"));
-        }
-        for set in &self.trace {
-            push(format!("--expr=trace={set}"));
+        for (name, value) in &self.expressions.0 {
+            if !is_tampering(name) {
+                push(format!("--expr={name}={value}"));
+            }
         }
         for path in &self.paths {
             push(format!("--trace-path={path}"));
@@ -171,6 +166,26 @@ impl Args {
         words
     }
 
+    /// The options of the plugin that tampers, if one has to.
+    fn tampering(&self) -> Option<Vec<OsString>> {
+        let expressions = &self.expressions.0;
+        if !expressions.iter().any(|(name, _)| is_tampering(name)) {
+            return None;
+        }
+        let mut words = vec![OsString::from("fault"), "--quiet".into()];
+        for (name, value) in expressions {
+            match name.as_str() {
+                name if is_tampering(name) => words.push(format!("--{name}={value}").into()),
+                // What is not traced is not tampered with.
+                "trace" | "t" => words.push(format!("--trace={value}").into()),
+                _ => {}
+            }
+        }
+        let paths = self.paths.iter();
+        words.extend(paths.map(|path| format!("--trace-path={path}").into()));
+        Some(words)
+    }
+
     fn task_ids(&self) -> &'static str {
         match (self.follow > 0 || self.pids.len() > 1, &self.output) {
             (true, Some(_)) => "always",
@@ -191,7 +206,10 @@ pub(crate) fn run(args: &Args, color: clap::ColorChoice) -> Result<Exit, Halt> {
                 .help("with -f all of them are in one file, and lines say whose they are"),
         );
     }
-    let (plugin, _) = plugin_options::select(&args.words(), Place::Attach, color)?;
+    let mut plugins = Vec::new();
+    for words in args.tampering().into_iter().chain([args.words()]) {
+        plugins.push(plugin_options::select(&words, Place::Attach, color)?.0);
+    }
     let options = trace::Options::for_strace(args.output.clone(), args.json, args.follow > 0);
     if !args.pids.is_empty() {
         if let Some(word) = args.command.first() {
@@ -206,13 +224,86 @@ pub(crate) fn run(args: &Args, color: clap::ColorChoice) -> Result<Exit, Halt> {
         for pid in &pids {
             diagnose::before_attach(*pid)?;
         }
-        return options.trace(Target::Attach(pids), vec![plugin], Whose::Ours);
+        return options.trace(Target::Attach(pids), plugins, Whose::Ours);
     }
     let mut program = program::find(&args.command)?;
     for change in &args.env {
         set(&mut program, change)?;
     }
-    options.trace(Target::Spawn(program), vec![plugin], Whose::Target)
+    options.trace(Target::Spawn(program), plugins, Whose::Target)
+}
+
+/// `-e NAME=VALUE` and the options that are short for it, in the order given: of several
+/// for one thing the last counts.
+#[derive(Debug)]
+struct Expressions(Vec<(String, String)>);
+
+/// Options that are `-e` with this name in front.
+const NAMES: [(&str, &str, &str); 3] = [
+    ("trace", "SET", "Only these calls"),
+    (
+        "inject",
+        "EXPR",
+        "Tamper with calls: SET[:error=E|:retval=V][:signal=S][:syscall=NAME][:delay_enter=T]\
+         [:delay_exit=T][:poke_enter=@argN=HEX,...][:poke_exit=@argN=HEX,...][:when=WHEN]",
+    ),
+    (
+        "fault",
+        "EXPR",
+        "As --inject=SET:error=ENOSYS: SET[:error=E][:when=WHEN]",
+    ),
+];
+
+fn is_tampering(name: &str) -> bool {
+    matches!(name, "inject" | "fault")
+}
+
+impl clap::Args for Expressions {
+    fn augment_args(command: Command) -> Command {
+        let argument = |name: &'static str, value: &'static str, help: &'static str| {
+            Arg::new(name)
+                .long(name)
+                .value_name(value)
+                .help(help)
+                .action(ArgAction::Append)
+        };
+        let expression = argument(
+            "expr",
+            "EXPR",
+            "trace=, abbrev=, raw=, signal=, status=, read=, write=, decode-fds=, inject=, fault=",
+        );
+        let others = NAMES.map(|(name, value, help)| argument(name, value, help));
+        command.arg(expression.short('e')).args(others)
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Self::augment_args(command)
+    }
+}
+
+impl FromArgMatches for Expressions {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let mut found = Vec::new();
+        for option in ["expr"].into_iter().chain(NAMES.map(|(name, ..)| name)) {
+            let places = matches.indices_of(option).into_iter().flatten();
+            let values = matches.get_many::<String>(option).into_iter().flatten();
+            for (place, value) in places.zip(values) {
+                let (name, value) = match (option, value.split_once('=')) {
+                    ("expr", Some((name, value))) => (name, value),
+                    ("expr", None) => ("trace", value.as_str()),
+                    _ => (option, value.as_str()),
+                };
+                found.push((place, (name.to_owned(), value.to_owned())));
+            }
+        }
+        found.sort_by_key(|(place, _)| *place);
+        Ok(Self(found.into_iter().map(|(_, pair)| pair).collect()))
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
 }
 
 /// Changes the environment of a command.

@@ -81,6 +81,10 @@ pub(crate) struct Options {
     /// Trace the processes that the target starts; this is the default
     #[arg(short, long = "follow-forks", help_heading = "Tracing")]
     follow: bool,
+
+    /// A plugin that fails before the target starts ends the run.
+    #[arg(skip)]
+    all_or_none: bool,
 }
 
 impl Options {
@@ -97,6 +101,7 @@ impl Options {
             verbose: false,
             no_follow: !follow,
             follow,
+            all_or_none: true,
         }
     }
 
@@ -130,6 +135,7 @@ impl Options {
             } else {
                 Follow::Yes
             },
+            all_or_none: self.all_or_none,
             output: match &self.output {
                 Some(path) => create(path)?,
                 None => OutputTarget::Stderr,

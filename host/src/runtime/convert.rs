@@ -521,6 +521,8 @@ fn record_flags(flags: engine::observe::RecordFlags) -> observe::RecordFlags {
         (F::NO_ENTRY, observe::RecordFlags::NO_ENTRY),
         (F::RESTARTS, observe::RecordFlags::RESTARTS),
         (F::TAMPERED, observe::RecordFlags::TAMPERED),
+        (F::POKED, observe::RecordFlags::POKED),
+        (F::DELAYED, observe::RecordFlags::DELAYED),
     ] {
         if flags.contains(ours) {
             out |= theirs;

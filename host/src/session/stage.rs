@@ -42,6 +42,7 @@ pub(super) struct Stage {
 /// What the engine knew at its end.
 struct Ended {
     status: Option<ExitStatus>,
+    started: bool,
     stats: Stats,
     clients: Vec<ClientStats>,
 }
@@ -60,6 +61,9 @@ impl Stage {
         let flags = Arc::new(Flags::default());
 
         let mut engine = Engine::new(config.follow)?;
+        if config.all_or_none {
+            engine.need_all_clients();
+        }
         let spawned = matches!(config.target, Target::Spawn(_));
         let supervisor = Supervisor::new(
             engine.remote().waker(),
@@ -197,6 +201,7 @@ impl Stage {
             .collect();
         Ok(Outcome {
             status: ended.status.filter(|_| spawned),
+            started: ended.started,
             interrupted: supervisor.interrupted,
             failures: failures.into_iter().flatten().collect(),
             plugins: seats.len(),
@@ -226,6 +231,7 @@ impl Stage {
     /// Detaches from what is left; `wait` for a spawned target.
     fn let_go(&mut self, wait: bool) -> Ended {
         let mut engine = self.engine.borrow_mut();
+        let started = engine.has_started();
         engine.shut_down();
         self.supervisor.release_terminal();
         if self.spawned && wait {
@@ -236,6 +242,7 @@ impl Stage {
         }
         Ended {
             status: engine.root_status(),
+            started,
             stats: engine.stats(),
             clients: self
                 .seats

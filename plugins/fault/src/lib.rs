@@ -1,26 +1,33 @@
-//! Fails calls: the n-th that fits.
+//! Tampers with calls: the n-th that fits fails, returns something else, comes with a
+//! signal, is held up, or finds other bytes in memory.
 
-use pai_plugin::decode::{Decoded, Limits, describe};
-use pai_plugin::json::Object;
-use pai_plugin::output::{emit, structured};
-use pai_plugin::{Client, OnEnter, Result, SyscallEvent, names, options, pattern};
+use pai_plugin::output::structured;
+use pai_plugin::select::Calls;
+use pai_plugin::{Client, Error, Result, names, options};
 
+mod rule;
+mod tamper;
 mod when;
 
+use rule::{Effects, Rule, errno};
+use tamper::{Filter, State};
 use when::When;
 
 pai_plugin::without_wasi!();
 
 pai_plugin::plugin! {
     name: "fault",
-    description: "fails system calls: the n-th of these names, on these files",
+    description: "fails system calls, or delays them: the n-th of these, on these files",
     wants: [
         MemoryRead("to see the names of files"),
-        Tamper("to skip the calls and return something else"),
+        MemoryWrite("to change what arguments point to"),
+        Tamper("to skip the calls and return something else, and to send signals"),
+        Control("to hold up calls"),
+        Kill("to send SIGKILL"),
     ],
     options: [
-        OptionSpec::text("call", "names of system calls, separated by commas")
-            .short("c").metavar("NAMES").repeated(),
+        OptionSpec::text("call", "which: names, %classes, /regex/, !all-but, ?maybe")
+            .short("c").metavar("SET").repeated(),
         OptionSpec::text("path", "only those that name a file that fits a shell pattern")
             .metavar("PATTERN"),
         OptionSpec::integer("fd", "only those on this descriptor").metavar("FD"),
@@ -30,129 +37,110 @@ pai_plugin::plugin! {
         OptionSpec::text("error", "they fail with this: a name such as EACCES, or a number")
             .short("e").metavar("ERROR"),
         OptionSpec::integer("retval", "they return this instead").metavar("NUMBER"),
+        OptionSpec::text("inject", "the same and more in strace's words: SET[:error=E|:retval=V]\
+            [:signal=S][:syscall=NAME][:delay_enter=T][:delay_exit=T]\
+            [:poke_enter=@argN=HEX,...][:poke_exit=...][:when=WHEN]")
+            .metavar("EXPR").repeated(),
+        OptionSpec::text("fault", "as --inject=SET:error=ENOSYS: SET[:error=E][:when=WHEN]")
+            .metavar("EXPR").repeated(),
+        OptionSpec::text("trace", "leave all other calls alone").metavar("SET"),
+        OptionSpec::text("trace-path", "leave calls alone that do not concern this path")
+            .short("P").metavar("PATH").repeated(),
+        OptionSpec::flag("quiet", "print nothing").short("q"),
     ],
     run: run,
 }
 
-/// What the options say.
-struct Rule {
-    path: Option<String>,
-    fd: Option<i64>,
-    when: When,
-    ret: i64,
-}
-
-#[derive(Default)]
-struct Done {
-    fitting: u64,
-    changed: u64,
-}
-
 fn run() -> Result<()> {
-    let calls = options::all("call").join(",");
-    let calls: Vec<&str> = calls.split(',').filter(|name| !name.is_empty()).collect();
-    let rule = Rule {
-        path: options::get("path"),
+    let rules = rules()?;
+    let filter = Filter {
+        calls: match options::get("trace") {
+            Some(set) => Calls::parse(&set)?,
+            None => Calls::all(true),
+        },
+        paths: options::all("trace-path")
+            .into_iter()
+            .map(String::into_bytes)
+            .collect(),
+        pattern: options::get("path"),
         fd: options::integer("fd")?,
-        when: When::parse(&options::get("when").unwrap_or_default())?,
-        ret: result()?,
     };
-    if calls.is_empty() {
-        return Err("which calls? see --call".into());
-    }
-    for id in names::ids(&calls)? {
-        if rule.looks_at_arguments() && describe(id.abi, id.nr).is_none() {
-            let name = names::syscall(id).unwrap_or_default();
-            return Err(format!("{name}: its arguments are not known").into());
+    filter.check(&rules)?;
+    let summary = Summary {
+        quiet: options::flag("quiet"),
+        returned: options::all("call")
+            .first()
+            .and(rules[0].effects.result)
+            .map(shown),
+    };
+    let mut client = Client::new(State::new(rules, filter, !summary.quiet && structured()));
+    tamper::register(&mut client)?;
+    let (_end, state) = client.loop_until_exit()?;
+    summary.tell(&state)
+}
+
+/// What is told at the end.
+struct Summary {
+    quiet: bool,
+    /// What all calls returned that were changed, where that is one thing.
+    returned: Option<String>,
+}
+
+impl Summary {
+    fn tell(&self, state: &State) -> Result<()> {
+        if self.quiet {
+            return Ok(());
         }
+        if structured() {
+            return state.emit_total();
+        }
+        let (fitting, changed) = (state.fitting, state.changed);
+        match &self.returned {
+            Some(returned) => {
+                pai_plugin::println!("{changed} of {fitting} calls that fit returned {returned}")
+            }
+            None => pai_plugin::println!("{changed} of {fitting} calls that fit were changed"),
+        }
+        Ok(())
     }
-    let returned = shown(rule.ret);
-    let mut client = Client::new(Done::default());
-    client.on_enter_of(&calls, move |client, call| rule.apply(client, call))?;
-    let (_end, done) = client.loop_until_exit()?;
-    if structured() {
-        let total = Object::new().number("fitting", done.fitting);
-        return emit("total", &total.number("changed", done.changed).end());
+}
+
+/// Of the options, then of the expressions, in their order.
+fn rules() -> Result<Vec<Rule>> {
+    let mut rules = Vec::new();
+    let calls = options::all("call").join(",");
+    let expressions = options::of(&["inject", "fault"]);
+    if !calls.is_empty() {
+        let when = When::parse(&options::get("when").unwrap_or_default());
+        rules.push(Rule {
+            calls: Calls::parse(&calls)?,
+            when: when.map_err(|error| Error::new(format!("--when: {error}")))?,
+            for_each: false,
+            effects: Effects::of_result(result()?),
+        });
+    } else if expressions.is_empty() {
+        return Err("which calls? see --call and --inject".into());
     }
-    let Done { fitting, changed } = done;
-    pai_plugin::println!("{changed} of {fitting} calls that fit returned {returned}");
-    Ok(())
+    for (kind, text) in expressions {
+        rules.push(Rule::parse(&kind, &text)?);
+    }
+    Ok(rules)
 }
 
 /// What the calls return, from `--error` or `--retval`.
 fn result() -> Result<i64> {
     match (options::get("error"), options::integer("retval")?) {
         (None, Some(value)) => Ok(value),
-        (Some(error), None) => errno(&error)
-            .map(|errno| -errno)
-            .ok_or_else(|| format!("--error: {error:?} is no error").into()),
+        (Some(error), None) => match errno(&error) {
+            Ok(errno) => Ok(-errno),
+            Err(error) => Err(Error::new(format!("--error: {error}"))),
+        },
         _ => Err("what should they return? see --error and --retval".into()),
     }
-}
-
-/// By name or number.
-fn errno(text: &str) -> Option<i64> {
-    let number = match text.parse() {
-        Ok(number) => number,
-        Err(_) => (1..4096).find(|number| names::errno(*number).as_deref() == Some(text))?,
-    };
-    (1..4096).contains(&number).then(|| number.into())
 }
 
 /// A result as people write it.
 fn shown(ret: i64) -> String {
     let errno = u32::try_from(-ret).ok().and_then(names::errno);
     errno.map_or_else(|| ret.to_string(), Into::into)
-}
-
-impl Rule {
-    fn looks_at_arguments(&self) -> bool {
-        self.path.is_some() || self.fd.is_some()
-    }
-
-    fn apply(&self, client: &mut Client<Done>, call: &SyscallEvent) -> Result<OnEnter> {
-        let decoded = match self.looks_at_arguments() {
-            true => client.decode(call, Limits::NONE)?,
-            false => None,
-        };
-        if self.looks_at_arguments() && !decoded.as_ref().is_some_and(|call| self.fits(call)) {
-            return Ok(OnEnter::Proceed);
-        }
-        let done = client.data_mut();
-        done.fitting += 1;
-        if !self.when.has(done.fitting) {
-            return Ok(OnEnter::Proceed);
-        }
-        done.changed += 1;
-        if structured() {
-            self.emit(call, decoded.as_ref(), done.fitting)?;
-        }
-        Ok(OnEnter::Skip(self.ret))
-    }
-
-    fn fits(&self, call: &Decoded) -> bool {
-        let path = |pattern: &String| {
-            let mut paths = call.paths();
-            paths.any(|path| pattern::fits(pattern, path.name))
-        };
-        let fd = |fd: i64| call.fd().map(i64::from) == Some(fd);
-        self.path.as_ref().is_none_or(path) && self.fd.is_none_or(fd)
-    }
-
-    fn emit(&self, call: &SyscallEvent, decoded: Option<&Decoded>, number: u64) -> Result<()> {
-        let name = names::syscall(call.call).unwrap_or_default();
-        let mut object = Object::new()
-            .number("pid", call.pid)
-            .number("tid", call.tid)
-            .text("syscall", &name)
-            .number("number", number)
-            .number("ret", self.ret);
-        if let Some(path) = decoded.and_then(Decoded::path) {
-            object = object.text("path", &String::from_utf8_lossy(path.name));
-        }
-        if let Some(fd) = decoded.and_then(Decoded::fd) {
-            object = object.number("fd", fd);
-        }
-        emit("fault", &object.number("at", call.at).end())
-    }
 }

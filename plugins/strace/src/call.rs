@@ -6,6 +6,7 @@ use pai_plugin::decode::text::{
     Style, push_decimal, push_error, push_hex, push_raw_arguments, push_restart,
 };
 use pai_plugin::decode::{self, Captured, Decoded, Limits, Value, is_error};
+use pai_plugin::select::concerns;
 use pai_plugin::{Call, RecordFlags, SyscallId, SyscallRecord};
 
 use crate::select::Descriptors;
@@ -73,16 +74,7 @@ impl Shown<'_> {
         let Some(decoded) = &self.decoded else {
             return false;
         };
-        let captured = Captured::decode(self.call.captured);
-        let is_one = |name: &[u8]| paths.iter().any(|path| path == name);
-        decoded.args.iter().any(|arg| match &arg.value {
-            Value::Fd(fd) => captured.descriptor(*fd).is_some_and(is_one),
-            Value::To { value, .. } => match &**value {
-                Value::Bytes(bytes) => bytes.whole && is_one(&bytes.data),
-                _ => false,
-            },
-            _ => false,
-        })
+        concerns(decoded, &Captured::decode(self.call.captured), paths)
     }
 
     /// What was read or written, if its descriptor is among these.
@@ -178,8 +170,18 @@ impl Shown<'_> {
             Some(decoded) => self.with_style(|style| style.push_result(out, decoded, record.ret)),
             None => push_raw_result(out, record),
         }
-        if flags.contains(RecordFlags::TAMPERED) {
-            out.extend_from_slice(b" (INJECTED)");
+        if flags.contains(RecordFlags::NO_RETURN) {
+            return;
+        }
+        let (args, retval) = (RecordFlags::POKED, RecordFlags::TAMPERED);
+        out.extend_from_slice(match (flags.contains(args), flags.contains(retval)) {
+            (false, false) => b"",
+            (false, true) => b" (INJECTED)",
+            (true, false) => b" (INJECTED: args)",
+            (true, true) => b" (INJECTED: args, retval)",
+        });
+        if flags.contains(RecordFlags::DELAYED) {
+            out.extend_from_slice(b" (DELAYED)");
         }
     }
 }

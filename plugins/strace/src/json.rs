@@ -91,6 +91,12 @@ fn call_object(call: Call<'_>, settings: &Settings) -> String {
     if flags.contains(RecordFlags::TAMPERED) {
         object = object.flag("tampered", true);
     }
+    if flags.contains(RecordFlags::POKED) {
+        object = object.flag("poked", true);
+    }
+    if flags.contains(RecordFlags::DELAYED) {
+        object = object.flag("delayed", true);
+    }
     object
         .number("at", record.at)
         .number("took", record.took)

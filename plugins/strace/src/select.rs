@@ -1,148 +1,8 @@
-//! `-e` and its kin: which calls, signals and results are shown, and how.
+//! `-e` and its kin: which signals and results are shown, and how.
 
-use pai_plugin::{ErrorKind, Result, SyscallId};
-use pai_syscalls::abi::{I386, X86_64};
-use pai_syscalls::{class, signal};
-use regex_lite::Regex;
-
-/// A set of system calls, by number and ABI.
-#[derive(Clone, Debug)]
-pub(crate) struct Calls {
-    /// Bits by number.
-    of: [Vec<bool>; 2],
-    /// Numbers that no table has.
-    others: bool,
-}
-
-const ABIS: [u32; 2] = [X86_64, I386];
-const NUMBERS: usize = 1024;
-
-impl Calls {
-    pub(crate) fn all(wanted: bool) -> Self {
-        let every = vec![wanted; NUMBERS];
-        Self {
-            of: [every.clone(), every],
-            others: wanted,
-        }
-    }
-
-    pub(crate) fn has(&self, call: SyscallId) -> bool {
-        let Some(table) = ABIS.iter().position(|abi| *abi == call.abi) else {
-            return self.others;
-        };
-        let known = usize::try_from(call.nr).ok();
-        let bit = known.and_then(|nr| self.of[table].get(nr));
-        bit.copied().unwrap_or(self.others)
-    }
-
-    pub(crate) fn negated(mut self) -> Self {
-        self.others = !self.others;
-        for bit in self.of.iter_mut().flatten() {
-            *bit = !*bit;
-        }
-        self
-    }
-
-    pub(crate) fn is_all(&self) -> bool {
-        self.others && self.of.iter().flatten().all(|bit| *bit)
-    }
-
-    /// As ids, for a subscription.
-    pub(crate) fn ids(&self) -> Vec<SyscallId> {
-        let mut ids = Vec::new();
-        for (bits, abi) in self.of.iter().zip(ABIS) {
-            for (nr, _) in pai_syscalls::names(abi) {
-                let known = usize::try_from(nr).ok().and_then(|at| bits.get(at));
-                if known.copied().unwrap_or(false) {
-                    ids.push(SyscallId { abi, nr });
-                }
-            }
-        }
-        ids
-    }
-
-    /// `[!]openat,%file,/^get/,?new_one,all,none`
-    pub(crate) fn parse(text: &str) -> Result<Self> {
-        let (negated, list) = negation(text);
-        let mut set = Self::all(false);
-        for item in list.split(',') {
-            set.add(item.trim())?;
-        }
-        Ok(if negated { set.negated() } else { set })
-    }
-
-    fn add(&mut self, item: &str) -> Result<()> {
-        let (optional, item) = match item.strip_prefix('?') {
-            Some(item) => (true, item),
-            None => (false, item),
-        };
-        let found = match item {
-            "all" => {
-                *self = Self::all(true);
-                return Ok(());
-            }
-            "none" => return Ok(()),
-            _ => self.add_named(item)?,
-        };
-        if found || optional {
-            return Ok(());
-        }
-        let closest = pai_syscalls::closest(X86_64, item);
-        let hint = closest.map_or_else(String::new, |name| format!("; is it {name:?}?"));
-        let text = format!("no system call named {item:?}{hint}");
-        Err(ErrorKind::NotFound(text).into())
-    }
-
-    fn add_named(&mut self, item: &str) -> Result<bool> {
-        if let Some(name) = item.strip_prefix('%') {
-            let Some(names) = class(name) else {
-                let known: Vec<String> = pai_syscalls::classes().map(|c| format!("%{c}")).collect();
-                let text = format!("no class of calls named {item:?}: {}", known.join(", "));
-                return Err(ErrorKind::NotFound(text).into());
-            };
-            return Ok(self.set(|name| names.contains(&name)));
-        }
-        if let Some(pattern) = item.strip_prefix('/') {
-            let pattern = Regex::new(pattern).map_err(|error| {
-                let text = format!("/{pattern} is no regular expression: {error}");
-                ErrorKind::Invalid(text)
-            })?;
-            return Ok(self.set(|name| pattern.is_match(name)));
-        }
-        if let Ok(number) = item.parse::<usize>() {
-            let bit = self.of[0].get_mut(number);
-            return Ok(bit.is_some_and(|bit| {
-                *bit = true;
-                true
-            }));
-        }
-        Ok(self.set(|name| name == item))
-    }
-
-    fn set(&mut self, wanted: impl Fn(&str) -> bool) -> bool {
-        let mut found = false;
-        for (bits, abi) in self.of.iter_mut().zip(ABIS) {
-            for (nr, name) in pai_syscalls::names(abi) {
-                let Some(bit) = usize::try_from(nr).ok().and_then(|at| bits.get_mut(at)) else {
-                    continue;
-                };
-                if wanted(name) {
-                    *bit = true;
-                    found = true;
-                }
-            }
-        }
-        found
-    }
-}
-
-/// `!`, or `\!` for shells that have plans with it.
-fn negation(text: &str) -> (bool, &str) {
-    match text.strip_prefix('!').or_else(|| text.strip_prefix("\\!")) {
-        Some(rest) => (true, rest),
-        None => (false, text),
-    }
-}
+use pai_plugin::select::negation;
+pub(crate) use pai_plugin::select::{Calls, signal};
+use pai_plugin::{ErrorKind, Result};
 
 /// Signals that are shown, by number.
 #[derive(Clone, Copy, Debug)]
@@ -164,14 +24,7 @@ impl Signals {
                 "all" => set = u128::MAX,
                 "none" => {}
                 _ => {
-                    let number = item.parse().ok();
-                    let upper = item.to_ascii_uppercase();
-                    let number = number.or_else(|| signal::number(&upper));
-                    let Some(number) = number.filter(|number| *number < 128) else {
-                        let text = format!("no signal named {item:?}");
-                        return Err(ErrorKind::NotFound(text).into());
-                    };
-                    set |= 1 << number;
+                    set |= 1 << signal(item)?;
                 }
             }
         }
@@ -284,49 +137,6 @@ impl Descriptors {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn has(set: &Calls, name: &str) -> bool {
-        let nr = pai_syscalls::number(X86_64, name).unwrap();
-        set.has(SyscallId { abi: X86_64, nr })
-    }
-
-    #[test]
-    fn calls_by_name_class_pattern_and_number() {
-        let set = Calls::parse("openat,%network,/^get[pt]id$,?no_such,39").unwrap();
-        for name in ["openat", "connect", "getpid", "gettid"] {
-            assert!(has(&set, name), "{name}");
-        }
-        for name in ["open", "getppid", "read"] {
-            assert!(!has(&set, name), "{name}");
-        }
-        assert!(!set.is_all());
-        assert!(set.ids().len() > 20);
-        assert!(Calls::parse("all").unwrap().is_all());
-    }
-
-    #[test]
-    fn negation_takes_away() {
-        let set = Calls::parse("!read,write").unwrap();
-        assert!(!has(&set, "read") && !has(&set, "write") && has(&set, "openat"));
-        let unknown = SyscallId {
-            abi: X86_64,
-            nr: 5000,
-        };
-        assert!(set.has(unknown));
-        assert!(Calls::parse("\\!none").unwrap().is_all());
-    }
-
-    #[test]
-    fn what_does_not_exist_is_told() {
-        let error = Calls::parse("opneat").unwrap_err().to_string();
-        assert!(
-            error.contains("opneat") && error.contains("openat"),
-            "{error}"
-        );
-        let error = Calls::parse("%fiel").unwrap_err().to_string();
-        assert!(error.contains("%file"), "{error}");
-        assert!(Calls::parse("/[").is_err());
-    }
 
     #[test]
     fn other_sets() {

@@ -26,6 +26,8 @@ fn run() -> Result<()> {
         let set = client.set_register(tid, "rax", 1);
         say("set-register", set);
         say("signal", client.send_signal(tid, 10));
+        say("raise", client.raise(tid, 10));
+        say("delay", client.delay(tid, 1));
         say("kill", client.kill(pid));
         let keep = |_: &mut Client, _: &pai_plugin::BreakpointHit| Ok(OnBreakpoint::Keep);
         let inserted = client.on_breakpoint(pid, call.ip, keep).map(drop);

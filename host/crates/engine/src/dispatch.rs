@@ -5,7 +5,7 @@ use pai_ptrace::{Pid, Signal, Stop, Stopped, SyscallInfo, SyscallOp, Tid, monoto
 
 use crate::engine::{Diagnostic, Engine};
 use crate::error::{Fatal, unless_gone};
-use crate::event::{Event, ExitStatus, OtherStop, SignalStop, SyscallId, SyscallStop};
+use crate::event::{Event, ExitStatus, OtherStop, SignalStop, SyscallId, SyscallStop, Touched};
 use crate::restart::{self, first_call, is_restart_syscall, restarts};
 use crate::subscription::{ClientMask, Edge, wants_syscall};
 use crate::task::{After, InSyscall, State, Task};
@@ -150,7 +150,7 @@ impl Engine {
                 sp: info.sp,
                 at,
                 continues,
-                tampered: false,
+                touched: Touched::default(),
             });
         }
         let entered = SyscallStop {
@@ -162,7 +162,7 @@ impl Engine {
             restarts: false,
             continues,
             entry_seen: true,
-            tampered: false,
+            touched: Touched::default(),
             ip: info.ip,
             sp: info.sp,
             at,
@@ -199,11 +199,14 @@ impl Engine {
             let mask = unless_gone(stopped.signal_mask())?;
             task.trap.blocks = mask.is_none_or(|mask| mask & Signal::TRAP.bit() != 0);
         }
-        if task.rewritten.is_some() {
+        let mut ret = ret;
+        let mut chosen = None;
+        if let Some(rewritten) = &task.rewritten {
+            chosen = rewritten.result;
+            ret = chosen.unwrap_or(ret);
             self.put_back(&stopped)?;
         }
-        let mut ret = ret;
-        if ret == restart::EINTR && self.repair_exit(&stopped, interrupted)? {
+        if ret == restart::EINTR && chosen.is_none() && self.repair_exit(&stopped, interrupted)? {
             ret = restart::ERESTARTNOHAND;
         }
         let (entry, entry_seen) = match entry {
@@ -225,7 +228,7 @@ impl Engine {
                     sp: info.sp,
                     at: 0,
                     continues: None,
-                    tampered: false,
+                    touched: Touched::default(),
                 };
                 if let Some(task) = self.tasks.get_mut(&tid) {
                     task.captured.forget();
@@ -272,7 +275,7 @@ impl Engine {
             restarts,
             continues: entry.continues,
             entry_seen,
-            tampered: entry.tampered,
+            touched: entry.touched,
             ip: info.ip,
             sp: info.sp,
             at,

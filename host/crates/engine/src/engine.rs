@@ -54,6 +54,8 @@ pub struct Engine {
     pub(crate) hooks: FxHashMap<HookId, Hook>,
     /// When operations have to end, and of which tasks.
     pub(crate) deadlines: Vec<(Instant, Tid, OperationId)>,
+    /// When tasks that are held up go on.
+    pub(crate) delays: Vec<(Instant, Tid)>,
     /// The last number of a breakpoint, hook or operation.
     pub(crate) last_number: u64,
 
@@ -65,6 +67,8 @@ pub struct Engine {
     pub(crate) root_status: Option<ExitStatus>,
     pub(crate) gate: Option<Gate>,
     pub(crate) started: bool,
+    /// The targets are not let run unless every client is there.
+    pub(crate) needs_all: bool,
     pub(crate) over: Option<End>,
     /// What went wrong where it could not be returned; ends the next turn.
     pub(crate) failure: Option<Fatal>,
@@ -156,6 +160,7 @@ impl Engine {
             breakpoints: FxHashMap::default(),
             hooks: FxHashMap::default(),
             deadlines: Vec::new(),
+            delays: Vec::new(),
             last_number: 0,
             options: Options::SYSGOOD
                 | Options::EXEC
@@ -168,6 +173,7 @@ impl Engine {
             root_status: None,
             gate: None,
             started: false,
+            needs_all: false,
             over: None,
             failure: None,
             alarm: Alarm::new()?,
@@ -213,6 +219,10 @@ impl Engine {
                 return Ok(Turn::Woken);
             }
             if !self.started && self.clients.iter().all(|client| client.ready) {
+                if self.needs_all && !self.gone.is_empty() {
+                    self.end_all(&End::Detached);
+                    return Ok(Turn::Over(End::Detached));
+                }
                 self.start()?;
                 continue;
             }
@@ -321,6 +331,11 @@ impl Engine {
             self.unpark(tid)?;
         }
         Ok(())
+    }
+
+    /// The targets are not let run if a client is gone before: the session is over then.
+    pub fn need_all_clients(&mut self) {
+        self.needs_all = true;
     }
 
     /// Whether the targets run.

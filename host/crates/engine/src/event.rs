@@ -108,6 +108,19 @@ impl fmt::Display for ExitStatus {
     }
 }
 
+bitflags::bitflags! {
+    /// What clients did to a call.
+    #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+    pub struct Touched: u8 {
+        /// The call or its result is another.
+        const TAMPERED = 1;
+        /// Memory that one of its arguments points to was written.
+        const POKED = 2;
+        /// It was held up on purpose.
+        const DELAYED = 4;
+    }
+}
+
 /// Entry or exit of a system call.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct SyscallStop {
@@ -127,8 +140,8 @@ pub struct SyscallStop {
     pub continues: Option<u32>,
     /// Exit only: false when the entry was not seen.
     pub entry_seen: bool,
-    /// A client changed the call or its result.
-    pub tampered: bool,
+    /// What clients did to it so far.
+    pub touched: Touched,
     /// Behind the syscall instruction.
     pub ip: u64,
     /// The stack pointer.
@@ -357,6 +370,14 @@ pub enum Action {
     },
     /// At entry: do not execute it, return this.
     Skip(i64),
+    /// As `Skip`, with a call that does nothing executed in its place: what looks at
+    /// calls in the target, such as a filter (seccomp(2)), sees that one.
+    StandIn {
+        /// Its number: one of the class `pure`.
+        nr: u32,
+        /// What is returned.
+        ret: i64,
+    },
     /// At exit, or at a hooked function's return: replace the result.
     SetReturn(i64),
     /// At a signal: deliver this one, or none.

@@ -23,7 +23,9 @@ mod births;
 mod breakpoint;
 mod call;
 mod capture;
+mod change;
 mod clients;
+mod delay;
 mod descriptor;
 mod detach;
 // Public for the tests, which run its plans on a processor.
@@ -70,11 +72,13 @@ pub use attach::{Follow, program};
 pub use breakpoint::{BreakpointKind, BreakpointOptions, MAX_BREAKPOINTS};
 pub use call::{Argument, MAX_ARGUMENTS, MAX_PLACED};
 pub use clients::{Command, Remote, Sink};
+pub use delay::MAX_DELAY;
 pub use engine::{Diagnostic, Engine, Turn};
 pub use error::{Error, Fatal};
 pub use event::{
     Action, BreakpointId, Delivery, End, Event, Execed, ExitStatus, FunctionCall, Hit, HookId,
     OperationDone, OperationId, OtherStop, Outcome, SignalStop, StopId, SyscallId, SyscallStop,
+    Touched,
 };
 pub use hook::{HookOptions, HookSite};
 pub use memory::{MAX_PATTERN, MAX_READ, MAX_SEARCH, MAX_WRITE, Mapping, Protection};

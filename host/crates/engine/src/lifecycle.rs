@@ -380,7 +380,7 @@ impl Engine {
             sp,
             at,
             continues,
-            tampered,
+            touched,
         }) = task.syscall
         else {
             return;
@@ -396,7 +396,7 @@ impl Engine {
             restarts: false,
             continues,
             entry_seen: true,
-            tampered,
+            touched,
             ip,
             sp,
             at,

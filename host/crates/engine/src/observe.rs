@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use pai_ptrace::{Pid, Tid};
 
 use crate::clients::Sink;
-use crate::event::{End, Event, SyscallId, SyscallStop};
+use crate::event::{End, Event, SyscallId, SyscallStop, Touched};
 
 /// Captured memory that is kept for one observer, bytes.
 const MAX_CAPTURED: usize = 16 << 20;
@@ -40,6 +40,10 @@ bitflags::bitflags! {
         const RESTARTS = 8;
         /// A client changed the call or its result.
         const TAMPERED = 16;
+        /// A client wrote to memory that an argument points to.
+        const POKED = 32;
+        /// A client held it up on purpose.
+        const DELAYED = 64;
     }
 }
 
@@ -250,7 +254,13 @@ impl Producer {
 
 fn record(stop: &SyscallStop, flags: RecordFlags) -> Record {
     let mut flags = flags;
-    flags.set(RecordFlags::TAMPERED, stop.tampered);
+    for (touched, flag) in [
+        (Touched::TAMPERED, RecordFlags::TAMPERED),
+        (Touched::POKED, RecordFlags::POKED),
+        (Touched::DELAYED, RecordFlags::DELAYED),
+    ] {
+        flags.set(flag, stop.touched.contains(touched));
+    }
     Record {
         pid: stop.pid,
         tid: stop.tid,
@@ -437,7 +447,7 @@ mod tests {
             restarts: false,
             continues: None,
             entry_seen: true,
-            tampered: false,
+            touched: Touched::default(),
             ip: 0,
             sp: 0,
             at: 10,

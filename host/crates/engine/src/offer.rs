@@ -4,14 +4,15 @@
 use pai_ptrace::{Signal, Stopped, Tid, kill, monotonic_nanos};
 use pai_syscalls::decode::Limits;
 
+use crate::change::Entered;
 use crate::engine::{Diagnostic, Engine};
 use crate::error::{Error, Fatal, unless_gone};
-use crate::event::{Action, Delivery, Event, StopId};
+use crate::event::{Action, Delivery, Event, StopId, Touched};
 use crate::inject::Place;
 use crate::procfs;
 use crate::single::Here;
 use crate::subscription::{ClientId, ClientMask};
-use crate::task::{After, Held, InSyscall, Offer, Rewritten, State};
+use crate::task::{After, Held, InSyscall, Offer, State};
 use crate::trap_state::{Mark, Pass};
 
 impl Engine {
@@ -140,7 +141,7 @@ impl Engine {
         Ok(Ok(()))
     }
 
-    /// All have answered: carry out what they decided.
+    /// All have answered: carry out what they decided, and tell observers.
     fn finish(&mut self, tid: Tid) -> Result<(), Fatal> {
         let Some(task) = self.tasks.get_mut(&tid) else {
             return Ok(());
@@ -167,46 +168,58 @@ impl Engine {
                 };
             }
         }
-        let Held { stopped, offer } = *held;
+        let offer = &mut held.offer;
+        if let (Some(addr), Some(regs)) = (offer.at_site, offer.regs) {
+            task.trap.pass = Some(Box::new(Pass {
+                addr,
+                regs,
+                dirty: offer.regs_dirty,
+                early: offer.change.early.map(|(_, value)| value),
+            }));
+        }
+        if offer.regs_dirty
+            && let Some(regs) = &offer.regs
+        {
+            // A client has sent it away from the breakpoint that it was to hit again.
+            let left = |mark: &mut Box<Mark>| !mark.handler && mark.addr != regs.ip();
+            task.trap.mark.take_if(left);
+        }
+        if let (After::Deliver(_), Some((_, signal))) = (offer.after, offer.change.signal) {
+            offer.after = signal.map_or(After::Resume, After::Deliver);
+        }
+        if let (Event::Signal(_), After::Resume, false) = (&offer.event, offer.after, offer.moved) {
+            // The kernel restarts most calls when a signal is suppressed.
+            self.repair_eintr(&held.stopped, None)?;
+        }
+        self.tell_observers(offer.observers, &offer.event);
+        if offer.change.delay.is_zero() {
+            self.leave_stop(*held)
+        } else {
+            self.wait_out(held);
+            Ok(())
+        }
+    }
+
+    /// Observers have been told, too: the task goes on.
+    pub(crate) fn leave_stop(&mut self, held: Held) -> Result<(), Fatal> {
+        let Held { stopped, offer } = held;
+        let tid = stopped.tid();
         let Offer {
             event,
             mut after,
-            observers,
             change,
-            regs,
             regs_dirty,
             at_site,
             at_exit,
             moved,
             ..
         } = offer;
-        if let (Some(addr), Some(regs)) = (at_site, regs) {
-            task.trap.pass = Some(Box::new(Pass {
-                addr,
-                regs,
-                dirty: regs_dirty,
-                early: change.early.map(|(_, value)| value),
-            }));
-        }
-        if regs_dirty && let Some(regs) = &regs {
-            // A client has sent it away from the breakpoint that it was to hit again.
-            let left = |mark: &mut Box<Mark>| !mark.handler && mark.addr != regs.ip();
-            task.trap.mark.take_if(left);
-        }
         let chosen = match &event {
             Event::SyscallExit(stop) if !moved && (regs_dirty || change.result.is_some()) => {
                 Some(stop.ip)
             }
             _ => None,
         };
-        if let (After::Deliver(_), Some((_, signal))) = (after, change.signal) {
-            after = signal.map_or(After::Resume, After::Deliver);
-        }
-        if let (Event::Signal(_), After::Resume, false) = (&event, after, moved) {
-            // The kernel restarts most calls when a signal is suppressed.
-            self.repair_eintr(&stopped, None)?;
-        }
-        self.tell_observers(observers, &event);
         let place = match &event {
             _ if at_exit || moved => None,
             _ if at_site.is_some() => Some(Place::User),
@@ -220,6 +233,9 @@ impl Engine {
         let Some(stopped) = swept else {
             return Ok(());
         };
+        if let Some(signal) = change.raised.filter(|_| !moved) {
+            after = After::Deliver(signal);
+        }
         if at_exit {
             self.told_at_exit(stopped, &event)?;
         } else {
@@ -385,13 +401,6 @@ impl Engine {
     }
 }
 
-/// A call that clients changed.
-struct Entered {
-    now: InSyscall,
-    /// What is to be undone behind it.
-    rewritten: Option<Box<Rewritten>>,
-}
-
 impl Offer {
     /// Whether this client has it now.
     pub(crate) fn is_with(&self, client: ClientId) -> bool {
@@ -433,12 +442,24 @@ impl Offer {
                 Ok(None)
             }
             (Action::Skip(value), Event::SyscallEnter(_)) => Ok(set_result(value)),
+            (Action::StandIn { nr, ret }, Event::SyscallEnter(stop)) => {
+                if !is_pure(stop.call.abi, nr) {
+                    return Err(Error::Invalid(format!(
+                        "call {nr} is none that does nothing"
+                    )));
+                }
+                let clash = set_result(ret);
+                if clash.is_none() {
+                    change.stand_in = Some(nr);
+                }
+                Ok(clash)
+            }
             (Action::SetReturn(value), Event::SyscallExit(stop)) => {
                 let clash = set_result(value);
                 if clash.is_none() {
                     stop.ret = Some(value);
                     stop.restarts = false;
-                    stop.tampered = true;
+                    stop.touched |= Touched::TAMPERED;
                 }
                 Ok(clash)
             }
@@ -446,7 +467,7 @@ impl Offer {
                 change.rewritten = Some(client);
                 stop.call.nr = nr;
                 stop.args = args;
-                stop.tampered = true;
+                stop.touched |= Touched::TAMPERED;
                 Ok(None)
             }
             (Action::Deliver(signal), Event::Signal(_)) => match change.signal {
@@ -498,78 +519,11 @@ impl Offer {
     }
 }
 
-impl Held {
-    /// Writes what was decided into the task, once. At an entry returns the
-    /// call as it is now, if anything was changed.
-    fn apply(&mut self) -> Result<Option<Entered>, pai_ptrace::Error> {
-        let offer = &mut self.offer;
-        if offer.at_site.is_some() {
-            // Written when the breakpoint is passed.
-            return Ok(None);
-        }
-        let changed =
-            offer.regs_dirty || offer.change.rewritten.is_some() || offer.change.result.is_some();
-        if !changed {
-            return Ok(None);
-        }
-        let mut regs = match offer.regs {
-            Some(regs) => regs,
-            None => self.stopped.regs()?,
-        };
-        let mut entered = None;
-        if offer.moved {
-            self.stopped.set_regs(&regs)?;
-            return Ok(None);
-        }
-        match &mut offer.event {
-            Event::SyscallEnter(stop) => {
-                let compat = stop.call.abi == pai_syscalls::abi::I386;
-                let mut rewritten = None;
-                if offer.change.rewritten.is_some() {
-                    rewritten = Some(Box::new(Rewritten {
-                        before: regs,
-                        args: stop.args,
-                        compat,
-                        memory: None,
-                        untraced: false,
-                    }));
-                    regs.set_syscall_nr(i64::from(stop.call.nr.cast_signed()));
-                    regs.set_syscall_args(compat, &stop.args);
-                } else if offer.regs_dirty {
-                    stop.call.nr = regs.syscall_nr() as u32;
-                    stop.args = regs.syscall_args(compat);
-                }
-                stop.tampered = true;
-                let now = InSyscall {
-                    call: stop.call,
-                    args: stop.args,
-                    ip: stop.ip,
-                    sp: stop.sp,
-                    at: stop.at,
-                    continues: stop.continues,
-                    tampered: true,
-                };
-                entered = Some(Entered { now, rewritten });
-                if let Some((_, value)) = offer.change.result {
-                    // Number -1 executes nothing and leaves the result
-                    // register alone (arch/x86/entry/syscall_64.c).
-                    regs.set_syscall_nr(-1);
-                    regs.set_result(value);
-                }
-            }
-            Event::SyscallExit(stop) => {
-                if let Some((_, value)) = offer.change.result {
-                    regs.set_result(value);
-                } else {
-                    stop.ret = Some(regs.result());
-                    stop.tampered = true;
-                }
-            }
-            _ => {}
-        }
-        self.stopped.set_regs(&regs)?;
-        Ok(entered)
-    }
+/// Whether a call has no effect: it only tells who the task is.
+fn is_pure(abi: u32, nr: u32) -> bool {
+    let name = pai_syscalls::name(abi, nr);
+    let pure = pai_syscalls::class("pure").unwrap_or_default();
+    name.is_some_and(|name| pure.contains(&name))
 }
 
 impl Action {
@@ -578,6 +532,7 @@ impl Action {
             Action::Proceed => "proceed",
             Action::Rewrite { .. } => "rewrite-syscall",
             Action::Skip(_) => "skip-syscall",
+            Action::StandIn { .. } => "stand-in",
             Action::SetReturn(_) => "set-return",
             Action::Deliver(_) => "deliver",
             Action::Detach => "detach",

@@ -189,6 +189,13 @@ impl Engine {
             return Ok(());
         }
         regs.copy_syscall_args(compat, &rewritten.before);
+        if let Some(value) = rewritten.result {
+            // As behind a call that was skipped: nothing restarts it.
+            regs.set_syscall_nr(-1);
+            regs.set_result(value);
+            unless_gone(stopped.set_regs(&regs))?;
+            return Ok(());
+        }
         let again = matches!(
             regs.result(),
             EINTR | ERESTARTSYS | ERESTARTNOINTR | ERESTARTNOHAND

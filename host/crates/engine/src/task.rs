@@ -1,11 +1,12 @@
 //! Tasks and processes of a session.
 
 use std::collections::VecDeque;
+use std::time::{Duration, Instant};
 
 use pai_ptrace::{Mem, Options, Pid, Regs, Running, SigInfo, Signal, Stopped, Tid};
 use pai_syscalls::decode::When;
 
-use crate::event::{Event, StopId, SyscallId};
+use crate::event::{Event, StopId, SyscallId, Touched};
 use crate::operation::Operation;
 use crate::sigtrap::OwnTrap;
 use crate::space::SpaceId;
@@ -41,7 +42,7 @@ pub(crate) struct InSyscall {
     /// CLOCK_MONOTONIC nanoseconds, 0 when nobody wanted to know.
     pub(crate) at: u64,
     pub(crate) continues: Option<u32>,
-    pub(crate) tampered: bool,
+    pub(crate) touched: Touched,
 }
 
 /// What has to be undone behind a call that a client, or we, rewrote.
@@ -56,6 +57,8 @@ pub(crate) struct Rewritten {
     pub(crate) memory: Option<(u64, u64)>,
     /// The child that it makes was not to be traced (see [`crate::untraced`]).
     pub(crate) untraced: bool,
+    /// What it returns, whatever it does.
+    pub(crate) result: Option<i64>,
 }
 
 /// What was read for a call.
@@ -221,6 +224,8 @@ pub(crate) struct Offer {
     pub(crate) at_exit: bool,
     /// The task has gone on since, for a client: it is not where the event says.
     pub(crate) moved: bool,
+    /// All have answered, and it goes on then.
+    pub(crate) until: Option<Instant>,
 }
 
 impl Offer {
@@ -239,6 +244,7 @@ impl Offer {
             at_site: None,
             at_exit: false,
             moved: false,
+            until: None,
         }
     }
 
@@ -269,11 +275,17 @@ pub(crate) struct Change {
     /// A skip or a replaced result, and who said so.
     pub(crate) result: Option<(ClientId, i64)>,
     pub(crate) rewritten: Option<ClientId>,
+    /// What is executed instead of a call that is skipped.
+    pub(crate) stand_in: Option<u32>,
     /// What a hooked function is to return instead of being executed.
     pub(crate) early: Option<(ClientId, i64)>,
     /// Another signal, or none.
     pub(crate) signal: Option<(ClientId, Option<Signal>)>,
     pub(crate) kill: bool,
+    /// A signal that the kernel sends it when it goes on.
+    pub(crate) raised: Option<Signal>,
+    /// How much later it goes on.
+    pub(crate) delay: Duration,
 }
 
 #[derive(Debug)]

@@ -108,6 +108,7 @@ impl Engine {
                 compat,
                 memory,
                 untraced: true,
+                result: None,
             }));
         }
         Ok(())

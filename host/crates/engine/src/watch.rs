@@ -62,6 +62,9 @@ impl Engine {
         for (deadline, ..) in &self.deadlines {
             next = next.min(*deadline);
         }
+        for (until, _) in &self.delays {
+            next = next.min(*until);
+        }
         self.alarm.set_deadline(Some(next));
     }
 
@@ -73,6 +76,7 @@ impl Engine {
         }
         self.expire_clients();
         self.expire_operations();
+        self.expire_delays()?;
         let now = Instant::now();
         if now < self.watch.next {
             return Ok(());

@@ -199,6 +199,13 @@ impl State {
                 self.require(Capability::Tamper)?;
                 Engine::Skip(*value)
             }
+            Action::StandIn(stand_in) => {
+                self.require(Capability::Tamper)?;
+                Engine::StandIn {
+                    nr: stand_in.nr,
+                    ret: stand_in.ret,
+                }
+            }
             Action::SetReturn(value) => {
                 self.require(Capability::Tamper)?;
                 Engine::SetReturn(*value)

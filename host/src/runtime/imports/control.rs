@@ -50,6 +50,22 @@ impl Host for State {
         self.on_tracer(|engine, _| engine.send_signal(tid, signal))
     }
 
+    fn raise(&mut self, tid: Tid, signal: u32) -> Result<(), Error> {
+        self.require(Capability::Tamper)?;
+        let signal = convert::signal(signal)?;
+        if signal == Signal::KILL {
+            self.require(Capability::Kill)?;
+        }
+        let tid = convert::tid(tid)?;
+        self.on_tracer(|engine, client| engine.raise(client, tid, signal))
+    }
+
+    fn delay(&mut self, tid: Tid, by: Nanos) -> Result<(), Error> {
+        self.require(Capability::Control)?;
+        let tid = convert::tid(tid)?;
+        self.on_tracer(|engine, client| engine.delay(client, tid, Duration::from_nanos(by)))
+    }
+
     fn detach_process(&mut self, pid: Pid) -> Result<(), Error> {
         let pid = convert::pid(pid)?;
         self.on_tracer(|engine, client| engine.leave_process(client, pid))

@@ -59,7 +59,7 @@ impl Host for State {
     fn write(&mut self, pid: Pid, addr: Address, bytes: Vec<u8>) -> Result<(), Error> {
         self.require(Capability::MemoryWrite)?;
         let pid = convert::pid(pid)?;
-        self.on_tracer(|engine, _| engine.write(pid, addr, &bytes))
+        self.on_tracer(|engine, client| engine.write_for(client, pid, addr, &bytes))
     }
 
     fn find(
