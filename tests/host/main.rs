@@ -21,5 +21,6 @@ mod schema;
 mod several;
 mod several_instruments;
 mod strace_json;
+mod strace_options;
 mod terminal;
 mod whole_client;

@@ -25,6 +25,11 @@ fn opens_and_descriptors() {
 }
 
 #[test]
+fn working_directories() {
+    assert_both(fixtures::DECODE_FDCWD);
+}
+
+#[test]
 fn reads_and_writes() {
     assert_both(fixtures::DECODE_IO);
 }

@@ -60,6 +60,7 @@ impl Stage {
         let flags = Arc::new(Flags::default());
 
         let mut engine = Engine::new(config.follow)?;
+        engine.set_detach_on_exec(config.detach_on_exec);
         let spawned = matches!(config.target, Target::Spawn(_));
         let supervisor = Supervisor::new(
             engine.remote().waker(),

@@ -39,6 +39,8 @@ bitflags::bitflags! {
         const RESTARTS = 8;
         /// A client changed the call or its result.
         const TAMPERED = 16;
+        /// The task was let go inside it: nobody sees how it ends.
+        const DETACHED = 32;
     }
 }
 
@@ -264,6 +266,18 @@ fn record(stop: &SyscallStop, flags: RecordFlags) -> Record {
     }
 }
 
+impl Producer {
+    /// A call of which no exit is seen.
+    fn end_call(&mut self, stop: &SyscallStop, how: RecordFlags, captured: &[u8]) {
+        let ended = record(stop, how);
+        self.with(|buffer| {
+            buffer.flush_pending(Some(ended.tid));
+            buffer.pending = None;
+            buffer.push(ended, captured);
+        });
+    }
+}
+
 impl Sink for Producer {
     fn enter(&mut self, stop: &SyscallStop, captured: &[u8]) {
         let entered = record(stop, RecordFlags::UNFINISHED);
@@ -288,12 +302,11 @@ impl Sink for Producer {
     }
 
     fn no_return(&mut self, stop: &SyscallStop, captured: &[u8]) {
-        let ended = record(stop, RecordFlags::NO_RETURN);
-        self.with(|buffer| {
-            buffer.flush_pending(Some(ended.tid));
-            buffer.pending = None;
-            buffer.push(ended, captured);
-        });
+        self.end_call(stop, RecordFlags::NO_RETURN, captured);
+    }
+
+    fn detached(&mut self, stop: &SyscallStop, captured: &[u8]) {
+        self.end_call(stop, RecordFlags::DETACHED, captured);
     }
 
     fn event(&mut self, event: &Event) {

@@ -120,6 +120,7 @@ const STYLES: [Style<'static>; 3] = [
         argument_names: false,
         interface: None,
         descriptor: None,
+        task: None,
     },
     Style {
         verbose: true,
@@ -128,6 +129,7 @@ const STYLES: [Style<'static>; 3] = [
         argument_names: false,
         interface: None,
         descriptor: None,
+        task: None,
     },
     Style {
         verbose: true,
@@ -136,6 +138,7 @@ const STYLES: [Style<'static>; 3] = [
         argument_names: false,
         interface: None,
         descriptor: None,
+        task: None,
     },
 ];
 

@@ -5,14 +5,14 @@ use alloc::vec::Vec;
 use super::{Hex, push_hex};
 
 pub(super) fn push_quoted(out: &mut Vec<u8>, data: &[u8], hex: Hex) {
-    let hex = match hex {
-        Hex::No => false,
+    let all = match hex {
+        Hex::No | Hex::Escapes => false,
         Hex::Odd => !data.iter().all(|byte| is_plain(*byte)),
         Hex::All => true,
     };
     out.push(b'"');
     for (index, byte) in data.iter().enumerate() {
-        if hex {
+        if all {
             push_hex_escape(out, *byte);
             continue;
         }
@@ -24,6 +24,7 @@ pub(super) fn push_quoted(out: &mut Vec<u8>, data: &[u8], hex: Hex) {
             0x0c => out.extend_from_slice(b"\\f"),
             b'"' | b'\\' => out.extend_from_slice(&[b'\\', *byte]),
             b' '..=b'~' => out.push(*byte),
+            _ if hex == Hex::Escapes => push_hex_escape(out, *byte),
             _ => {
                 let next = data.get(index + 1);
                 let full = next.is_some_and(|next| matches!(next, b'0'..=b'7'));
