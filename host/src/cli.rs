@@ -8,12 +8,14 @@ mod limit;
 mod list;
 mod log;
 mod message;
+mod output;
 mod plugin_options;
 mod program;
 mod run;
 mod stats;
 mod strace;
 mod trace;
+mod user;
 
 use std::ffi::OsString;
 

@@ -5,6 +5,7 @@
 //! in pieces every few milliseconds. Text is never lost while the other end
 //! takes it: when the buffer is full, whoever prints waits.
 
+mod files;
 mod notes;
 mod text;
 mod writer;
@@ -16,6 +17,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
+pub use files::TaskFiles;
 pub(crate) use notes::Notes;
 pub use text::NotAnObject;
 pub(crate) use text::escape;
@@ -34,6 +36,8 @@ pub enum OutputTarget {
         /// Its name, for messages.
         path: PathBuf,
     },
+    /// A file for each task.
+    Files(TaskFiles),
 }
 
 impl OutputTarget {
@@ -41,13 +45,23 @@ impl OutputTarget {
         match self {
             OutputTarget::Stderr => io::stderr().is_terminal(),
             OutputTarget::File { file, .. } => file.is_terminal(),
+            OutputTarget::Files(_) => false,
         }
     }
 
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+    fn write(&mut self, task: Option<u32>, bytes: &[u8]) -> io::Result<usize> {
         match self {
             OutputTarget::Stderr => io::stderr().write(bytes),
             OutputTarget::File { file, .. } => file.write(bytes),
+            OutputTarget::Files(files) => files.write(task, bytes),
+        }
+    }
+
+    /// For messages: where the text of a task goes.
+    fn name(&self, task: Option<u32>) -> String {
+        match self {
+            OutputTarget::Files(files) => files.path(task).display().to_string(),
+            _ => self.to_string(),
         }
     }
 }
@@ -57,6 +71,7 @@ impl fmt::Display for OutputTarget {
         match self {
             OutputTarget::Stderr => f.write_str("standard error"),
             OutputTarget::File { path, .. } => path.display().fmt(f),
+            OutputTarget::Files(files) => files.base().display().fmt(f),
         }
     }
 }
@@ -74,6 +89,8 @@ pub(crate) struct Sink {
     shared: Arc<Shared>,
     terminal: bool,
     structured: bool,
+    /// Each task has a file of its own.
+    separate: bool,
 }
 
 impl Output {
@@ -82,6 +99,7 @@ impl Output {
             shared: Arc::new(Shared::default()),
             terminal: target.is_terminal(),
             structured,
+            separate: matches!(target, OutputTarget::Files(_)),
         };
         let thread = thread::Builder::new().name("pai-output".into()).spawn({
             let shared = Arc::clone(&sink.shared);
@@ -131,15 +149,21 @@ impl Sink {
         self.structured
     }
 
-    /// Text of a plugin; how many bytes it was.
-    pub(crate) fn print(&self, text: &str) -> usize {
+    /// Whether each task has a file of its own.
+    pub(crate) fn is_separate(&self) -> bool {
+        self.separate
+    }
+
+    /// Text of a plugin, for the file of a task if it is about one; how many bytes it
+    /// was.
+    pub(crate) fn print(&self, task: Option<u32>, text: &str) -> usize {
         if self.structured {
             return 0;
         }
         if self.terminal {
-            self.shared.push(escape(text).as_bytes());
+            self.shared.push(task, escape(text).as_bytes());
         } else {
-            self.shared.push(text.as_bytes());
+            self.shared.push(task, text.as_bytes());
         }
         text.len()
     }
@@ -157,13 +181,13 @@ impl Sink {
             return Ok(0);
         }
         let line = json_line(plugin, kind, &data, self.terminal);
-        self.shared.push(line.as_bytes());
+        self.shared.push(None, line.as_bytes());
         Ok(line.len())
     }
 
     /// Text of the host among that of plugins.
     fn note(&self, text: &str) {
-        self.shared.push(text.as_bytes());
+        self.shared.push(None, text.as_bytes());
     }
 
     /// Nobody waits for room any more; what does not fit is dropped.
@@ -191,7 +215,7 @@ mod tests {
         let sink = output.sink();
         let printer = thread::spawn(move || {
             for n in 0..100_000 {
-                sink.print(&format!("{n}\n"));
+                sink.print(None, &format!("{n}\n"));
             }
             assert_eq!(output.finish(|| false), None);
         });
@@ -212,7 +236,7 @@ mod tests {
         let output = Output::open(target, false).unwrap();
         let sink = output.sink();
         for _ in 0..100 {
-            sink.print(&"x".repeat(1 << 20));
+            sink.print(None, &"x".repeat(1 << 20));
         }
         assert!(output.finish(|| false).unwrap().contains("Broken pipe"));
     }
@@ -224,7 +248,7 @@ mod tests {
         let sink = output.sink();
         sink.abandon();
         for _ in 0..100 {
-            sink.print(&"x".repeat(1 << 20));
+            sink.print(None, &"x".repeat(1 << 20));
         }
         output.finish(|| true);
         drop(reader);
@@ -248,7 +272,7 @@ mod tests {
         let (mut reader, target) = pipe();
         let output = Output::open(target, true).unwrap();
         let sink = output.sink();
-        assert_eq!(sink.print("text\n"), 0);
+        assert_eq!(sink.print(None, "text\n"), 0);
         sink.emit(Some("demo"), "call", "{\"a\":\n 1}").unwrap();
         assert!(sink.emit(Some("demo"), "call", "[1]").is_err());
         sink.emit(None, "diagnostic", "{}").unwrap();

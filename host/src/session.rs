@@ -73,6 +73,8 @@ pub struct Config {
     pub all_or_none: bool,
     /// Whether processes that the target makes are traced too.
     pub follow: Follow,
+    /// Whether processes that execute another program are let go.
+    pub detach_on_exec: bool,
     /// Where plugins write to.
     pub output: OutputTarget,
     /// Records as JSON lines instead of text.

@@ -16,17 +16,32 @@ use crate::client::Client;
 use crate::error::{Error, Result};
 use crate::observer::Call;
 
+impl From<Descriptors> for events::Descriptors {
+    fn from(wanted: Descriptors) -> Self {
+        let mut flags = Self::empty();
+        for (is_wanted, flag) in [
+            (wanted.paths, Self::PATHS),
+            (wanted.sockets, Self::SOCKETS),
+            (wanted.devices, Self::DEVICES),
+            (wanted.processes, Self::PROCESSES),
+        ] {
+            if is_wanted {
+                flags |= flag;
+            }
+        }
+        flags
+    }
+}
+
 impl From<Limits> for CaptureLimits {
     fn from(limits: Limits) -> Self {
         let number = |limit: usize| u32::try_from(limit).unwrap_or(u32::MAX);
         Self {
             text: number(limits.text),
             items: number(limits.items),
-            descriptors: match limits.descriptors {
-                Descriptors::Nothing => events::Descriptors::Nothing,
-                Descriptors::Names => events::Descriptors::Names,
-                Descriptors::Details => events::Descriptors::Details,
-            },
+            descriptors: limits.descriptors.into(),
+            frames: number(limits.frames),
+            tasks: limits.tasks,
         }
     }
 }
@@ -36,7 +51,10 @@ impl Call<'_> {
     pub fn decode(&self, limits: Limits) -> Option<Decoded> {
         let call = describe(self.call.abi, self.call.nr)?;
         let flags = self.record_flags;
-        let unknown = RecordFlags::UNFINISHED | RecordFlags::NO_RETURN | RecordFlags::RESTARTS;
+        let unknown = RecordFlags::UNFINISHED
+            | RecordFlags::NO_RETURN
+            | RecordFlags::RESTARTS
+            | RecordFlags::DETACHED;
         let ret = (!flags.intersects(unknown)).then_some(self.ret);
         let captured = Captured::decode(self.captured);
         Some(decode(
@@ -79,7 +97,7 @@ impl<S: 'static> Client<S> {
     #[cfg(feature = "select")]
     pub fn concerns(&self, call: &SyscallEvent, paths: &[Vec<u8>]) -> Result<bool> {
         let limits = Limits {
-            descriptors: Descriptors::Names,
+            descriptors: Descriptors::PATHS,
             ..Limits::default()
         };
         let captured = self.captured(limits)?;

@@ -105,7 +105,7 @@ impl<T: Clone> Descriptors<T> {
     /// A call of [`CALLS`] when it has returned; others do nothing.
     pub fn call(&mut self, call: &SyscallRecord) {
         const EBADF: i64 = -9;
-        let no_result = RecordFlags::RESTARTS | RecordFlags::NO_RETURN;
+        let no_result = RecordFlags::RESTARTS | RecordFlags::NO_RETURN | RecordFlags::DETACHED;
         let Some(name) = names::syscall(call.call) else {
             return;
         };

@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::fmt;
 
+use crate::bindings::pai::plugin::types::{self, Tid};
 use crate::bindings::pai::plugin::{log, output};
 use crate::error::Result;
 
@@ -31,10 +32,25 @@ pub fn print_args(args: fmt::Arguments<'_>, newline: bool) {
 /// Prints text. What cannot be written (a closed pipe, a full disk) is the
 /// host's business to report.
 pub fn print(text: &str) {
+    in_pieces(text, output::print);
+}
+
+/// Prints text about a task to a file of its own, which is wanted if [`separate`] says
+/// so.
+pub fn print_to(task: Tid, text: &str) {
+    in_pieces(text, |piece| output::print_to(task, piece));
+}
+
+/// True when each task is to have a file of its own.
+pub fn separate() -> bool {
+    output::separate()
+}
+
+fn in_pieces(text: &str, print: impl Fn(&str) -> std::result::Result<(), types::Error>) {
     let mut rest = text;
     while !rest.is_empty() {
         let (piece, after) = rest.split_at(rest.floor_char_boundary(PIECE));
-        if let Err(error) = output::print(piece) {
+        if let Err(error) = print(piece) {
             log::write(log::Level::Warn, &format!("not printed: {error:?}"));
         }
         rest = after;

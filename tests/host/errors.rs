@@ -177,6 +177,7 @@ fn be_robbed(log: &Path) {
             path: log.to_owned(),
         },
         structured: false,
+        detach_on_exec: false,
         limits: Limits::default(),
         verbosity: Verbosity::Normal,
     };

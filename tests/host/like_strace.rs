@@ -110,6 +110,12 @@ const CASES: &[Case] = &[
         TREE,
         &["cat", "one.c"],
     ),
+    case(
+        "addresses",
+        &["-e", "verbose=none"],
+        TREE,
+        &["ls", "-l", "a"],
+    ),
     case("failures", &["-Z"], TREE, &["ls", "nothing"]),
 ];
 

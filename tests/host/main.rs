@@ -22,5 +22,6 @@ mod several;
 mod several_instruments;
 mod strace_inject;
 mod strace_json;
+mod strace_options;
 mod terminal;
 mod whole_client;

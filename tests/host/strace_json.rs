@@ -143,3 +143,48 @@ fn every_line_fits_the_schema() {
         );
     }
 }
+
+#[test]
+fn stacks_are_arrays() {
+    let ran = traced(
+        &["-k", "--trace", "close,exit_group"],
+        &[fixtures::STACK_LINES],
+    );
+    let functions = |stack: &Value| -> Vec<String> {
+        let frames = stack.as_array().expect("a stack").iter();
+        frames
+            .filter(|frame| frame["file"] == fixtures::STACK_LINES)
+            .map(|frame| frame["function"].as_str().unwrap_or_default().to_owned())
+            .collect()
+    };
+    let close = *calls(&ran, "close").last().expect("a call");
+    let inner = ["inner", "inner", "inner", "inner", "main", "_start"];
+    assert_eq!(functions(&close["stack"]), inner);
+    let exit = calls(&ran, "exit_group")[0];
+    assert_eq!(exit["no_return"], true);
+    assert_eq!(functions(&exit["stack"]), ["leave", "main", "_start"]);
+    let signal = ran.records("signal").next().expect("a signal");
+    assert_eq!(functions(&signal["data"]["stack"]), ["main", "_start"]);
+}
+
+#[test]
+fn a_process_that_was_let_go_has_no_result() {
+    let args = [
+        "run",
+        "--json",
+        "--detach-on-exec",
+        "strace",
+        "--trace",
+        "execve",
+    ];
+    let command = ["--", "sh", "-c", "exec /bin/true"];
+    let ran = Ran::of(&[&args[..], &command].concat());
+    let schema = Schema::new(SCHEMA);
+    for line in ran.records("syscall") {
+        schema.assert_fits(line);
+    }
+    let last = *calls(&ran, "execve").last().expect("an exec");
+    assert_eq!(last["detached"], true);
+    assert!(last.get("ret").is_none(), "{last}");
+    assert_eq!(ran.status, 0);
+}

@@ -221,6 +221,12 @@ fn line(stop: &SyscallStop, captured: &[u8], limits: Limits, style: Style<'_>) -
     String::from_utf8_lossy(&out).into_owned()
 }
 
+/// One line as [`of`] has them, where tasks have these ids.
+pub fn comparable(line: &str, tids: &[&str]) -> String {
+    let tids: Vec<String> = tids.iter().map(|tid| (*tid).to_owned()).collect();
+    normal(line, &tids)
+}
+
 /// A line without what differs from run to run.
 fn normal(line: &str, tids: &[String]) -> String {
     let mut out = String::new();

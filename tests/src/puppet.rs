@@ -57,6 +57,7 @@ impl Puppet {
             env: Vec::new(),
             cwd: None,
             stdio: [None, None, None],
+            user: None,
         };
         let options = Options::SYSGOOD | Options::EXITKILL | Options::EXEC;
         let spawned = spawn(&program, options).expect("it can be started");

@@ -30,6 +30,11 @@ fn memory_that_may_not_be_used() {
 }
 
 #[test]
+fn working_directories() {
+    assert_both(fixtures::DECODE_FDCWD);
+}
+
+#[test]
 fn reads_and_writes() {
     assert_both(fixtures::DECODE_IO);
 }

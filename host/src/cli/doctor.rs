@@ -172,6 +172,7 @@ fn trace_a_child() -> Result<(), pai_ptrace::Error> {
         env: Vec::new(),
         cwd: None,
         stdio: [None, None, None],
+        user: None,
     };
     let spawned = pai_ptrace::spawn(&program, Options::EXITKILL)?;
     let (stopped, gate) = spawned.into_parts();

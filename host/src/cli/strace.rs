@@ -10,7 +10,7 @@ use pai_ptrace::{Pid, Program};
 
 use super::message::Halt;
 use super::plugin_options::{self, Place};
-use super::{program, trace};
+use super::{program, trace, user};
 use crate::diagnose;
 use crate::exit::{self, Exit, Whose};
 
@@ -36,6 +36,21 @@ pub(crate) struct Args {
     /// Write to FILE instead of standard error
     #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     output: Option<PathBuf>,
+    /// With -o: a file for each task, FILE.TID; the same as -ff
+    #[arg(long)]
+    output_separately: bool,
+    /// With -o: keep what is in FILE already
+    #[arg(short = 'A', long = "output-append-mode")]
+    append: bool,
+    /// Run the command as this user
+    #[arg(short, long, value_name = "USER")]
+    user: Option<OsString>,
+    /// The command's own name, in place of its file's (not in strace 6.1)
+    #[arg(long, value_name = "NAME")]
+    argv0: Option<OsString>,
+    /// Let go of processes that execute another program
+    #[arg(short = 'b', long = "detach-on", value_name = "CALL", value_parser = ["execve"])]
+    detach_on: Option<String>,
     /// JSON Lines: one object for each record (not in strace)
     #[arg(long)]
     json: bool,
@@ -60,15 +75,29 @@ pub(crate) struct Args {
     /// Show all of structures and arrays
     #[arg(short = 'v', long = "no-abbrev")]
     no_abbrev: bool,
-    /// Strings with odd bytes in hexadecimal; -xx: all
-    #[arg(short = 'x', action = ArgAction::Count)]
-    hex: u8,
+    /// Strings with odd bytes in hexadecimal; -xx: all; or none, non-ascii-chars,
+    /// non-ascii, all
+    #[arg(short = 'x', long = "strings-in-hex", value_name = "WHICH",
+          num_args = 0..=1, require_equals = true, default_missing_value = "",
+          value_parser = ["", "none", "non-ascii-chars", "non-ascii", "all"],
+          hide_possible_values = true)]
+    hex: Vec<String>,
     /// Names as raw numbers, abbrev or verbose
     #[arg(short = 'X', long = "const-print-style", value_name = "STYLE")]
     names: Option<String>,
-    /// Paths of descriptors; -yy: more about them
-    #[arg(short = 'y', action = ArgAction::Count)]
-    descriptors: u8,
+    /// Paths of descriptors; -yy: more about them; or a set of path, socket, dev, pidfd
+    #[arg(short = 'y', long = "decode-fds", value_name = "SET",
+          num_args = 0..=1, require_equals = true, default_missing_value = "")]
+    descriptors: Vec<String>,
+    /// Names of commands behind ids
+    #[arg(short = 'Y')]
+    tasks: bool,
+    /// What is told of ids: comm (-Y) or none
+    #[arg(long = "decode-pids", value_name = "SET")]
+    decode_pids: Option<String>,
+    /// Not here: ids are not translated
+    #[arg(long = "pidns-translation", hide = true)]
+    pidns: bool,
     /// Names of arguments
     #[arg(short = 'N', long = "arg-names")]
     arg_names: bool,
@@ -81,6 +110,9 @@ pub(crate) struct Args {
     /// Time spent in each call
     #[arg(short = 'T', long = "syscall-times")]
     took: bool,
+    /// Who called whom, behind each line
+    #[arg(short = 'k', long = "stack-traces")]
+    stacks: bool,
     /// Where the call was made
     #[arg(short, long = "instruction-pointer")]
     instruction_pointer: bool,
@@ -99,12 +131,24 @@ pub(crate) struct Args {
     /// time, calls, errors, name, min-time, max-time, avg-time, nothing
     #[arg(short = 'S', long = "summary-sort-by", value_name = "COLUMN")]
     sort: Option<String>,
+    /// Columns of the table: time-percent, total-time, avg-time, min-time, max-time,
+    /// calls, errors, name
+    #[arg(short = 'U', long = "summary-columns", value_name = "COLUMNS")]
+    table: Option<String>,
+    /// Time to take off each call in the table: 100 (microseconds), 1ms
+    #[arg(short = 'O', long = "summary-syscall-overhead", value_name = "TIME")]
+    overhead: Option<String>,
     /// Count wall-clock time; it is what is always counted
     #[arg(short = 'w', long = "summary-wall-clock")]
     wall_clock: bool,
-    /// Do not tell of ends
-    #[arg(short, long, action = ArgAction::Count)]
-    quiet: u8,
+    /// -qq: do not tell of exits, -qqq: nor of execs in threads; or a set of attach,
+    /// exit, path-resolution, personality, thread-execve
+    #[arg(short, long, alias = "silent", alias = "silence", value_name = "SET",
+          num_args = 0..=1, require_equals = true, default_missing_value = "")]
+    quiet: Vec<String>,
+    /// Not here: the tracer stays the parent of the command
+    #[arg(short = 'D', long = "daemonize", action = ArgAction::Count, hide = true)]
+    daemonize: u8,
     /// When the tracer can be interrupted; it always can
     #[arg(short = 'I', long = "interruptible", value_name = "WHEN", hide = true)]
     interruptible: Option<String>,
@@ -112,10 +156,34 @@ pub(crate) struct Args {
     #[arg(long = "seccomp-bpf", hide = true)]
     seccomp: bool,
 
+    #[command(flatten)]
+    sets: Sets,
+
     /// The command to run
     #[arg(value_name = "COMMAND", trailing_var_arg = true,
           value_hint = ValueHint::CommandWithArguments)]
     command: Vec<OsString>,
+}
+
+/// The same as `-e NAME=SET`.
+#[derive(Debug, clap::Args)]
+struct Sets {
+    #[arg(long, hide = true)]
+    abbrev: Option<String>,
+    #[arg(long, hide = true)]
+    verbose: Option<String>,
+    #[arg(long, hide = true)]
+    raw: Option<String>,
+    #[arg(long, hide = true, alias = "signals")]
+    signal: Option<String>,
+    #[arg(long, hide = true)]
+    status: Option<String>,
+    #[arg(long, hide = true)]
+    read: Option<String>,
+    #[arg(long, hide = true)]
+    write: Option<String>,
+    #[arg(long, hide = true)]
+    kvm: Option<String>,
 }
 
 impl Args {
@@ -135,20 +203,61 @@ impl Args {
             ("--successful-only", u8::from(self.successful)),
             ("--failed-only", u8::from(self.failed)),
             ("--no-abbrev", u8::from(self.no_abbrev)),
-            ("--strings-in-hex", self.hex),
-            ("--decode-fds", self.descriptors),
+            ("--decode-pids", u8::from(self.tasks)),
             ("--arg-names", u8::from(self.arg_names)),
             ("--absolute-timestamps", self.times),
             ("--relative-timestamps", u8::from(self.relative)),
             ("--syscall-times", u8::from(self.took)),
+            ("--stack-traces", u8::from(self.stacks)),
             ("--instruction-pointer", u8::from(self.instruction_pointer)),
             ("--syscall-number", u8::from(self.number)),
             ("--summary-only", u8::from(self.summary_only)),
             ("--summary", u8::from(self.summary)),
-            ("--quiet", self.quiet),
         ] {
             for _ in 0..times {
                 push(flag.to_owned());
+            }
+        }
+        for (option, expression, sets) in [
+            ("--quiet", "quiet", &self.quiet),
+            ("--decode-fds", "decode-fds", &self.descriptors),
+        ] {
+            for set in sets {
+                push(match set.as_str() {
+                    "" => option.to_owned(),
+                    set => format!("--expr={expression}={set}"),
+                });
+            }
+        }
+        for which in &self.hex {
+            let times = match which.as_str() {
+                "" | "non-ascii" => 1,
+                "all" => 2,
+                "non-ascii-chars" => {
+                    push("--escapes-in-hex".to_owned());
+                    0
+                }
+                _ => 0,
+            };
+            for _ in 0..times {
+                push("--strings-in-hex".to_owned());
+            }
+        }
+        let pids = self.decode_pids.clone();
+        let pids = pids.or_else(|| self.pidns.then(|| "pidns".to_owned()));
+        for (name, set) in [
+            ("decode-pids", &pids),
+            ("abbrev", &self.sets.abbrev),
+            ("verbose", &self.sets.verbose),
+            ("raw", &self.sets.raw),
+            ("signal", &self.sets.signal),
+            ("status", &self.sets.status),
+            ("read", &self.sets.read),
+            ("write", &self.sets.write),
+            ("kvm", &self.sets.kvm),
+        ] {
+            if let Some(set) = set {
+                push(format!("--expr={name}={set}"));
             }
         }
         let number = |number: Option<u32>| number.map(|number| number.to_string());
@@ -157,6 +266,8 @@ impl Args {
             ("--const-print-style", self.names.clone()),
             ("--columns", number(self.columns)),
             ("--summary-sort-by", self.sort.clone()),
+            ("--summary-columns", self.table.clone()),
+            ("--summary-syscall-overhead", self.overhead.clone()),
             ("--task-ids", Some(self.task_ids().to_owned())),
         ] {
             if let Some(value) = value {
@@ -200,23 +311,43 @@ impl Args {
 /// # Errors
 /// When anything is wrong before, or the session fails.
 pub(crate) fn run(args: &Args, color: clap::ColorChoice) -> Result<Exit, Halt> {
-    if args.follow > 1 && args.output.is_some() {
+    if args.daemonize > 0 {
         return Err(
-            Halt::failed("-ff with -o: a file for each process is not possible yet")
-                .help("with -f all of them are in one file, and lines say whose they are"),
+            Halt::failed("-D: the tracer stays the parent of the command")
+                .help("put & behind the command to have the shell back"),
+        );
+    }
+    let separate = (args.follow > 1 || args.output_separately) && args.output.is_some();
+    if separate && args.json {
+        return Err(
+            Halt::failed("--json with a file for each task: one of them")
+                .help("each record says whose it is"),
         );
     }
     let mut plugins = Vec::new();
     for words in args.tampering().into_iter().chain([args.words()]) {
         plugins.push(plugin_options::select(&words, Place::Attach, color)?.0);
     }
-    let options = trace::Options::for_strace(args.output.clone(), args.json, args.follow > 0);
+    let options = trace::Options::for_strace(trace::ForStrace {
+        output: args.output.clone(),
+        append: args.append,
+        separate,
+        json: args.json,
+        quiet: args.quiet.iter().any(|set| is_of_attach(set)),
+        follow: args.follow > 0,
+        detach_on_exec: args.detach_on.is_some(),
+    });
     if !args.pids.is_empty() {
         if let Some(word) = args.command.first() {
             let word = word.display();
             return Err(Halt::failed(format!(
                 "-p and the command {word}: one of them"
             )));
+        }
+        if args.user.is_some() || args.argv0.is_some() {
+            return Err(Halt::failed(
+                "-u and --argv0 are for a command, not with -p",
+            ));
         }
         let mut pids: Vec<Pid> = args.pids.iter().copied().map(Pid::new).collect();
         pids.sort_unstable();
@@ -229,6 +360,16 @@ pub(crate) fn run(args: &Args, color: clap::ColorChoice) -> Result<Exit, Halt> {
     let mut program = program::find(&args.command)?;
     for change in &args.env {
         set(&mut program, change)?;
+    }
+    if let Some(name) = &args.argv0 {
+        let name = CString::new(name.as_bytes());
+        let name = name.map_err(|_| Halt::failed("--argv0: it holds a NUL byte"))?;
+        if let Some(first) = program.argv.first_mut() {
+            *first = name;
+        }
+    }
+    if let Some(name) = &args.user {
+        program.user = Some(user::find(name)?);
     }
     options.trace(Target::Spawn(program), plugins, Whose::Target)
 }
@@ -270,7 +411,8 @@ impl clap::Args for Expressions {
         let expression = argument(
             "expr",
             "EXPR",
-            "trace=, abbrev=, raw=, signal=, status=, read=, write=, decode-fds=, inject=, fault=",
+            "trace=, abbrev=, verbose=, raw=, signal=, status=, read=, write=, quiet=, decode-fds=, \
+             decode-pids=, inject=, fault=",
         );
         let others = NAMES.map(|(name, value, help)| argument(name, value, help));
         command.arg(expression.short('e')).args(others)
@@ -304,6 +446,11 @@ impl FromArgMatches for Expressions {
         *self = Self::from_arg_matches(matches)?;
         Ok(())
     }
+}
+
+/// Whether nothing is to be told of attached processes, by `-q` or a set of that.
+fn is_of_attach(set: &str) -> bool {
+    set.is_empty() || set.split(',').any(|item| matches!(item, "all" | "attach"))
 }
 
 /// Changes the environment of a command.

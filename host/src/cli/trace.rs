@@ -1,8 +1,6 @@
 //! What `run` and `attach` have in common.
 
-use std::fs::File;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::ValueHint;
 use pai_engine::{Fatal, Follow};
@@ -10,7 +8,8 @@ use pai_host::output::OutputTarget;
 use pai_host::session::{self, Config, PluginRun, SessionError, Target, Verbosity};
 
 use super::limit::Limit;
-use super::message::{self, Halt};
+use super::message::Halt;
+use super::output::{self, Opened};
 use super::{log, plugin_options, program, stats};
 use crate::diagnose;
 use crate::exit::{Exit, Whose};
@@ -49,6 +48,8 @@ pub(crate) struct Options {
     pub(crate) strict: bool,
 
     /// Write what plugins print to FILE instead of standard error
+    ///
+    /// `|COMMAND` and `!COMMAND` are commands that read it.
     #[arg(
         short,
         long,
@@ -57,6 +58,24 @@ pub(crate) struct Options {
         help_heading = "Output"
     )]
     output: Option<PathBuf>,
+
+    /// With -o: keep what is in FILE already
+    #[arg(
+        short = 'A',
+        long = "output-append-mode",
+        requires = "output",
+        help_heading = "Output"
+    )]
+    append: bool,
+
+    /// With -o: plugins may write a file for each task, FILE.TID
+    #[arg(
+        long,
+        requires = "output",
+        conflicts_with = "json",
+        help_heading = "Output"
+    )]
+    output_separately: bool,
 
     /// Write JSON Lines: one object for each record
     #[arg(long, help_heading = "Output")]
@@ -82,25 +101,43 @@ pub(crate) struct Options {
     #[arg(short, long = "follow-forks", help_heading = "Tracing")]
     follow: bool,
 
+    /// Let go of processes that execute another program
+    #[arg(long, help_heading = "Tracing")]
+    detach_on_exec: bool,
     /// A plugin that fails before the target starts ends the run.
     #[arg(skip)]
     all_or_none: bool,
 }
 
+/// What a command line of strace says to the host.
+#[derive(Debug)]
+pub(crate) struct ForStrace {
+    pub(crate) output: Option<PathBuf>,
+    pub(crate) append: bool,
+    pub(crate) separate: bool,
+    pub(crate) json: bool,
+    pub(crate) quiet: bool,
+    pub(crate) follow: bool,
+    pub(crate) detach_on_exec: bool,
+}
+
 impl Options {
     /// Those that a command line of strace has words for.
-    pub(crate) fn for_strace(output: Option<PathBuf>, json: bool, follow: bool) -> Self {
+    pub(crate) fn for_strace(wanted: ForStrace) -> Self {
         Self {
             plugins: Vec::new(),
             limits: Vec::new(),
             strict: false,
-            output,
-            json,
+            output: wanted.output,
+            append: wanted.append,
+            output_separately: wanted.separate,
+            json: wanted.json,
             stats: false,
-            quiet: false,
+            quiet: wanted.quiet,
             verbose: false,
-            no_follow: !follow,
-            follow,
+            no_follow: !wanted.follow,
+            follow: wanted.follow,
+            detach_on_exec: wanted.detach_on_exec,
             all_or_none: true,
         }
     }
@@ -127,6 +164,16 @@ impl Options {
         whose: Whose,
     ) -> Result<Exit, Halt> {
         log::start(self.verbose);
+        let Opened {
+            target: output,
+            reader,
+        } = match &self.output {
+            Some(path) => output::open(path, self.append, self.output_separately)?,
+            None => Opened {
+                target: OutputTarget::Stderr,
+                reader: None,
+            },
+        };
         let config = Config {
             target,
             plugins,
@@ -136,10 +183,8 @@ impl Options {
                 Follow::Yes
             },
             all_or_none: self.all_or_none,
-            output: match &self.output {
-                Some(path) => create(path)?,
-                None => OutputTarget::Stderr,
-            },
+            detach_on_exec: self.detach_on_exec,
+            output,
             structured: self.json,
             limits: Limit::apply(&self.limits),
             verbosity: if self.quiet {
@@ -151,40 +196,16 @@ impl Options {
             },
         };
         let outcome = session::run(config).map_err(failed)?;
+        if let Some(reader) = reader
+            // Otherwise it may never come to an end of what it reads.
+            && outcome.output_error.is_none()
+        {
+            reader.wait();
+        }
         if self.stats {
             stats::print(&outcome.stats, self.json);
         }
         Ok(Exit::after(&outcome, whose, self.strict))
-    }
-}
-
-/// Creates the file of `-o`. It is closed in the target.
-fn create(path: &Path) -> Result<OutputTarget, Halt> {
-    if path.as_os_str() == "-" {
-        return Err(Halt::failed("-o -: standard output belongs to the target")
-            .help("leave -o out for standard error, or write -o ./- for a file of this name"));
-    }
-    match File::create(path) {
-        Ok(file) => Ok(OutputTarget::File {
-            file,
-            path: path.to_owned(),
-        }),
-        Err(error) => {
-            let halt = Halt::failed(format!(
-                "cannot create {}: {}",
-                path.display(),
-                message::cause(&error)
-            ));
-            let folder = path
-                .parent()
-                .filter(|folder| !folder.as_os_str().is_empty());
-            Err(match (error.kind(), folder) {
-                (io::ErrorKind::NotFound, Some(folder)) if !folder.exists() => {
-                    halt.help(format!("the folder {} does not exist", folder.display()))
-                }
-                _ => halt,
-            })
-        }
     }
 }
 

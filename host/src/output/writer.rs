@@ -29,6 +29,8 @@ pub(super) struct Shared {
 #[derive(Debug, Default)]
 struct Buffer {
     bytes: Vec<u8>,
+    /// Whose the bytes from there on are.
+    owners: Vec<(usize, Option<u32>)>,
     /// The thread has nothing to do and has to be told.
     idle: bool,
     closing: bool,
@@ -37,6 +39,22 @@ struct Buffer {
     broken: bool,
     problem: Option<String>,
     ended: bool,
+}
+
+/// What is written at once.
+#[derive(Debug, Default)]
+struct Piece {
+    bytes: Vec<u8>,
+    owners: Vec<(usize, Option<u32>)>,
+}
+
+impl Piece {
+    fn parts(&self) -> impl Iterator<Item = (Option<u32>, &[u8])> {
+        let ends = self.owners.iter().skip(1).map(|(from, _)| *from);
+        let ends = ends.chain([self.bytes.len()]);
+        let parts = self.owners.iter().zip(ends);
+        parts.map(|((from, task), end)| (*task, &self.bytes[*from..end]))
+    }
 }
 
 impl Buffer {
@@ -57,7 +75,8 @@ impl Shared {
         self.buffer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn push(&self, bytes: &[u8]) {
+    /// Text about a task, or about none.
+    pub(super) fn push(&self, task: Option<u32>, bytes: &[u8]) {
         let mut buffer = self.lock();
         while buffer.makes_wait() {
             buffer = self
@@ -77,6 +96,10 @@ impl Shared {
         if buffer.bytes.len() >= ROOM {
             buffer.lose();
             return;
+        }
+        if buffer.owners.last().is_none_or(|(_, last)| *last != task) {
+            let from = buffer.bytes.len();
+            buffer.owners.push((from, task));
         }
         buffer.bytes.extend_from_slice(bytes);
         if std::mem::replace(&mut buffer.idle, false) {
@@ -128,13 +151,17 @@ impl Shared {
     /// The thread.
     pub(super) fn write_all_to(&self, target: OutputTarget) {
         let mut target = target;
-        let mut piece = Vec::new();
+        let mut piece = Piece::default();
         while self.next_piece(&mut piece) {
             self.emptied.notify_all();
-            if let Err(error) = write_all(&mut target, &piece) {
-                self.break_off(&target, &error);
+            for (task, bytes) in piece.parts() {
+                if let Err(error) = write_all(&mut target, task, bytes) {
+                    self.break_off(&target.name(task), &error);
+                    break;
+                }
             }
-            piece.clear();
+            piece.bytes.clear();
+            piece.owners.clear();
             self.nap();
         }
         self.lock().ended = true;
@@ -142,7 +169,7 @@ impl Shared {
     }
 
     /// Waits for text and takes it; false when there will be none.
-    fn next_piece(&self, piece: &mut Vec<u8>) -> bool {
+    fn next_piece(&self, piece: &mut Piece) -> bool {
         let mut buffer = self.lock();
         while buffer.bytes.is_empty() {
             if buffer.closing {
@@ -155,7 +182,8 @@ impl Shared {
                 .unwrap_or_else(PoisonError::into_inner);
         }
         buffer.idle = false;
-        std::mem::swap(&mut buffer.bytes, piece);
+        std::mem::swap(&mut buffer.bytes, &mut piece.bytes);
+        std::mem::swap(&mut buffer.owners, &mut piece.owners);
         true
     }
 
@@ -166,10 +194,11 @@ impl Shared {
     }
 
     /// The other end is gone, or takes no more.
-    fn break_off(&self, target: &OutputTarget, error: &io::Error) {
+    fn break_off(&self, target: &str, error: &io::Error) {
         let mut buffer = self.lock();
         buffer.broken = true;
         buffer.bytes = Vec::new();
+        buffer.owners = Vec::new();
         let first = buffer.problem.is_none();
         let reason = nix::errno::Errno::from_raw(error.raw_os_error().unwrap_or(0)).desc();
         let problem = format!("cannot write {target}: {reason}");
@@ -184,10 +213,10 @@ impl Shared {
     }
 }
 
-fn write_all(target: &mut OutputTarget, bytes: &[u8]) -> io::Result<()> {
+fn write_all(target: &mut OutputTarget, task: Option<u32>, bytes: &[u8]) -> io::Result<()> {
     let mut rest = bytes;
     while !rest.is_empty() {
-        match target.write(rest) {
+        match target.write(task, rest) {
             Ok(0) => return Err(io::Error::from_raw_os_error(nix::libc::EIO)),
             Ok(written) => rest = &rest[written..],
             Err(error) if error.kind() == ErrorKind::Interrupted => {}

@@ -194,21 +194,29 @@ fn syscall_filter(filter: events::SyscallFilter) -> Result<engine::SyscallFilter
     })
 }
 
+fn descriptors(wanted: events::Descriptors) -> Descriptors {
+    Descriptors {
+        paths: wanted.contains(events::Descriptors::PATHS),
+        sockets: wanted.contains(events::Descriptors::SOCKETS),
+        devices: wanted.contains(events::Descriptors::DEVICES),
+        processes: wanted.contains(events::Descriptors::PROCESSES),
+    }
+}
+
 /// How much a plugin may have captured of one call.
 pub(crate) fn limits(limits: events::CaptureLimits) -> Result<Limits, Error> {
     const MOST_TEXT: u32 = 1 << 20;
     const MOST_ITEMS: u32 = 1 << 16;
-    if limits.text > MOST_TEXT || limits.items > MOST_ITEMS {
+    const MOST_FRAMES: u32 = 4096;
+    if limits.text > MOST_TEXT || limits.items > MOST_ITEMS || limits.frames > MOST_FRAMES {
         return Err(Error::Limit("capture".to_owned()));
     }
     Ok(Limits {
         text: limits.text as usize,
         items: limits.items as usize,
-        descriptors: match limits.descriptors {
-            events::Descriptors::Nothing => Descriptors::Nothing,
-            events::Descriptors::Names => Descriptors::Names,
-            events::Descriptors::Details => Descriptors::Details,
-        },
+        descriptors: descriptors(limits.descriptors),
+        frames: limits.frames as usize,
+        tasks: limits.tasks,
         brief: false,
     })
 }
@@ -237,7 +245,9 @@ fn signal_stop(stop: &engine::SignalStop) -> events::SignalStop {
         code: stop.info.code(),
         addr: stop.info.address().unwrap_or(0),
         sender: stop.info.sender().map_or(0, i32::cast_unsigned),
+        ip: stop.ip,
         info: stop.info.as_bytes().to_vec(),
+        frames: stop.frames.clone(),
         at: stop.at,
     }
 }
@@ -523,6 +533,7 @@ fn record_flags(flags: engine::observe::RecordFlags) -> observe::RecordFlags {
         (F::TAMPERED, observe::RecordFlags::TAMPERED),
         (F::POKED, observe::RecordFlags::POKED),
         (F::DELAYED, observe::RecordFlags::DELAYED),
+        (F::DETACHED, observe::RecordFlags::DETACHED),
     ] {
         if flags.contains(ours) {
             out |= theirs;

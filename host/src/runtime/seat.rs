@@ -62,8 +62,8 @@ impl Seat {
     }
 
     /// Text for the user; waits for room in the output.
-    pub(crate) fn print(&self, text: &str) {
-        self.count(self.sink.print(text));
+    pub(crate) fn print(&self, task: Option<u32>, text: &str) {
+        self.count(self.sink.print(task, text));
     }
 
     /// Counts what it wrote.

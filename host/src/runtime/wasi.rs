@@ -181,7 +181,7 @@ impl Lines {
     fn say(&self, bytes: &[u8]) {
         let text = String::from_utf8_lossy(bytes);
         match self.kind {
-            Kind::Output => self.seat.print(&text),
+            Kind::Output => self.seat.print(None, &text),
             Kind::Log => {
                 for line in text.lines() {
                     self.seat.log(tracing::Level::WARN, line);

@@ -64,6 +64,7 @@ impl Stage {
         if config.all_or_none {
             engine.need_all_clients();
         }
+        engine.set_detach_on_exec(config.detach_on_exec);
         let spawned = matches!(config.target, Target::Spawn(_));
         let supervisor = Supervisor::new(
             engine.remote().waker(),

@@ -19,6 +19,7 @@ mod layout;
 mod plan;
 mod read;
 pub mod schema;
+pub mod stack;
 pub mod text;
 mod value;
 mod view;
@@ -40,7 +41,7 @@ mod times;
 
 pub use ask::{AT_FDCWD, FileName, SocketAddress};
 pub use captured::{Captured, When};
-pub use plan::{Want, descriptors, wants};
+pub use plan::{Mentioned, Want, mentioned, wants};
 pub use read::{Argument, Decoded, decode, scalar};
 pub use signals::siginfo::siginfo;
 pub use value::{Bytes, Field, Fields, Items, Value, file_type, major_minor};

@@ -131,7 +131,7 @@ impl Files {
     }
 
     fn call(&mut self, call: Call<'_>) {
-        let no_result = RecordFlags::RESTARTS | RecordFlags::NO_RETURN;
+        let no_result = RecordFlags::RESTARTS | RecordFlags::NO_RETURN | RecordFlags::DETACHED;
         if call.record_flags.intersects(no_result) {
             return;
         }

@@ -144,7 +144,7 @@ impl Net {
     fn call(&mut self, call: Call<'_>) {
         const EINPROGRESS: i64 = -115;
         const EAGAIN: i64 = -11;
-        let no_result = RecordFlags::RESTARTS | RecordFlags::NO_RETURN;
+        let no_result = RecordFlags::RESTARTS | RecordFlags::NO_RETURN | RecordFlags::DETACHED;
         if call.record_flags.intersects(no_result) {
             return;
         }

@@ -9,6 +9,7 @@ use pai_plugin::decode::{self, Captured, Decoded, Limits, Value, is_error};
 use pai_plugin::select::concerns;
 use pai_plugin::{Call, RecordFlags, SyscallId, SyscallRecord};
 
+use crate::addresses;
 use crate::select::Descriptors;
 use crate::settings::Settings;
 
@@ -33,10 +34,14 @@ pub(crate) fn decoded(call: Call<'_>, settings: &Settings, brief: bool) -> Optio
     if raw {
         return None;
     }
-    call.decode(Limits {
+    let mut decoded = call.decode(Limits {
         brief,
         ..settings.limits
-    })
+    })?;
+    if !settings.structures.has(call.record.call) {
+        addresses::instead(&mut decoded);
+    }
+    Some(decoded)
 }
 
 /// A call as these settings show it.
@@ -53,7 +58,8 @@ pub(crate) fn show<'a>(call: Call<'a>, settings: &Settings) -> Shown<'a> {
         style,
         names: settings.argument_names,
         decoded,
-        described: settings.limits.descriptors != decode::Descriptors::Nothing,
+        described: settings.limits.descriptors != decode::Descriptors::NONE,
+        tasks: settings.limits.tasks,
     }
 }
 
@@ -66,6 +72,8 @@ pub(crate) struct Shown<'a> {
     decoded: Option<Decoded>,
     /// Descriptors have what they refer to.
     described: bool,
+    /// Tasks have their names.
+    tasks: bool,
 }
 
 impl Shown<'_> {
@@ -108,9 +116,9 @@ impl Shown<'_> {
         wanted.then(|| bytes[..done.min(bytes.len())].to_vec())
     }
 
-    /// With what descriptors refer to, if that is wanted.
+    /// With what descriptors refer to, and the names of tasks, if these are wanted.
     fn with_style(&self, push: impl FnOnce(&Style<'_>)) {
-        if !self.described {
+        if !self.described && !self.tasks {
             return push(&self.style);
         }
         let captured = Captured::decode(self.call.captured);
@@ -121,8 +129,14 @@ impl Shown<'_> {
                 out.push(b'>');
             }
         };
+        let name = |out: &mut Vec<u8>, task: i32| {
+            if let Some(name) = captured.task(task) {
+                push_task_name(out, name);
+            }
+        };
         push(&Style {
-            descriptor: Some(&tell),
+            descriptor: if self.described { Some(&tell) } else { None },
+            task: if self.tasks { Some(&name) } else { None },
             ..self.style
         });
     }
@@ -186,6 +200,13 @@ impl Shown<'_> {
     }
 }
 
+/// `<sh>`
+pub(crate) fn push_task_name(out: &mut Vec<u8>, name: &[u8]) {
+    out.push(b'<');
+    push_escaped(out, name);
+    out.push(b'>');
+}
+
 /// What a target chose must not end the name early, nor reach a terminal.
 fn push_escaped(out: &mut Vec<u8>, name: &[u8]) {
     for byte in name {
@@ -217,7 +238,7 @@ pub(crate) fn error(record: &SyscallRecord) -> Option<u32> {
     let failed = is_error(record.ret)
         && !record
             .record_flags
-            .intersects(RecordFlags::NO_RETURN | RecordFlags::RESTARTS);
+            .intersects(RecordFlags::NO_RETURN | RecordFlags::RESTARTS | RecordFlags::DETACHED);
     failed.then(|| u32::try_from(-record.ret).ok()).flatten()
 }
 

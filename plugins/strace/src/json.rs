@@ -1,5 +1,6 @@
 //! The same as JSON objects, one for each thing that happened.
 
+use pai_plugin::decode::Captured;
 use pai_plugin::decode::json::push_arguments;
 use pai_plugin::decode::text::push_name;
 use pai_plugin::json::Object;
@@ -11,6 +12,7 @@ use pai_syscalls::signal::Name;
 use crate::call;
 use crate::settings::Settings;
 use crate::siginfo;
+use crate::stack;
 
 pub(crate) fn call(call: Call<'_>, settings: &Settings) -> Result<()> {
     emit("syscall", &call_object(call, settings))
@@ -70,6 +72,8 @@ fn call_object(call: Call<'_>, settings: &Settings) -> String {
     let flags = record.record_flags;
     if flags.contains(RecordFlags::NO_RETURN) {
         object = object.flag("no_return", true);
+    } else if flags.contains(RecordFlags::DETACHED) {
+        object = object.flag("detached", true);
     } else {
         object = object.number("ret", record.ret);
     }
@@ -97,6 +101,9 @@ fn call_object(call: Call<'_>, settings: &Settings) -> String {
     if flags.contains(RecordFlags::DELAYED) {
         object = object.flag("delayed", true);
     }
+    if let Some(frames) = Captured::decode(call.captured).frames() {
+        object = object.json("stack", &stack::json(frames));
+    }
     object
         .number("at", record.at)
         .number("took", record.took)
@@ -115,6 +122,9 @@ fn signal_object(stop: &SignalStop) -> String {
     }
     if stop.addr != 0 {
         object = object.text("addr", &format!("{:#x}", stop.addr));
+    }
+    if !stop.frames.is_empty() {
+        object = object.json("stack", &stack::json(&stop.frames));
     }
     object.number("at", stop.at).end()
 }

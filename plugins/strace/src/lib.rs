@@ -1,21 +1,24 @@
 //! Prints system calls and signals as strace(1) does. Decodes and formats on a thread
 //! of its own: the target waits only while it is looked at.
 
-use pai_plugin::decode::Limits;
-use pai_plugin::output::{print, structured};
+use pai_plugin::decode::{Descriptors, Limits};
+use pai_plugin::output::{print, print_to, separate, structured};
 use pai_plugin::{
     End, Event, Item, Observer, Overflow, Result, SyscallFilter, SyscallSet, Topic, clock,
 };
 
+mod addresses;
 mod call;
 mod json;
 mod lines;
 mod select;
 mod settings;
 mod siginfo;
+mod stack;
 mod summary;
 
 use call::Detail;
+use lines::separate::Sheets;
 use settings::{Settings, Summary};
 
 pai_plugin::plugin! {
@@ -26,7 +29,7 @@ pai_plugin::plugin! {
         MemoryRead("to show what arguments lead to"),
     ],
     options: [
-        OptionSpec::text("expr", "trace=, abbrev=, raw=, signal=, status=, read=, write=, decode-fds=")
+        OptionSpec::text("expr", "trace=, abbrev=, verbose=, raw=, signal=, status=, read=, write=, ...")
             .short("e").metavar("EXPR").repeated(),
         OptionSpec::text("trace", "only these calls: names, %classes, /regex/, !all-but, ?maybe")
             .metavar("SET"),
@@ -41,15 +44,18 @@ pai_plugin::plugin! {
         OptionSpec::flag("no-abbrev", "show all of structures and arrays").short("v"),
         OptionSpec::flag("strings-in-hex", "strings with odd bytes in hexadecimal; -xx: all")
             .short("x").repeated(),
+        OptionSpec::flag("escapes-in-hex", "only odd bytes in hexadecimal"),
         OptionSpec::text("const-print-style", "names as raw numbers, abbrev or verbose")
             .short("X").metavar("STYLE"),
         OptionSpec::flag("decode-fds", "paths of descriptors; -yy: devices too")
             .short("y").repeated(),
+        OptionSpec::flag("decode-pids", "names of commands behind ids").short("Y"),
         OptionSpec::flag("arg-names", "names of arguments").short("N"),
         OptionSpec::flag("absolute-timestamps", "time of day; -tt: microseconds; -ttt: since 1970")
             .short("t").repeated(),
         OptionSpec::flag("relative-timestamps", "time since the line before").short("r"),
         OptionSpec::flag("syscall-times", "time spent in each call").short("T"),
+        OptionSpec::flag("stack-traces", "who called whom, behind each line").short("k"),
         OptionSpec::flag("instruction-pointer", "where the call was made").short("i"),
         OptionSpec::flag("syscall-number", "numbers of calls").short("n"),
         OptionSpec::integer("columns", "results start in this column").short("a").default("40"),
@@ -59,11 +65,19 @@ pai_plugin::plugin! {
         OptionSpec::flag("summary", "a table of counts at the end, too").short("C"),
         OptionSpec::text("summary-sort-by", "time, calls, errors, name, min-, max-, avg-time")
             .short("S").metavar("COLUMN"),
-        OptionSpec::flag("quiet", "do not tell of ends").short("q").repeated(),
+        OptionSpec::text("summary-columns", "what the table has: time, total-time, calls, ...")
+            .short("U").metavar("COLUMNS"),
+        OptionSpec::text("summary-syscall-overhead", "time to take off each call in the table")
+            .short("O").metavar("TIME"),
+        OptionSpec::flag("quiet", "-qq: do not tell of exits; -qqq: nor of execs in threads")
+            .short("q").repeated(),
     ],
     run: run,
 }
 pai_plugin::without_wasi!();
+
+/// As in strace.
+const MOST_FRAMES: usize = 256;
 
 fn run() -> Result<()> {
     let settings = Settings::read()?;
@@ -72,12 +86,11 @@ fn run() -> Result<()> {
     }
     let observer = observer(true, &settings);
     let realtime = clock::realtime();
-    let mut lines = lines::Lines::default();
-    lines.settings = settings;
-    lines.clock = lines::Clock {
+    let clock = lines::Clock {
         realtime,
         ahead: clock::utc_offset(realtime / 1_000_000_000).into(),
     };
+    let mut lines = Sheets::new(settings, clock, separate());
     for task in Observer::tasks(None)? {
         lines.started(task.tid);
     }
@@ -86,12 +99,15 @@ fn run() -> Result<()> {
             Item::Call(call) => lines.call(call),
             Item::Event(event) => write_event(&mut lines, event),
             Item::Lost(records) => lines.lost(records),
-            Item::Flush => lines.take(print),
+            Item::Flush => lines.take(|task, text| match task {
+                Some(task) => print_to(task, text),
+                None => print(text),
+            }),
         }
         Ok(())
     })?;
-    if lines.settings.summary != Summary::None {
-        print(&lines.counts.table(lines.settings.sort));
+    if let Some(table) = lines.table() {
+        print(&table);
     }
     Ok(())
 }
@@ -119,7 +135,21 @@ fn observer(entries: bool, settings: &Settings) -> Observer {
             true => settings.limits.text,
             false => call::MOST_DUMPED.max(settings.limits.text),
         },
+        frames: if settings.stacks { MOST_FRAMES } else { 0 },
+        // A descriptor concerns the path that it was opened by.
+        descriptors: match settings.paths.is_empty() {
+            true => settings.limits.descriptors,
+            false => settings.limits.descriptors.or(Descriptors::PATHS),
+        },
         ..settings.limits
+    };
+    let wanted = match capture {
+        true => Some(limits),
+        false if settings.stacks && !only_counted => Some(Limits {
+            frames: MOST_FRAMES,
+            ..Limits::NONE
+        }),
+        false => None,
     };
     Observer::new()
         .overflow(Overflow::Block)
@@ -128,7 +158,7 @@ fn observer(entries: bool, settings: &Settings) -> Observer {
             enter: entries && !only_counted,
             exit: true,
             tasks: Vec::new(),
-            capture: capture.then(|| limits.into()),
+            capture: wanted.map(Into::into),
             extra: Vec::new(),
         }))
         .topic(Topic::Signals(Vec::new()))
@@ -137,10 +167,11 @@ fn observer(entries: bool, settings: &Settings) -> Observer {
         .topic(Topic::JobControl)
 }
 
-fn write_event(lines: &mut lines::Lines, event: &Event) {
+fn write_event(lines: &mut Sheets, event: &Event) {
     match event {
-        Event::TaskStarted(start) => lines.started(start.tid),
-        Event::TaskExited(end) => lines.exited(end.tid, &end.status, end.at),
+        Event::TaskStarted(start) => lines.born(start),
+        Event::TaskExited(end) => lines.exited(end),
+        Event::ProcessExited(end) => lines.process_exited(end),
         Event::Signal(stop) => lines.signal(stop),
         Event::Execed(exec) => lines.execed(exec),
         Event::JobControl(event) => lines.job_control(event),

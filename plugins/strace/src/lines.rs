@@ -1,20 +1,25 @@
 //! Lines as `strace -f` writes them: whose they are, and how calls that overlap
 //! are cut and taken up again.
 
-use pai_plugin::decode::is_error;
+use std::rc::Rc;
+
 use pai_plugin::decode::text::{push_decimal, push_name};
+use pai_plugin::decode::{Captured, is_error};
 use pai_plugin::{
-    Call, ExecInfo, ExitStatus, JobEvent, RecordFlags, SignalStop, SyscallRecord, Tid,
+    Call, ExecInfo, ExitStatus, JobEvent, Pid, ProcessEnd, RecordFlags, SignalStop, SyscallRecord,
+    TaskEnd, Tid,
 };
 use pai_syscalls::signal::Name;
 
-use crate::call::{Shown, show};
+use crate::call::{Shown, push_task_name, show};
 use crate::select::Statuses;
 use crate::settings::{Settings, Summary, TaskIds, Time};
 use crate::siginfo;
+use crate::stack;
 use crate::summary::Counts;
 
 mod dump;
+pub(crate) mod separate;
 
 /// Text is handed out in pieces of at most so many bytes.
 const PIECE: usize = 256 * 1024;
@@ -25,13 +30,15 @@ pub(crate) struct Lines {
     out: Vec<u8>,
     /// Live tasks, by id.
     tasks: Vec<Task>,
+    /// Tasks, with their processes, that ended because another executed.
+    superseded: Vec<(Pid, Tid)>,
     /// The last line is not finished.
     open: Option<Tid>,
     /// Where the current line starts in `out`, and what of it is gone already.
     start: usize,
     gone: usize,
     /// What is shown, and how.
-    pub(crate) settings: Settings,
+    pub(crate) settings: Rc<Settings>,
     pub(crate) clock: Clock,
     /// When the line before was begun, nanoseconds.
     before: u64,
@@ -51,6 +58,12 @@ struct Task {
     tid: Tid,
     /// The call whose entry was written, but not its result.
     inside: Option<Inside>,
+    /// The stack of the call in which it ends: that comes behind its end.
+    last_stack: Vec<u8>,
+    /// The number of its last call.
+    last_call: u32,
+    /// Its command, if that is wanted.
+    name: Vec<u8>,
 }
 
 struct Inside {
@@ -59,9 +72,28 @@ struct Inside {
 }
 
 impl Lines {
+    pub(crate) fn new(settings: Rc<Settings>, clock: Clock) -> Self {
+        Self {
+            settings,
+            clock,
+            ..Self::default()
+        }
+    }
+
     /// A task that lives already.
     pub(crate) fn started(&mut self, tid: Tid) {
         self.task(tid);
+    }
+
+    /// A task that another has made, whose name it has.
+    pub(crate) fn born(&mut self, tid: Tid, name: Option<Vec<u8>>) {
+        self.task(tid).name = name.unwrap_or_default();
+    }
+
+    /// The command of a task, as far as it is known.
+    fn name(&self, tid: Tid) -> Option<&[u8]> {
+        let at = self.tasks.binary_search_by_key(&tid, |task| task.tid);
+        at.ok().map(|at| self.tasks[at].name.as_slice())
     }
 
     pub(crate) fn call(&mut self, call: Call<'_>) {
@@ -77,13 +109,15 @@ impl Lines {
         if !self.settings.trace.has(record.call) {
             return;
         }
-        if !unfinished && self.settings.summary != Summary::None {
-            self.counts.add(record);
+        let ends = !unfinished && !record.record_flags.contains(RecordFlags::DETACHED);
+        if ends && self.settings.summary != Summary::None {
+            self.counts.add(record, self.settings.overhead);
         }
         if self.settings.summary == Summary::Only {
             return;
         }
         let goes_on = resumes || record.record_flags.contains(RecordFlags::NO_ENTRY);
+        self.note(&call, goes_on);
         let shown = show(call, &self.settings);
         if !self.is_wanted(&call, &shown) {
             return;
@@ -108,6 +142,12 @@ impl Lines {
         if !goes_on {
             shown.push_entry(&mut self.out);
         }
+        if record.record_flags.contains(RecordFlags::DETACHED) {
+            self.open = None;
+            self.out.extend_from_slice(b" <detached ...>\n");
+            self.forget(record.tid);
+            return;
+        }
         if unfinished {
             self.open = Some(record.tid);
             self.task(record.tid).inside = Some(Inside {
@@ -128,6 +168,15 @@ impl Lines {
         }
         self.out.push(b'\n');
         self.dump(&call, &shown);
+        self.note(&call, true);
+        if self.settings.stacks {
+            let frames = Captured::decode(call.captured).frames().unwrap_or(&[]);
+            if record.record_flags.contains(RecordFlags::NO_RETURN) {
+                self.task(record.tid).last_stack = frames.to_vec();
+            } else {
+                stack::push(&mut self.out, frames);
+            }
+        }
     }
 
     /// Whether the options leave this call in.
@@ -138,6 +187,7 @@ impl Lines {
             // A line is written when it is known how it ends.
             let wanted = match () {
                 () if flags.contains(RecordFlags::UNFINISHED) => false,
+                () if flags.contains(RecordFlags::DETACHED) => statuses.detached,
                 () if flags.contains(RecordFlags::NO_RETURN) => statuses.unfinished,
                 () if flags.contains(RecordFlags::RESTARTS) => statuses.failed,
                 () if is_error(call.ret) => statuses.failed,
@@ -173,41 +223,89 @@ impl Lines {
         if !self.settings.signals.has(stop.signal) || self.settings.summary == Summary::Only {
             return;
         }
-        self.begin(Some(stop.tid), stop.at);
+        self.begin_event(stop.tid, stop.at, Some(stop.ip));
         let (name, info) = (Name(stop.signal), siginfo::describe(stop));
         self.text(&format!("--- {name} {info} ---\n"));
+        stack::push(&mut self.out, &stop.frames);
     }
 
     pub(crate) fn job_control(&mut self, event: &JobEvent) {
         if event.stopped && self.settings.summary != Summary::Only {
-            self.begin(Some(event.tid), event.at);
+            self.begin_event(event.tid, event.at, None);
             self.text(&format!("--- stopped by {} ---\n", Name(event.signal)));
+        }
+    }
+
+    /// Tasks are gone without an end because one of their process has executed.
+    fn forget_superseded(&mut self, exec: &ExecInfo) {
+        for (pid, tid) in std::mem::take(&mut self.superseded) {
+            if pid != exec.pid {
+                self.superseded.push((pid, tid));
+            } else if tid != exec.former_tid {
+                self.vanish(tid);
+                self.forget(tid);
+            }
         }
     }
 
     /// A task other than the leader made the exec: it lives on under the
     /// leader's id, and its call returns under that.
     pub(crate) fn execed(&mut self, exec: &ExecInfo) {
+        self.forget_superseded(exec);
         if exec.former_tid == exec.pid {
             return;
         }
-        self.vanish(exec.pid);
         let inside = self.forget(exec.former_tid);
-        self.begin(Some(exec.pid), exec.at);
-        let former = exec.former_tid;
-        self.text(&format!("+++ superseded by execve in pid {former} +++\n"));
+        self.superseded(exec, inside);
+    }
+
+    /// As [`Lines::execed`]; `inside` is the call of the task that made it.
+    fn superseded(&mut self, exec: &ExecInfo, inside: Option<Inside>) {
+        self.vanish(exec.pid);
+        if !self.settings.quiet.superseded && self.settings.summary != Summary::Only {
+            self.begin_event(exec.pid, exec.at, None);
+            let former = exec.former_tid;
+            self.text(&format!("+++ superseded by execve in pid {former} +++\n"));
+        }
         self.task(exec.pid).inside = inside;
     }
 
-    pub(crate) fn exited(&mut self, tid: Tid, status: &ExitStatus, at: u64) {
-        self.vanish(tid);
-        if self.settings.quiet > 0 && matches!(status, ExitStatus::Exited(_))
-            || self.settings.summary == Summary::Only
-        {
-            self.forget(tid);
-            return;
+    /// A task has ended. That of a leader is told when all of its process has: until
+    /// then its id may come back with an exec.
+    pub(crate) fn exited(&mut self, end: &TaskEnd) {
+        match &end.status {
+            ExitStatus::Other(_) => self.superseded.push((end.pid, end.tid)),
+            _ if end.tid == end.pid => self.vanish(end.tid),
+            status => self.ended(end.tid, status, end.at),
         }
-        self.begin(Some(tid), at);
+    }
+
+    pub(crate) fn process_exited(&mut self, end: &ProcessEnd) {
+        if self.knows(end.pid) {
+            self.ended(end.pid, &end.status, end.at);
+        }
+    }
+
+    fn ended(&mut self, tid: Tid, status: &ExitStatus, at: u64) {
+        self.vanish(tid);
+        let told = match status {
+            ExitStatus::Exited(_) => !self.settings.quiet.exits,
+            ExitStatus::Killed((signal, _)) => self.settings.signals.has(*signal),
+            ExitStatus::Other(_) => true,
+        };
+        if told && self.settings.summary != Summary::Only {
+            self.tell_end(tid, status, at);
+        }
+        let last_stack = std::mem::take(&mut self.task(tid).last_stack);
+        if !last_stack.is_empty() {
+            self.finish_line();
+            stack::push(&mut self.out, &last_stack);
+        }
+        self.forget(tid);
+    }
+
+    fn tell_end(&mut self, tid: Tid, status: &ExitStatus, at: u64) {
+        self.begin_event(tid, at, None);
         self.text(&match status {
             ExitStatus::Exited(code) => format!("+++ exited with {code} +++\n"),
             ExitStatus::Killed((signal, core)) => {
@@ -216,7 +314,6 @@ impl Lines {
             }
             ExitStatus::Other(text) => format!("+++ {} +++\n", text.escape_default()),
         });
-        self.forget(tid);
     }
 
     pub(crate) fn lost(&mut self, records: u64) {
@@ -229,6 +326,15 @@ impl Lines {
         if self.open.take().is_some() {
             self.text(" <detached ...>\n");
         }
+    }
+
+    /// The table of counts, if there is to be one.
+    pub(crate) fn table(&self) -> Option<String> {
+        let wanted = self.settings.summary != Summary::None;
+        wanted.then(|| {
+            let columns = &self.settings.table;
+            self.counts.table(self.settings.sort, columns)
+        })
     }
 
     /// Hands the text out in pieces that end with a line where possible.
@@ -251,11 +357,16 @@ impl Lines {
         self.out.clear();
     }
 
-    /// Starts a line, after cutting the one that is not finished.
-    fn begin(&mut self, tid: Option<Tid>, at: u64) {
+    /// Cuts the line that is not finished.
+    fn finish_line(&mut self) {
         if self.open.take().is_some() {
             self.out.extend_from_slice(b" <unfinished ...>\n");
         }
+    }
+
+    /// Starts a line, after cutting the one that is not finished.
+    fn begin(&mut self, tid: Option<Tid>, at: u64) {
+        self.finish_line();
         self.start = self.out.len();
         self.gone = 0;
         match (tid, self.settings.task_ids) {
@@ -267,13 +378,56 @@ impl Lines {
                     digits -= 1;
                 }
                 push_decimal(&mut self.out, tid.into());
+                self.push_name(tid);
                 self.out.extend_from_slice(b"] ");
+            }
+            (Some(tid), TaskIds::Always) if self.settings.limits.tasks => {
+                push_decimal(&mut self.out, tid.into());
+                self.push_name(tid);
+                self.out.push(b' ');
             }
             (Some(tid), TaskIds::Always) => self.text(&format!("{tid:<5} ")),
             _ => {}
         }
         self.push_time(at);
         self.before = at;
+    }
+
+    /// Starts a line of something that is no call.
+    fn begin_event(&mut self, tid: Tid, at: u64, ip: Option<u64>) {
+        self.begin(Some(tid), at);
+        if self.settings.number {
+            let nr = self.task(tid).last_call;
+            self.text(&format!("[{nr:4}] "));
+        }
+        match ip {
+            _ if !self.settings.instruction_pointer => {}
+            Some(ip) => self.text(&format!("[{ip:016x}] ")),
+            None => self.text("[????????????????] "),
+        }
+    }
+
+    fn push_name(&mut self, tid: Tid) {
+        if let Some(name) = self.name(tid).filter(|name| !name.is_empty()) {
+            let name = name.to_vec();
+            push_task_name(&mut self.out, &name);
+        }
+    }
+
+    /// What is known of a task by its call, before or after it.
+    fn note(&mut self, call: &Call<'_>, after: bool) {
+        self.task(call.tid).last_call = call.call.nr;
+        if !self.settings.limits.tasks {
+            return;
+        }
+        let (captured, tid) = (Captured::decode(call.captured), call.tid.cast_signed());
+        let name = match after {
+            true => captured.task_after(tid),
+            false => captured.task(tid),
+        };
+        if let Some(name) = name {
+            name.clone_into(&mut self.task(call.tid).name);
+        }
     }
 
     fn push_time(&mut self, at: u64) {
@@ -318,11 +472,23 @@ impl Lines {
         let at = match self.tasks.binary_search_by_key(&tid, |task| task.tid) {
             Ok(at) => at,
             Err(at) => {
-                self.tasks.insert(at, Task { tid, inside: None });
+                let task = Task {
+                    tid,
+                    inside: None,
+                    last_stack: Vec::new(),
+                    last_call: 0,
+                    name: Vec::new(),
+                };
+                self.tasks.insert(at, task);
                 at
             }
         };
         &mut self.tasks[at]
+    }
+
+    fn knows(&self, tid: Tid) -> bool {
+        let found = self.tasks.binary_search_by_key(&tid, |task| task.tid);
+        found.is_ok()
     }
 
     fn forget(&mut self, tid: Tid) -> Option<Inside> {

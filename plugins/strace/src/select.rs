@@ -1,5 +1,6 @@
 //! `-e` and its kin: which signals and results are shown, and how.
 
+use pai_plugin::decode::Descriptors as Described;
 use pai_plugin::select::negation;
 pub(crate) use pai_plugin::select::{Calls, signal};
 use pai_plugin::{ErrorKind, Result};
@@ -92,6 +93,109 @@ impl Statuses {
     }
 }
 
+/// What is not told (`-q`, `-e quiet=`); of the rest we tell nothing anyway.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Quiet {
+    /// Exits of tasks.
+    pub(crate) exits: bool,
+    /// Ends by another task's exec.
+    pub(crate) superseded: bool,
+}
+
+impl Quiet {
+    pub(crate) const NONE: Self = Self {
+        exits: false,
+        superseded: false,
+    };
+
+    /// `-q`, `-qq`, `-qqq`.
+    pub(crate) fn level(count: usize) -> Self {
+        Self {
+            exits: count > 1,
+            superseded: count > 2,
+        }
+    }
+
+    pub(crate) fn parse(text: &str) -> Result<Self> {
+        let (negated, list) = negation(text);
+        let mut set = Self::NONE;
+        for item in list.split(',').map(str::trim) {
+            match item {
+                "all" => set = Self::level(3),
+                "none" | "attach" | "path-resolution" | "personality" => {}
+                "exit" | "exits" => set.exits = true,
+                "thread-execve" | "superseded" => set.superseded = true,
+                _ => {
+                    let text = format!(
+                        "nothing to be quiet about is named {item:?}: attach, exit, \
+                         path-resolution, personality, thread-execve, all, none"
+                    );
+                    return Err(ErrorKind::NotFound(text).into());
+                }
+            }
+        }
+        if negated {
+            set = Self {
+                exits: !set.exits,
+                superseded: !set.superseded,
+            };
+        }
+        Ok(set)
+    }
+}
+
+/// What is told of file descriptors (`-y`, `-e decode-fds=`).
+pub(crate) fn described(text: &str) -> Result<Described> {
+    let (negated, list) = negation(text);
+    let mut set = Described::NONE;
+    for item in list.split(',').map(str::trim) {
+        match item {
+            "all" => set = Described::ALL,
+            "none" => {}
+            "path" => set.paths = true,
+            "socket" => set.sockets = true,
+            "dev" => set.devices = true,
+            "pidfd" => set.processes = true,
+            _ => {
+                let text = format!(
+                    "nothing of descriptors is named {item:?}: path, socket, dev, pidfd, all, none"
+                );
+                return Err(ErrorKind::NotFound(text).into());
+            }
+        }
+    }
+    if negated {
+        set = Described {
+            paths: !set.paths,
+            sockets: !set.sockets,
+            devices: !set.devices,
+            processes: !set.processes,
+        };
+    }
+    Ok(set)
+}
+
+/// Whether tasks have their names (`-Y`, `-e decode-pids=`).
+pub(crate) fn named_tasks(text: &str) -> Result<bool> {
+    let mut named = false;
+    for item in text.split(',').map(str::trim) {
+        match item {
+            "none" => {}
+            "comm" => named = true,
+            "pidns" | "all" => {
+                let text = "-e decode-pids=pidns: ids are those of the namespace of pai-host, and \
+                            arguments those of the program: they are not translated";
+                return Err(ErrorKind::Unsupported(text.to_owned()).into());
+            }
+            _ => {
+                let text = format!("nothing of tasks is named {item:?}: comm, none");
+                return Err(ErrorKind::NotFound(text).into());
+            }
+        }
+    }
+    Ok(named)
+}
+
 /// File descriptors (`-e read=`, `-e write=`).
 #[derive(Clone, Debug)]
 pub(crate) struct Descriptors {
@@ -148,5 +252,19 @@ mod tests {
         assert!(Descriptors::parse("all").unwrap().has(77));
         let set = Statuses::parse("failed,unfinished").unwrap();
         assert!(set.failed && !set.successful);
+        let exits = Quiet {
+            exits: true,
+            superseded: false,
+        };
+        assert_eq!(Quiet::parse("attach,exit").unwrap(), exits);
+        assert_eq!(Quiet::parse("!superseded").unwrap(), exits);
+        assert_eq!(Quiet::level(1), Quiet::NONE);
+        assert_eq!(Quiet::level(3), Quiet::parse("all").unwrap());
+        assert!(Quiet::parse("noise").is_err());
+        let set = described("!path,pidfd").unwrap();
+        assert!(set.sockets && set.devices && !set.paths && !set.processes);
+        assert!(described("file").is_err());
+        assert!(named_tasks("comm").unwrap() && !named_tasks("none").unwrap());
+        assert!(named_tasks("pidns").is_err());
     }
 }

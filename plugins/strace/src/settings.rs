@@ -2,11 +2,12 @@
 
 use pai_plugin::decode::text::{Hex, Names, Style};
 use pai_plugin::decode::{Descriptors, Limits};
+use pai_plugin::output::separate;
 use pai_plugin::{ErrorKind, Result, options};
 
 use crate::call::Detail;
-use crate::select::{self, Calls, Signals, Statuses};
-use crate::summary::Sort;
+use crate::select::{self, Calls, Quiet, Signals, Statuses};
+use crate::summary::{self, Columns, Sort};
 
 /// What the options say.
 #[derive(Clone, Debug)]
@@ -16,6 +17,8 @@ pub(crate) struct Settings {
     pub(crate) raw: Calls,
     /// Calls that show everything.
     pub(crate) verbose: Calls,
+    /// Calls that show structures, not only where they are.
+    pub(crate) structures: Calls,
     pub(crate) signals: Signals,
     pub(crate) statuses: Statuses,
     /// Descriptors whose bytes are dumped.
@@ -27,6 +30,8 @@ pub(crate) struct Settings {
     pub(crate) time: Time,
     /// Behind the result how long the call took.
     pub(crate) took: bool,
+    /// Behind each line the functions that the task is in.
+    pub(crate) stacks: bool,
     pub(crate) instruction_pointer: bool,
     pub(crate) number: bool,
     pub(crate) argument_names: bool,
@@ -37,8 +42,10 @@ pub(crate) struct Settings {
     pub(crate) paths: Vec<Vec<u8>>,
     pub(crate) summary: Summary,
     pub(crate) sort: Sort,
-    /// How often -q is given.
-    pub(crate) quiet: usize,
+    pub(crate) table: Columns,
+    /// What each call is too long by, nanoseconds.
+    pub(crate) overhead: u64,
+    pub(crate) quiet: Quiet,
 }
 
 /// The time in front of a line.
@@ -80,6 +87,7 @@ impl Default for Settings {
             trace: Calls::all(true),
             raw: Calls::all(false),
             verbose: Calls::all(false),
+            structures: Calls::all(true),
             signals: Signals::ALL,
             statuses: Statuses::ALL,
             reads: select::Descriptors::NONE,
@@ -89,6 +97,7 @@ impl Default for Settings {
             style: Style::default(),
             time: Time::None,
             took: false,
+            stacks: false,
             instruction_pointer: false,
             number: false,
             argument_names: false,
@@ -97,7 +106,9 @@ impl Default for Settings {
             paths: Vec::new(),
             summary: Summary::None,
             sort: Sort::Time,
-            quiet: 0,
+            table: Columns::default(),
+            overhead: 0,
+            quiet: Quiet::NONE,
         }
     }
 }
@@ -118,15 +129,18 @@ impl Settings {
                 text: text_limit,
                 items: if verbose { 4096 } else { text_limit.max(1) },
                 descriptors: match count("decode-fds") {
-                    0 => Descriptors::Nothing,
-                    1 => Descriptors::Names,
-                    _ => Descriptors::Details,
+                    0 => Descriptors::NONE,
+                    1 => Descriptors::PATHS,
+                    _ => Descriptors::ALL,
                 },
                 brief: false,
+                tasks: options::flag("decode-pids"),
+                frames: 0,
             },
             style: Style {
                 verbose,
                 hex: match count("strings-in-hex") {
+                    0 if options::flag("escapes-in-hex") => Hex::Escapes,
                     0 => Hex::No,
                     1 => Hex::Odd,
                     _ => Hex::All,
@@ -136,6 +150,7 @@ impl Settings {
             },
             time: time()?,
             took: options::flag("syscall-times"),
+            stacks: options::flag("stack-traces"),
             instruction_pointer: options::flag("instruction-pointer"),
             number: options::flag("syscall-number"),
             argument_names: options::flag("arg-names"),
@@ -156,18 +171,26 @@ impl Settings {
                 (false, false) => Summary::None,
             },
             sort: Sort::parse(options::get("summary-sort-by").as_deref())?,
-            quiet: count("quiet"),
+            table: match options::get("summary-columns") {
+                Some(list) => Columns::parse(&list)?,
+                None => Columns::default(),
+            },
+            overhead: match options::get("summary-syscall-overhead") {
+                Some(time) => summary::nanoseconds(&time)?,
+                None => 0,
+            },
+            quiet: Quiet::level(count("quiet")),
             ..Self::default()
         };
         if let Some(list) = options::get("trace") {
             settings.trace = Calls::parse(&list)?;
         }
-        if !settings.paths.is_empty() && settings.limits.descriptors == Descriptors::Nothing {
-            // A descriptor concerns the path that it was opened by.
-            settings.limits.descriptors = Descriptors::Names;
-        }
         for expression in options::all("expr") {
             settings.qualify(&expression)?;
+        }
+        if settings.summary != Summary::None && separate() {
+            let text = "-c and -C count for all tasks together: not with a file for each";
+            return Err(ErrorKind::Invalid(text.to_owned()).into());
         }
         Ok(settings)
     }
@@ -181,6 +204,7 @@ impl Settings {
         match name {
             "trace" | "t" => self.trace = Calls::parse(list)?,
             "raw" | "x" => self.raw = Calls::parse(list)?,
+            "verbose" | "v" => self.structures = Calls::parse(list)?,
             "abbrev" | "a" => {
                 let abbreviated = Calls::parse(list)?;
                 self.verbose = abbreviated.negated();
@@ -189,14 +213,13 @@ impl Settings {
             "status" => self.statuses = Statuses::parse(list)?,
             "read" | "reads" | "r" => self.reads = select::Descriptors::parse(list)?,
             "write" | "writes" | "w" => self.writes = select::Descriptors::parse(list)?,
-            "decode-fds" | "decode-fd" => {
-                self.limits.descriptors = match list {
-                    "none" => Descriptors::Nothing,
-                    "path" => Descriptors::Names,
-                    _ => Descriptors::Details,
-                };
+            "decode-fds" | "decode-fd" => self.limits.descriptors = select::described(list)?,
+            "decode-pids" | "decode-pid" => self.limits.tasks = select::named_tasks(list)?,
+            "quiet" | "silent" | "silence" | "q" => self.quiet = Quiet::parse(list)?,
+            "kvm" => {
+                let text = "-e kvm: why a virtual processor stopped is not shown";
+                return Err(ErrorKind::Unsupported(text.to_owned()).into());
             }
-            "quiet" | "silent" | "silence" | "q" => self.quiet = self.quiet.max(1),
             "inject" | "fault" => {
                 let text = "-e inject and -e fault change what the target does: `pai-host strace` \
                             and the plugin `fault` can";
@@ -204,8 +227,8 @@ impl Settings {
             }
             _ => {
                 let text = format!(
-                    "-e {expression}: {name:?} is none of trace, abbrev, raw, signal, \
-                     read, write, status, decode-fds, quiet"
+                    "-e {expression}: {name:?} is none of trace, abbrev, verbose, raw, signal, \
+                     read, write, status, decode-fds, decode-pids, quiet"
                 );
                 return Err(ErrorKind::NotFound(text).into());
             }

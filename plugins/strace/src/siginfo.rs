@@ -37,7 +37,9 @@ pub(crate) mod tests {
             code,
             addr: 0,
             sender: 0,
+            ip: 0,
             info,
+            frames: Vec::new(),
             at: 0,
         }
     }

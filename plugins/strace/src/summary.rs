@@ -57,7 +57,9 @@ struct Row {
 pub(crate) struct Counts(BTreeMap<(u32, u32), Row>);
 
 impl Counts {
-    pub(crate) fn add(&mut self, record: &SyscallRecord) {
+    /// Each call is taken to be that much shorter, nanoseconds.
+    pub(crate) fn add(&mut self, record: &SyscallRecord, overhead: u64) {
+        let took = record.took.saturating_sub(overhead);
         let key = (record.call.abi, record.call.nr);
         let row = self.0.entry(key).or_insert(Row {
             call: record.call,
@@ -67,15 +69,15 @@ impl Counts {
             calls: 0,
             errors: 0,
         });
-        row.nanos += record.took;
-        row.shortest = row.shortest.min(record.took);
-        row.longest = row.longest.max(record.took);
+        row.nanos += took;
+        row.shortest = row.shortest.min(took);
+        row.longest = row.longest.max(took);
         row.calls += 1;
         row.errors += u64::from(error(record).is_some());
     }
 
     /// The table, as strace lays it out.
-    pub(crate) fn table(&self, sort: Sort) -> String {
+    pub(crate) fn table(&self, sort: Sort, columns: &Columns) -> String {
         let mut rows: Vec<(String, Row)> = self
             .0
             .values()
@@ -98,39 +100,194 @@ impl Counts {
             Sort::Average => rows.sort_by(down(|row| row.nanos / row.calls.max(1))),
             Sort::Nothing => {}
         }
-        let total: u64 = rows.iter().map(|(_, row)| row.nanos).sum();
-        let rule = "------ ----------- ----------- --------- --------- ----------------\n";
-        let mut out = String::from("% time     seconds  usecs/call     calls    errors syscall\n");
-        out.push_str(rule);
-        let mut all = (0, 0);
+        let all = rows.iter().map(|(_, row)| *row).reduce(|all, row| Row {
+            call: all.call,
+            nanos: all.nanos + row.nanos,
+            shortest: all.shortest.min(row.shortest),
+            longest: all.longest.max(row.longest),
+            calls: all.calls + row.calls,
+            errors: all.errors + row.errors,
+        });
+        let total = all.map_or(0, |all| all.nanos);
+        let widest = rows.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+        let mut out = columns.line(widest, |column| column.title().to_owned());
+        let rule = columns.line(widest, |column| match column {
+            Column::Name => "-".repeat(16.max(if columns.ends_with_name() { 0 } else { widest })),
+            column => "-".repeat(column.width()),
+        });
+        out.push_str(&rule);
         for (name, row) in &rows {
-            all = (all.0 + row.calls, all.1 + row.errors);
-            push_row(&mut out, row.nanos, total, (row.calls, row.errors), name);
+            out.push_str(&columns.line(widest, |column| column.cell(name, row, total)));
         }
-        out.push_str(rule);
-        push_row(&mut out, total, total, all, "total");
+        out.push_str(&rule);
+        if let Some(all) = all {
+            out.push_str(&columns.line(widest, |column| column.cell("total", &all, total)));
+        }
         out
     }
 }
 
-fn push_row(out: &mut String, nanos: u64, total: u64, (calls, errors): (u64, u64), name: &str) {
+/// One column of the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Column {
+    Percent,
+    Total,
+    Average,
+    Shortest,
+    Longest,
+    Calls,
+    Errors,
+    Name,
+}
+
+impl Column {
+    fn parse(text: &str) -> Option<Self> {
+        Some(match text {
+            "time-percent" | "time" => Self::Percent,
+            "total-time" | "time-total" => Self::Total,
+            "avg-time" | "time-avg" => Self::Average,
+            "min-time" | "shortest" | "time-min" => Self::Shortest,
+            "max-time" | "longest" | "time-max" => Self::Longest,
+            "calls" | "count" => Self::Calls,
+            "errors" | "error" => Self::Errors,
+            "name" | "syscall" | "syscall-name" => Self::Name,
+            _ => return None,
+        })
+    }
+
+    fn title(self) -> &'static str {
+        match self {
+            Self::Percent => "% time",
+            Self::Total => "seconds",
+            Self::Average => "usecs/call",
+            Self::Shortest => "shortest",
+            Self::Longest => "longest",
+            Self::Calls => "calls",
+            Self::Errors => "errors",
+            Self::Name => "syscall",
+        }
+    }
+
+    fn width(self) -> usize {
+        match self {
+            Self::Percent => 6,
+            Self::Total | Self::Average => 11,
+            Self::Shortest | Self::Longest => 8,
+            Self::Calls | Self::Errors => 9,
+            Self::Name => 16,
+        }
+    }
+
+    fn cell(self, name: &str, row: &Row, total: u64) -> String {
+        match self {
+            Self::Percent => percent(row.nanos, total),
+            Self::Total => seconds(row.nanos),
+            Self::Average => (row.nanos / 1000 / row.calls.max(1)).to_string(),
+            Self::Shortest => seconds(row.shortest),
+            Self::Longest => seconds(row.longest),
+            Self::Calls => row.calls.to_string(),
+            Self::Errors if row.errors == 0 => String::new(),
+            Self::Errors => row.errors.to_string(),
+            Self::Name => name.to_owned(),
+        }
+    }
+}
+
+/// The columns of the table (`-U`).
+#[derive(Clone, Debug)]
+pub(crate) struct Columns(Vec<Column>);
+
+impl Default for Columns {
+    fn default() -> Self {
+        Self(vec![
+            Column::Percent,
+            Column::Total,
+            Column::Average,
+            Column::Calls,
+            Column::Errors,
+            Column::Name,
+        ])
+    }
+}
+
+impl Columns {
+    /// `calls,name`; the name of the call is last if it is not among them.
+    pub(crate) fn parse(text: &str) -> Result<Self> {
+        let mut columns = Vec::new();
+        for item in text.split(',').map(str::trim) {
+            let Some(column) = Column::parse(item) else {
+                let text = format!(
+                    "-U {text}: {item:?} is none of time-percent, total-time, avg-time, min-time, \
+                     max-time, calls, errors, name"
+                );
+                return Err(ErrorKind::NotFound(text).into());
+            };
+            if columns.contains(&column) {
+                let text = format!("-U {text}: {item:?} is there twice");
+                return Err(ErrorKind::Invalid(text).into());
+            }
+            columns.push(column);
+        }
+        if !columns.contains(&Column::Name) {
+            columns.push(Column::Name);
+        }
+        Ok(Self(columns))
+    }
+
+    fn ends_with_name(&self) -> bool {
+        self.0.last() == Some(&Column::Name)
+    }
+
+    fn line(&self, widest: usize, cell: impl Fn(Column) -> String) -> String {
+        let mut out = String::new();
+        for (index, column) in self.0.iter().enumerate() {
+            if index > 0 {
+                out.push(' ');
+            }
+            let cell = cell(*column);
+            match column {
+                Column::Name if index + 1 == self.0.len() => out.push_str(&cell),
+                Column::Name => out.push_str(&format!("{cell:<0$}", widest.max(16))),
+                column => out.push_str(&format!("{cell:>0$}", column.width())),
+            }
+        }
+        out.push('\n');
+        out
+    }
+}
+
+/// To the nearest microsecond.
+fn seconds(nanos: u64) -> String {
+    let micros = nanos.saturating_add(500) / 1000;
+    format!("{}.{:06}", micros / 1_000_000, micros % 1_000_000)
+}
+
+fn percent(nanos: u64, total: u64) -> String {
     let basis_points = match total {
         0 => 0,
-        total => nanos.saturating_mul(10_000) / total,
+        total => (nanos.saturating_mul(20_000) / total).div_ceil(2),
     };
-    let errors = match errors {
-        0 => String::new(),
-        errors => errors.to_string(),
-    };
-    let micros = nanos / 1000;
-    out.push_str(&format!(
-        "{:3}.{:02} {:4}.{:06} {:11} {calls:9} {errors:>9} {name}\n",
-        basis_points / 100,
-        basis_points % 100,
-        micros / 1_000_000,
-        micros % 1_000_000,
-        micros / calls.max(1),
-    ));
+    format!("{}.{:02}", basis_points / 100, basis_points % 100)
+}
+
+/// `100` (microseconds), `1ms`, of `-O`.
+pub(crate) fn nanoseconds(text: &str) -> Result<u64> {
+    let units = [
+        ("ns", 1),
+        ("us", 1_000),
+        ("ms", 1_000_000),
+        ("s", 1_000_000_000),
+    ];
+    let found = units
+        .iter()
+        .find_map(|(unit, factor)| Some((text.strip_suffix(unit)?, *factor)));
+    let (digits, factor) = found.unwrap_or((text, 1_000));
+    let time = digits.parse::<u64>().ok();
+    let nanos = time.and_then(|time| time.checked_mul(factor));
+    nanos.ok_or_else(|| {
+        let text = format!("-O {text}: it is no time, such as 100, 100us or 1ms");
+        ErrorKind::Invalid(text).into()
+    })
 }
 
 #[cfg(test)]
@@ -144,21 +301,61 @@ mod tests {
         for (name, ret, took) in [("read", 1, 3_000), ("close", -9, 1_000), ("read", 2, 5_999)] {
             let mut record = record(1, name, &[], ret);
             record.took = took;
-            counts.add(&record);
+            counts.add(&record, 0);
         }
         assert_eq!(
-            counts.table(Sort::Time),
+            counts.table(Sort::Time, &Columns::default()),
             "\
 % time     seconds  usecs/call     calls    errors syscall
 ------ ----------- ----------- --------- --------- ----------------
- 89.99    0.000008           4         2           read
+ 90.00    0.000009           4         2           read
  10.00    0.000001           1         1         1 close
 ------ ----------- ----------- --------- --------- ----------------
-100.00    0.000009           3         3         1 total
+100.00    0.000010           3         3         1 total
 "
         );
-        let by_name = counts.table(Sort::Name);
+        let by_name = counts.table(Sort::Name, &Columns::default());
         assert!(by_name.find("close") < by_name.find("read"));
         assert!(Sort::parse(Some("speed")).is_err());
+    }
+
+    #[test]
+    fn columns_are_chosen() {
+        let mut counts = Counts::default();
+        for (took, ret) in [(1_500_000, 0), (3_000_000, -9)] {
+            let mut record = record(1, "close", &[], ret);
+            record.took = took;
+            counts.add(&record, 500_000);
+        }
+        let columns = Columns::parse("name,min-time,longest,calls").unwrap();
+        assert_eq!(
+            counts.table(Sort::Time, &columns),
+            "\
+syscall          shortest  longest     calls
+---------------- -------- -------- ---------
+close            0.001000 0.002500         2
+---------------- -------- -------- ---------
+total            0.001000 0.002500         2
+"
+        );
+        let columns = Columns::parse("errors").unwrap();
+        assert!(
+            counts
+                .table(Sort::Time, &columns)
+                .ends_with("        1 total\n")
+        );
+        assert!(Columns::parse("speed").is_err());
+        assert!(Columns::parse("calls,count").is_err());
+    }
+
+    #[test]
+    fn times_have_units() {
+        assert_eq!(nanoseconds("100").unwrap(), 100_000);
+        assert_eq!(nanoseconds("1ms").unwrap(), 1_000_000);
+        assert_eq!(nanoseconds("2s").unwrap(), 2_000_000_000);
+        assert_eq!(nanoseconds("7ns").unwrap(), 7);
+        for wrong in ["", "x", "ms", "1h", "-1"] {
+            assert!(nanoseconds(wrong).is_err(), "{wrong}");
+        }
     }
 }

@@ -212,5 +212,6 @@ pub fn program(
             .collect::<Result<_, _>>()?,
         cwd: None,
         stdio: [None, None, None],
+        user: None,
     })
 }

@@ -1,6 +1,6 @@
 //! Reads what the arguments of a call lead to, while the call is stopped.
 
-use pai_ptrace::{MAX_PIECES, Mem, Piece, Tid, read_pieces};
+use pai_ptrace::{MAX_PIECES, Mem, Piece, Stopped, Tid, read_pieces};
 use pai_syscalls::decode::schema::Call;
 use pai_syscalls::decode::{self, Captured, Descriptors, Limits, Want, When, captured};
 
@@ -9,6 +9,7 @@ use crate::engine::Engine;
 use crate::error::Error;
 use crate::event::{Event, StopId, SyscallStop};
 use crate::memory::{PAGE, read_all};
+use crate::procfs;
 use crate::subscription::ClientId;
 
 /// A pointer leads to pointers, and so on: no description needs more rounds.
@@ -36,8 +37,14 @@ pub(crate) struct Scratch {
 }
 
 impl Engine {
-    /// What is known of a call at this stop, read now if it has not been.
-    pub(crate) fn captured_at(&mut self, stop: &SyscallStop, limits: Limits) -> Vec<u8> {
+    /// What is known of a call at this stop, read now if it has not been. The stack only
+    /// with the task itself.
+    pub(crate) fn captured_at(
+        &mut self,
+        stop: &SyscallStop,
+        stopped: Option<&Stopped>,
+        limits: Limits,
+    ) -> Vec<u8> {
         let Some(task) = self.tasks.get_mut(&stop.tid) else {
             return Vec::new();
         };
@@ -54,13 +61,18 @@ impl Engine {
         if upto < Some(now) && now == When::Exit {
             unreadable += self.capture(stop, limits, &mut bytes);
         }
+        if limits.frames > 0
+            && let Some(stopped) = stopped
+        {
+            self.keep_frames(stop, stopped, limits.frames, &mut bytes);
+        }
         self.stats.unexpected += unreadable as u64;
         bytes
     }
 
     /// As [`Engine::captured_at`], for when the call returns.
-    pub(crate) fn keep_captured(&mut self, stop: &SyscallStop) {
-        let bytes = self.captured_at(stop, Limits::NONE);
+    pub(crate) fn keep_captured(&mut self, stop: &SyscallStop, stopped: &Stopped) {
+        let bytes = self.captured_at(stop, Some(stopped), Limits::NONE);
         if let Some(task) = self.tasks.get_mut(&stop.tid) {
             task.captured.bytes = bytes;
         }
@@ -95,7 +107,7 @@ impl Engine {
             return Err(Error::Invalid(format!("{what} is no system call")));
         };
         let call = *call;
-        let bytes = self.captured_at(&call, limits);
+        let bytes = self.captured_at(&call, None, limits);
         if let Some(task) = self.tasks.get_mut(&call.tid) {
             task.captured.bytes.clone_from(&bytes);
         }
@@ -118,8 +130,8 @@ impl Engine {
         let mut scratch = std::mem::take(&mut self.scratch);
         let unreadable = self.capture_with(&mut scratch, stop, call, limits, captured);
         self.scratch = scratch;
-        if limits.descriptors != Descriptors::Nothing {
-            name_descriptors(stop, call, limits, captured);
+        if limits.descriptors != Descriptors::NONE || limits.tasks {
+            name_numbers(stop, call, limits, captured);
         }
         unreadable
     }
@@ -283,28 +295,40 @@ fn readable(want: &Want, pieces: &[Piece], lens: &[usize], number: &mut usize) -
     known
 }
 
-fn side(stop: &SyscallStop) -> When {
+pub(crate) fn side(stop: &SyscallStop) -> When {
     match stop.ret {
         None => When::Enter,
         Some(_) => When::Exit,
     }
 }
 
-/// Says what the descriptors of a call refer to. One that cannot be looked at, such as
-/// one that is not open, is left out.
-fn name_descriptors(
-    stop: &SyscallStop,
-    call: &'static Call,
-    limits: Limits,
-    captured: &mut Vec<u8>,
-) {
-    let mut fds = Vec::new();
+/// Says what the descriptors and tasks of a call are, as far as that is wanted. One that
+/// cannot be looked at, such as one that is not open, is left out.
+fn name_numbers(stop: &SyscallStop, call: &'static Call, limits: Limits, captured: &mut Vec<u8>) {
+    let mut mentioned = decode::Mentioned::default();
     let known = Captured::decode(captured);
     let abi = stop.call.abi;
-    decode::descriptors(call, abi, stop.args, stop.ret, limits, &known, &mut fds);
-    for fd in fds {
-        if let Some(name) = descriptor::name(stop.tid, fd, limits.descriptors) {
-            captured::encode_descriptor(captured, side(stop), fd, &name);
+    decode::mentioned(
+        call,
+        abi,
+        stop.args,
+        stop.ret,
+        limits,
+        &known,
+        &mut mentioned,
+    );
+    if limits.descriptors != Descriptors::NONE {
+        for fd in mentioned.descriptors {
+            if let Some(name) = descriptor::name(stop.tid, fd, limits.descriptors) {
+                captured::encode_descriptor(captured, side(stop), fd, &name);
+            }
+        }
+    }
+    if limits.tasks {
+        for task in [stop.tid.get()].into_iter().chain(mentioned.tasks) {
+            if let Some(name) = procfs::comm(Tid::new(task)) {
+                captured::encode_task(captured, side(stop), task, name.as_bytes());
+            }
         }
     }
 }

@@ -28,6 +28,8 @@ pub trait Sink: fmt::Debug {
     fn exit(&mut self, stop: &SyscallStop, captured: &[u8]);
     /// The task ended, or vanished in an exec, inside this call.
     fn no_return(&mut self, stop: &SyscallStop, captured: &[u8]);
+    /// The task was let go inside this call.
+    fn detached(&mut self, stop: &SyscallStop, captured: &[u8]);
     /// Anything else.
     fn event(&mut self, event: &Event);
     /// No more will come.

@@ -21,10 +21,19 @@ fn is_sigreturn(call: SyscallId) -> bool {
     }
 }
 
-fn is_exec(call: SyscallId) -> bool {
+pub(crate) fn is_exec(call: SyscallId) -> bool {
     match call.abi {
         pai_syscalls::abi::X86_64 => matches!(call.nr, 59 | 322),
         pai_syscalls::abi::I386 => matches!(call.nr, 11 | 358),
+        _ => false,
+    }
+}
+
+/// It does not return.
+pub(crate) fn is_exit(call: SyscallId) -> bool {
+    match call.abi {
+        pai_syscalls::abi::X86_64 => matches!(call.nr, 60 | 231),
+        pai_syscalls::abi::I386 => matches!(call.nr, 1 | 252),
         _ => false,
     }
 }
@@ -170,7 +179,7 @@ impl Engine {
         };
         if enter.is_empty() {
             if !self.table.captures(call).and(exit).is_empty() {
-                self.keep_captured(&entered);
+                self.keep_captured(&entered, &stopped);
             }
             self.keep_child(&stopped)?;
             return self.go_on(stopped, After::Resume);
@@ -372,11 +381,17 @@ impl Engine {
             // Killed meanwhile: that is its exit's.
             _ => return self.dying(tid),
         };
+        let frames = match self.table.limits.frames {
+            0 => Vec::new(),
+            most => self.named_frames(pid, &stopped, most),
+        };
         let event = Event::Signal(Box::new(SignalStop {
             pid,
             tid,
             signal,
+            ip: stopped.syscall_info().map_or(0, |info| info.ip),
             info,
+            frames,
             at: monotonic_nanos(),
         }));
         self.offer(stopped, event, mask, After::Deliver(signal))

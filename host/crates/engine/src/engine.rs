@@ -70,6 +70,8 @@ pub struct Engine {
     /// The targets are not let run unless every client is there.
     pub(crate) needs_all: bool,
     pub(crate) over: Option<End>,
+    /// See [`Engine::set_detach_on_exec`].
+    pub(crate) detach_on_exec: bool,
     /// What went wrong where it could not be returned; ends the next turn.
     pub(crate) failure: Option<Fatal>,
 
@@ -175,6 +177,7 @@ impl Engine {
             started: false,
             needs_all: false,
             over: None,
+            detach_on_exec: false,
             failure: None,
             alarm: Alarm::new()?,
             watch: Watch::new(),
@@ -294,12 +297,28 @@ impl Engine {
         let end = match &self.over {
             Some(end) => end.clone(),
             None => {
+                if self.detach_on_exec && self.root_status.is_none() {
+                    return self.finish_detached();
+                }
                 let status = self.root_status.unwrap_or(ExitStatus::Exited(0));
                 End::Exited(status)
             }
         };
         self.end_all(&end);
         end
+    }
+
+    /// Nobody is left, and the root may run on.
+    fn finish_detached(&mut self) -> End {
+        self.end_all(&End::Detached);
+        End::Detached
+    }
+
+    /// From now on processes that execute another program are let go when they do. The
+    /// first program of a spawned one is the one that is traced. Observers that want the
+    /// call hear of it ([`crate::Sink::detached`]); nothing more comes of the process.
+    pub fn set_detach_on_exec(&mut self, detach: bool) {
+        self.detach_on_exec = detach;
     }
 
     /// Ends the session for every client.

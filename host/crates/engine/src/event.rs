@@ -161,8 +161,13 @@ pub struct SignalStop {
     pub tid: Tid,
     /// Which.
     pub signal: Signal,
+    /// The instruction that is executed next; 0 if that is not known.
+    pub ip: u64,
     /// The kernel's siginfo.
     pub info: SigInfo,
+    /// The stack, if a client captures frames, in the encoding of
+    /// [`pai_syscalls::decode::stack`].
+    pub frames: Vec<u8>,
     /// CLOCK_MONOTONIC nanoseconds.
     pub at: u64,
 }

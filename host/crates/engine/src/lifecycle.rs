@@ -3,6 +3,7 @@
 use pai_ptrace::{NewTask, Pid, Signal, Stop, Stopped, Tid, monotonic_nanos, own_tid};
 
 use crate::attach::Follow;
+use crate::clients::Sink;
 use crate::engine::Engine;
 use crate::error::{Error, Fatal, unless_gone};
 use crate::event::{Event, Execed, ExitStatus, OtherStop, SyscallStop};
@@ -204,6 +205,7 @@ impl Engine {
         let mut captured = Memories::default();
         let mut options = self.options;
         let mut own_mask = None;
+        let mut first = false;
         let vanished: Vec<Tid> = self
             .tasks
             .iter()
@@ -215,6 +217,7 @@ impl Engine {
             captured = std::mem::take(&mut task.captured);
             options = task.options;
             own_mask = task.own_mask();
+            first = task.before_exec;
         }
         for tid in vanished {
             self.orphans.remove(&tid);
@@ -259,8 +262,14 @@ impl Engine {
             }
             None => self.add_process(pid, None, abi, false, space),
         }
-        if unfollowed {
-            // It shared its creator's memory until now.
+        let let_go = self.detach_on_exec && !first;
+        if let_go && let Some(task) = self.tasks.remove(&leader) {
+            self.leave_call(leader, &task, |sink, stop, captured| {
+                sink.detached(stop, captured);
+            });
+        }
+        // One that is not followed shared its creator's memory until now.
+        if unfollowed || let_go {
             unless_gone(stopped.detach(None))?;
             self.tasks.remove(&leader);
             self.forget_process(pid);
@@ -373,6 +382,17 @@ impl Engine {
 
     /// Observers hear of a call that will not return.
     fn end_call(&mut self, tid: Tid, task: &Task) {
+        self.leave_call(tid, task, |sink, stop, captured| {
+            sink.no_return(stop, captured)
+        });
+    }
+
+    fn leave_call(
+        &mut self,
+        tid: Tid,
+        task: &Task,
+        tell: impl Fn(&mut dyn Sink, &SyscallStop, &[u8]),
+    ) {
         let Some(InSyscall {
             call,
             args,
@@ -409,7 +429,7 @@ impl Engine {
                 false => &[],
             };
             if let Some(sink) = &mut self.clients[client.index()].sink {
-                sink.no_return(&stop, captured);
+                tell(sink.as_mut(), &stop, captured);
             }
         }
     }

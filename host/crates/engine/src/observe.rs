@@ -44,6 +44,8 @@ bitflags::bitflags! {
         const POKED = 32;
         /// A client held it up on purpose.
         const DELAYED = 64;
+        /// The task was let go inside it: nobody sees how it ends.
+        const DETACHED = 128;
     }
 }
 
@@ -275,6 +277,18 @@ fn record(stop: &SyscallStop, flags: RecordFlags) -> Record {
     }
 }
 
+impl Producer {
+    /// A call of which no exit is seen.
+    fn end_call(&mut self, stop: &SyscallStop, how: RecordFlags, captured: &[u8]) {
+        let ended = record(stop, how);
+        self.with(|buffer| {
+            buffer.flush_pending(Some(ended.tid));
+            buffer.pending = None;
+            buffer.push(ended, captured);
+        });
+    }
+}
+
 impl Sink for Producer {
     fn enter(&mut self, stop: &SyscallStop, captured: &[u8]) {
         let entered = record(stop, RecordFlags::UNFINISHED);
@@ -299,12 +313,11 @@ impl Sink for Producer {
     }
 
     fn no_return(&mut self, stop: &SyscallStop, captured: &[u8]) {
-        let ended = record(stop, RecordFlags::NO_RETURN);
-        self.with(|buffer| {
-            buffer.flush_pending(Some(ended.tid));
-            buffer.pending = None;
-            buffer.push(ended, captured);
-        });
+        self.end_call(stop, RecordFlags::NO_RETURN, captured);
+    }
+
+    fn detached(&mut self, stop: &SyscallStop, captured: &[u8]) {
+        self.end_call(stop, RecordFlags::DETACHED, captured);
     }
 
     fn event(&mut self, event: &Event) {

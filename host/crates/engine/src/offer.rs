@@ -29,7 +29,7 @@ impl Engine {
         let left = mask.minus(observers);
         if left.is_empty() || !self.started {
             if self.started {
-                self.tell_observers(observers, &event);
+                self.tell_observers(&stopped, observers, &event);
             }
             return self.told(stopped, &event, after);
         }
@@ -191,7 +191,7 @@ impl Engine {
             // The kernel restarts most calls when a signal is suppressed.
             self.repair_eintr(&held.stopped, None)?;
         }
-        self.tell_observers(offer.observers, &offer.event);
+        self.tell_observers(&held.stopped, offer.observers, &offer.event);
         if offer.change.delay.is_zero() {
             self.leave_stop(*held)
         } else {
@@ -305,13 +305,13 @@ impl Engine {
         }
     }
 
-    fn tell_observers(&mut self, observers: ClientMask, event: &Event) {
+    fn tell_observers(&mut self, stopped: &Stopped, observers: ClientMask, event: &Event) {
         let mut captured = Vec::new();
         let mut wanted = ClientMask::NONE;
         if let Event::SyscallEnter(stop) | Event::SyscallExit(stop) = event {
             wanted = self.table.captures(stop.call);
             if !wanted.is_empty() {
-                captured = self.captured_at(stop, Limits::NONE);
+                captured = self.captured_at(stop, Some(stopped), Limits::NONE);
             }
         }
         for client in observers.iter() {

@@ -190,7 +190,7 @@ impl Engine {
         let tid = self
             .task_with_memory(pid)
             .ok_or(Error::NoSuchProcess(pid))?;
-        descriptor::name(tid, fd, Descriptors::Names)
+        descriptor::name(tid, fd, Descriptors::PATHS)
             .ok_or_else(|| Error::NotFound(format!("process {pid} has no descriptor {fd}")))
     }
 

@@ -19,6 +19,7 @@ mod auxv;
 mod ifunc;
 mod modules;
 mod spec;
+mod stack;
 mod unwind;
 
 use std::path::PathBuf;

@@ -45,7 +45,7 @@ pub use regs::Regs;
 pub use regsets::DEBUG_ADDRESSES;
 pub use siginfo::SigInfo;
 pub use signal::Signal;
-pub use spawn::{Gate, Program, Spawned, spawn};
+pub use spawn::{Credentials, Gate, Program, Spawned, spawn};
 pub use stop::{NewTask, Stop};
 pub use stopped::{Resume, Running, Stopped, kill, own_tid, seize, share_memory, tgkill};
 pub use syscall_info::{SyscallInfo, SyscallOp};

@@ -32,6 +32,19 @@ pub struct Program {
     pub cwd: Option<CString>,
     /// Standard input, output and error; the caller's where absent.
     pub stdio: [Option<Arc<OwnedFd>>; 3],
+    /// Who runs it; the caller when absent.
+    pub user: Option<Credentials>,
+}
+
+/// A user with groups, by their numbers.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Credentials {
+    /// Real, effective and saved user.
+    pub uid: u32,
+    /// Real, effective and saved group.
+    pub gid: u32,
+    /// Supplementary groups.
+    pub groups: Vec<u32>,
 }
 
 /// A child that is seized, stopped, and has not executed its program yet.
@@ -106,6 +119,7 @@ pub fn spawn(program: &Program, options: Options) -> Result<Spawned, Error> {
         argv: &argv,
         env: &env,
         cwd: program.cwd.as_deref(),
+        user: program.user.as_ref(),
         go: go_read.as_raw_fd(),
         parents_go: go_write.as_raw_fd(),
         failure: failure_write.as_raw_fd(),
@@ -174,6 +188,7 @@ struct Child<'a> {
     argv: &'a CArray,
     env: &'a CArray,
     cwd: Option<&'a CStr>,
+    user: Option<&'a Credentials>,
     go: c_int,
     parents_go: c_int,
     failure: c_int,
@@ -213,6 +228,20 @@ fn empty_set() -> libc::sigset_t {
     unsafe { std::mem::zeroed() }
 }
 
+/// Groups first: afterwards there is no right to change them. The calls themselves,
+/// because those of libc are for all threads, which a child of a fork does not have.
+///
+/// # Safety
+/// Only in the child of a fork.
+unsafe fn become_user(user: &Credentials) -> bool {
+    // SAFETY: the list lives while the call reads it.
+    unsafe {
+        libc::syscall(libc::SYS_setgroups, user.groups.len(), user.groups.as_ptr()) == 0
+            && libc::syscall(libc::SYS_setresgid, user.gid, user.gid, user.gid) == 0
+            && libc::syscall(libc::SYS_setresuid, user.uid, user.uid, user.uid) == 0
+    }
+}
+
 impl Child<'_> {
     /// What the child does between fork and exec: only async-signal-safe calls
     /// and no allocation (fork(2), "async-signal-safe").
@@ -246,7 +275,7 @@ impl Child<'_> {
         }
     }
 
-    /// Puts descriptors and working directory in place.
+    /// Puts descriptors, working directory and user in place.
     ///
     /// # Safety
     /// As [`Child::run`].
@@ -265,9 +294,11 @@ impl Child<'_> {
                     return Err(*libc::__errno_location());
                 }
             }
-            match self.cwd {
-                Some(cwd) if libc::chdir(cwd.as_ptr()) == -1 => Err(*libc::__errno_location()),
-                _ => Ok(()),
+            let done = self.cwd.is_none_or(|cwd| libc::chdir(cwd.as_ptr()) != -1)
+                && self.user.is_none_or(|user| become_user(user));
+            match done {
+                true => Ok(()),
+                false => Err(*libc::__errno_location()),
             }
         }
     }

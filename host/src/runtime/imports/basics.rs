@@ -47,6 +47,9 @@ const fn tracing_level(level: log::Level) -> Level {
     }
 }
 
+/// PID_MAX_LIMIT (linux/threads.h).
+const MOST_TASKS: u32 = 4 << 20;
+
 fn bounded(text: &str) -> Result<(), Error> {
     if text.len() > MOST_OUTPUT {
         return Err(Error::Limit("output-size".to_owned()));
@@ -58,8 +61,27 @@ impl output::Host for State {
     fn print(&mut self, text: String) -> Result<(), Error> {
         self.enter();
         bounded(&text)?;
-        self.seat.print(&text);
+        self.seat.print(None, &text);
         Ok(())
+    }
+
+    fn print_to(&mut self, task: u32, text: String) -> Result<(), Error> {
+        self.enter();
+        bounded(&text)?;
+        if !self.seat.sink.is_separate() {
+            let text = "a file for each task, which nobody has asked for".to_owned();
+            return Err(Error::Unsupported(text));
+        }
+        if !(1..=MOST_TASKS).contains(&task) {
+            return Err(Error::Invalid(format!("{task} is no number of a task")));
+        }
+        self.seat.print(Some(task), &text);
+        Ok(())
+    }
+
+    fn separate(&mut self) -> bool {
+        self.enter();
+        self.seat.sink.is_separate()
     }
 
     fn emit(&mut self, kind: String, json: String) -> Result<(), Error> {

@@ -25,7 +25,9 @@ struct Piece<'a> {
 /// Each piece is its address and time (8 bytes; the highest bit is set for one of the
 /// exit: no address in user space has it), its length (4 bytes) and its bytes, all
 /// numbers in little-endian order. With the next bit set it is a descriptor, and the
-/// bytes say what that refers to. What is damaged counts as not there.
+/// bytes say what that refers to; with bit 32 set too it is the stack of the task, whose
+/// bytes are those of [`super::stack`], and with bit 33 a task, whose name they are. What is
+/// damaged counts as not there.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Captured<'a> {
     data: &'a [u8],
@@ -33,15 +35,24 @@ pub struct Captured<'a> {
 
 const AT_EXIT: u64 = 1 << 63;
 const DESCRIPTOR: u64 = 1 << 62;
+const TASK: u64 = 1 << 62 | 1 << 33;
 
 /// Appends what a descriptor refers to.
 pub fn encode_descriptor(out: &mut Vec<u8>, when: When, fd: i32, name: &[u8]) {
     encode(out, when, DESCRIPTOR | u64::from(fd.cast_unsigned()), name);
 }
 
+/// Appends the name of a task.
+pub fn encode_task(out: &mut Vec<u8>, when: When, task: i32, name: &[u8]) {
+    encode(out, when, TASK | u64::from(task.cast_unsigned()), name);
+}
+
 /// Stands for the register with the stack pointer, whose eight bytes are a piece as those
 /// of memory are: no program has memory there.
 pub const STACK: u64 = 1 << 62;
+
+/// Stands for the stack of the task: its frames, in the encoding of [`super::stack`].
+pub const FRAMES: u64 = 1 << 62 | 1 << 32;
 
 /// Appends the encoding of a piece.
 pub fn encode(out: &mut Vec<u8>, when: When, addr: u64, bytes: &[u8]) {
@@ -109,6 +120,31 @@ impl<'a> Captured<'a> {
         let addr = DESCRIPTOR | u64::from(fd.cast_unsigned());
         let of_this = self.pieces().filter(|piece| piece.addr == addr);
         of_this.last().map(|piece| piece.bytes)
+    }
+
+    /// The name of a task, when it was first looked at.
+    #[must_use]
+    pub fn task(&self, task: i32) -> Option<&'a [u8]> {
+        self.names_of(task).next()
+    }
+
+    /// The same, when it was last looked at: an exec changes it.
+    #[must_use]
+    pub fn task_after(&self, task: i32) -> Option<&'a [u8]> {
+        self.names_of(task).last()
+    }
+
+    fn names_of(&self, task: i32) -> impl Iterator<Item = &'a [u8]> {
+        let addr = TASK | u64::from(task.cast_unsigned());
+        let names = self.pieces().filter(move |piece| piece.addr == addr);
+        names.map(|piece| piece.bytes)
+    }
+
+    /// The frames of the task, if they were wanted: see [`super::stack`].
+    #[must_use]
+    pub fn frames(&self) -> Option<&'a [u8]> {
+        let found = self.pieces().find(|piece| piece.addr == FRAMES)?;
+        Some(found.bytes)
     }
 
     /// What is known to have been at an address at that time: at most `len` bytes.

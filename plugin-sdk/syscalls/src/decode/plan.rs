@@ -5,6 +5,7 @@ use core::cell::RefCell;
 
 use crate::abi::Abi;
 
+use super::ask::AT_FDCWD;
 use super::captured::{Captured, When};
 use super::read::shows_result;
 use super::schema::{Call, Look, Struct, Style, Type, Width};
@@ -74,16 +75,25 @@ pub fn wants(
     }
 }
 
-/// The descriptors that a call takes, or, if `ret` is given, has returned, as far as
-/// so much memory shows.
-pub fn descriptors(
+/// What a call names by numbers.
+#[derive(Clone, Debug, Default)]
+pub struct Mentioned {
+    /// File descriptors.
+    pub descriptors: Vec<i32>,
+    /// Processes and tasks.
+    pub tasks: Vec<i32>,
+}
+
+/// The descriptors and tasks that a call takes, or, if `ret` is given, has returned, as
+/// far as so much memory shows.
+pub fn mentioned(
     call: &'static Call,
     abi: Abi,
     registers: [u64; 6],
     ret: Option<i64>,
     limits: Limits,
     known: &Captured<'_>,
-    out: &mut Vec<i32>,
+    out: &mut Mentioned,
 ) {
     let call = picked(call, abi, registers);
     let view = View::new(abi, arguments(call, abi, registers), ret);
@@ -139,8 +149,8 @@ fn to_end_of_page(addr: u64) -> usize {
     usize::try_from(PAGE - addr % PAGE).unwrap_or(1)
 }
 
-/// Makes nothing, but notes descriptors if it has somewhere to.
-struct Notes<'w>(Option<RefCell<&'w mut Vec<i32>>>);
+/// Makes nothing, but notes descriptors and tasks if it has somewhere to.
+struct Notes<'w>(Option<RefCell<&'w mut Mentioned>>);
 
 impl Build for Notes<'_> {
     type Out = ();
@@ -148,16 +158,21 @@ impl Build for Notes<'_> {
     type Fields = ();
 
     fn scalar(&self, value: u64, _: Width, style: Style, _: Abi) {
-        const AT_FDCWD: i32 = -100;
-        let Some(fds) = &self.0 else { return };
-        if !matches!(style, Style::Fd | Style::Dirfd) {
-            return;
-        }
-        let fd = (value & 0xffff_ffff) as u32;
-        let fd = fd.cast_signed();
-        let mut fds = fds.borrow_mut();
-        if (fd >= 0 || fd == AT_FDCWD) && !fds.contains(&fd) {
-            fds.push(fd);
+        let Some(noted) = &self.0 else { return };
+        let number = (value & 0xffff_ffff) as u32;
+        let number = number.cast_signed();
+        let mut noted = noted.borrow_mut();
+        let (numbers, is_one) = match style {
+            Style::Fd | Style::Dirfd => {
+                let is_folder = matches!(style, Style::Dirfd) && number == AT_FDCWD;
+                let is_one = number >= 0 || is_folder;
+                (&mut noted.descriptors, is_one)
+            }
+            Style::Pid => (&mut noted.tasks, number > 0),
+            _ => return,
+        };
+        if is_one && !numbers.contains(&number) {
+            numbers.push(number);
         }
     }
 

@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 
 use crate::abi::Abi;
 
+use super::ask::AT_FDCWD;
 use super::captured::{Captured, When};
 use super::schema::{Call, Dir, Look, Struct, Style, Type, Width};
 use super::value::{Bytes, Field, Fields, Items, Value};
@@ -265,6 +266,8 @@ pub fn scalar(value: u64, width: Width, style: Style, abi: Abi) -> Value {
         Style::Unsigned => Value::Unsigned(unsigned),
         Style::Hex => Value::Hex(unsigned),
         Style::Octal => Value::Octal(unsigned),
+        // A call that looks up no path knows no working directory.
+        Style::Fd if low.cast_signed() == AT_FDCWD => Value::Signed(AT_FDCWD.into()),
         Style::Fd | Style::Dirfd => Value::Fd(low.cast_signed()),
         Style::Pid => Value::Pid(low.cast_signed()),
         Style::Uid => Value::Uid(low),

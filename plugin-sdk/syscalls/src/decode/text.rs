@@ -22,6 +22,8 @@ pub enum Hex {
     /// None: others than letters are in octal digits.
     #[default]
     No,
+    /// Others than letters.
+    Escapes,
     /// All of a text that is not all letters (`-x`).
     Odd,
     /// All (`-xx`).
@@ -40,7 +42,7 @@ pub enum Names {
     Verbose,
 }
 
-/// Says more about a file descriptor: `<...>`.
+/// Says more about a file descriptor or a task: `<...>`.
 pub type Tell<'a> = &'a dyn Fn(&mut Vec<u8>, i32);
 
 /// Says the name of a network interface with this index, if there is one.
@@ -59,6 +61,8 @@ pub struct Style<'a> {
     pub argument_names: bool,
     /// Says more about descriptors (`-y`).
     pub descriptor: Option<Tell<'a>>,
+    /// Says more about processes and tasks (`-Y`).
+    pub task: Option<Tell<'a>>,
     /// Knows network interfaces by name.
     pub interface: Option<NameInterface<'a>>,
 }
@@ -85,7 +89,12 @@ impl Style<'_> {
             Value::Address(0) => out.extend_from_slice(b"NULL"),
             Value::Address(addr) => push_hex(out, *addr),
             Value::Fd(fd) => self.push_fd(out, *fd),
-            Value::Pid(pid) => push_decimal(out, (*pid).into()),
+            Value::Pid(pid) => {
+                push_decimal(out, (*pid).into());
+                if let Some(tell) = self.task {
+                    tell(out, *pid);
+                }
+            }
             Value::Uid(u32::MAX) => out.extend_from_slice(b"-1"),
             Value::Uid(id) => number::push_unsigned(out, (*id).into()),
             Value::Mode(mode) => self.push_mode(out, *mode),

@@ -1,6 +1,5 @@
 use super::*;
-use crate::call::Detail;
-use crate::call::tests::record;
+use crate::call::tests::{record, settings};
 use crate::siginfo::tests::stop;
 
 /// What a sequence of records prints, taken out after each of them.
@@ -8,8 +7,7 @@ struct Trace(Lines, String);
 
 impl Trace {
     fn of(tasks: &[Tid]) -> Self {
-        let mut lines = Lines::default();
-        lines.settings.detail = Detail::Raw;
+        let mut lines = Lines::new(Rc::new(settings()), Clock::default());
         for &tid in tasks {
             lines.started(tid);
         }
@@ -54,7 +52,7 @@ fn exec_by(tid: Tid) -> ExecInfo {
 fn one_task_has_no_prefix() {
     let mut trace = Trace::of(&[10]);
     trace.call(&record(10, "close", &[3], 0));
-    trace.with(|lines| lines.exited(10, &ExitStatus::Exited(3), 0));
+    trace.with(|lines| lines.ended(10, &ExitStatus::Exited(3), 0));
     assert_eq!(
         trace.1,
         "close(0x3)                              = 0\n\
@@ -79,7 +77,7 @@ fn overlapping_calls_are_cut_and_resumed() {
     let mut trace = Trace::of(&[21421, 21422]);
     trace.unfinished(&read).unfinished(&futex);
     trace.call(&read).call(&futex);
-    trace.with(|lines| lines.exited(21422, &ExitStatus::Killed((9, false)), 0));
+    trace.with(|lines| lines.ended(21422, &ExitStatus::Killed((9, false)), 0));
     trace.call(&record(21421, "close", &[3], -9));
     assert_eq!(
         trace.1,
@@ -154,7 +152,7 @@ fn an_exec_takes_the_leaders_id() {
 fn a_task_that_dies_inside_a_call_ends_its_line() {
     let mut trace = Trace::of(&[10]);
     trace.unfinished(&record(10, "pause", &[], 0));
-    trace.with(|lines| lines.exited(10, &ExitStatus::Killed((11, true)), 0));
+    trace.with(|lines| lines.ended(10, &ExitStatus::Killed((11, true)), 0));
     assert_eq!(
         trace.1,
         "pause()                                 = ?\n\
@@ -195,8 +193,7 @@ fn an_entry_that_was_not_seen_is_resumed() {
 
 #[test]
 fn pieces_end_with_a_line() {
-    let mut lines = Lines::default();
-    lines.settings.detail = Detail::Raw;
+    let mut lines = Lines::new(Rc::new(settings()), Clock::default());
     while lines.out.len() < 2 * PIECE {
         let record = &record(10, "getpid", &[], 10);
         lines.call(Call {

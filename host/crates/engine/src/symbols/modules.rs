@@ -231,6 +231,12 @@ impl Engine {
         Ok(process.modules.clone())
     }
 
+    /// The mappings of files, and of the vDSO, when the modules were last listed.
+    pub(crate) fn listed_maps(&self, pid: Pid) -> &[Mapping] {
+        let process = self.symbols.processes.get(&pid);
+        process.map_or(&[], |process| &process.maps)
+    }
+
     /// Memory that could be executed when the modules were last listed.
     pub(crate) fn loaded_code(&self, pid: Pid) -> Rc<[Range<u64>]> {
         let process = self.symbols.processes.get(&pid);

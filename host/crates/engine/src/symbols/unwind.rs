@@ -23,6 +23,17 @@ const NAMES: [&str; 17] = [
     "r14", "r15", "rip",
 ];
 
+/// One frame.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Found {
+    /// What is executed next in it.
+    pub(crate) ip: u64,
+    /// Its stack pointer.
+    pub(crate) sp: u64,
+    /// That is behind a call; otherwise it was interrupted.
+    pub(crate) after_call: bool,
+}
+
 impl Engine {
     /// Where a task that this client holds is, and where the functions that it
     /// is in will return to, innermost first: at most `max` addresses, or
@@ -40,8 +51,8 @@ impl Engine {
     pub fn backtrace(&mut self, client: ClientId, tid: Tid, max: usize) -> Result<Vec<u64>, Error> {
         let regs = self.registers(client, tid)?;
         let pid = self.tasks.get(&tid).ok_or(Error::NoSuchTask(tid))?.pid;
-        let frames = self.frames(pid, &regs, max.min(MAX_FRAMES))?;
-        Ok(frames.into_iter().map(|(ip, _)| ip).collect())
+        let frames = self.walk_stack(pid, &regs, max.min(MAX_FRAMES))?;
+        Ok(frames.into_iter().map(|frame| frame.ip).collect())
     }
 
     /// As [`Engine::backtrace`], from these registers, with the stack pointer of
@@ -52,6 +63,17 @@ impl Engine {
         regs: &Regs,
         max: usize,
     ) -> Result<Vec<(u64, u64)>, Error> {
+        let frames = self.walk_stack(pid, regs, max)?;
+        Ok(frames.into_iter().map(|f| (f.ip, f.sp)).collect())
+    }
+
+    /// As [`Engine::backtrace`], from these registers.
+    pub(crate) fn walk_stack(
+        &mut self,
+        pid: Pid,
+        regs: &Regs,
+        max: usize,
+    ) -> Result<Vec<Found>, Error> {
         if max == 0 {
             return Ok(Vec::new());
         }
@@ -74,7 +96,7 @@ impl Engine {
         regs: &Regs,
         max: usize,
         fresh: bool,
-    ) -> Result<Option<Vec<(u64, u64)>>, Error> {
+    ) -> Result<Option<Vec<Found>>, Error> {
         let modules = self.loaded(pid)?;
         within_limits(&modules)?;
         let code = self.loaded_code(pid);
@@ -98,7 +120,11 @@ impl Engine {
         };
         let wide = regs.get("cs") == Some(USER_CS);
         let mut registers = from_task(regs);
-        let mut frames = vec![(regs.ip(), regs.sp())];
+        let mut frames = vec![Found {
+            ip: regs.ip(),
+            sp: regs.sp(),
+            after_call: false,
+        }];
         // Whether this frame was interrupted rather than left by a call.
         let mut interrupted = true;
         let Some(mut module) = module_at(regs.ip()) else {
@@ -129,8 +155,10 @@ impl Engine {
                 break;
             };
             // A signal's handler may have a stack of its own, which can be
-            // anywhere; otherwise callers are further up.
-            if !signal && next_sp <= sp {
+            // anywhere; otherwise callers are further up. Where it is, a function
+            // may have taken its return address off the stack, as vfork does.
+            let is_up = next_sp > sp || interrupted && next_sp == sp;
+            if !signal && !is_up {
                 break;
             }
             let call = if signal { next } else { next.wrapping_sub(1) };
@@ -142,7 +170,11 @@ impl Engine {
             if !is_in(&code, call) && !signal {
                 break;
             }
-            frames.push((next, next_sp));
+            frames.push(Found {
+                ip: next,
+                sp: next_sp,
+                after_call: !signal,
+            });
             registers = caller;
             interrupted = signal;
         }

@@ -20,7 +20,7 @@ const EVENTS: Type = Scalar(W16, Style::Flags(&POLL));
 
 /// A negative descriptor is not waited for.
 fn arrange_pollfd(fields: &mut Fields, _: &View<'_>) {
-    if let Some(Value::Fd(..0)) = fields.get("fd") {
+    if let Some(Value::Fd(..0) | Value::Signed(..0)) = fields.get("fd") {
         fields.remove("events");
     }
 }

@@ -119,6 +119,7 @@ const STYLES: [Style<'static>; 3] = [
         argument_names: false,
         interface: None,
         descriptor: None,
+        task: None,
     },
     Style {
         verbose: true,
@@ -127,6 +128,7 @@ const STYLES: [Style<'static>; 3] = [
         argument_names: false,
         interface: None,
         descriptor: None,
+        task: None,
     },
     Style {
         verbose: true,
@@ -135,6 +137,7 @@ const STYLES: [Style<'static>; 3] = [
         argument_names: false,
         interface: None,
         descriptor: None,
+        task: None,
     },
 ];
 

@@ -5,8 +5,8 @@ use alloc::vec::Vec;
 use super::{Hex, push_hex};
 
 pub(super) fn push_quoted(out: &mut Vec<u8>, data: &[u8], hex: Hex) {
-    let hex = match hex {
-        Hex::No => false,
+    let all = match hex {
+        Hex::No | Hex::Escapes => false,
         Hex::Odd => !data.iter().all(|byte| is_plain(*byte)),
         Hex::All => true,
     };
@@ -14,7 +14,7 @@ pub(super) fn push_quoted(out: &mut Vec<u8>, data: &[u8], hex: Hex) {
     out.push(b'"');
     let mut rest = data;
     while let Some((byte, after)) = rest.split_first() {
-        if hex {
+        if all {
             push_hex_escape(out, *byte);
             rest = after;
             continue;
@@ -28,6 +28,7 @@ pub(super) fn push_quoted(out: &mut Vec<u8>, data: &[u8], hex: Hex) {
                 rest = after;
                 continue;
             }
+            OCTAL if hex == Hex::Escapes => push_hex_escape(out, *byte),
             OCTAL => push_octal_escape(out, *byte, matches!(after, [b'0'..=b'7', ..])),
             letter => out.extend_from_slice(&[b'\\', letter]),
         }
