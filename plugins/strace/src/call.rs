@@ -5,7 +5,7 @@ use std::ops::Range;
 use pai_plugin::decode::text::{
     Style, push_decimal, push_error, push_hex, push_raw_arguments, push_restart,
 };
-use pai_plugin::decode::{self, Captured, Decoded, Limits, Value, is_error};
+use pai_plugin::decode::{Captured, Decoded, Limits, Value, is_error};
 use pai_plugin::{Call, RecordFlags, SyscallId, SyscallRecord};
 
 use crate::select::Descriptors;
@@ -48,7 +48,8 @@ pub(crate) fn show<'a>(call: Call<'a>, settings: &Settings) -> Shown<'a> {
         style,
         names: settings.argument_names,
         decoded,
-        described: settings.limits.descriptors != decode::Descriptors::Nothing,
+        described: settings.describe,
+        hex: settings.raw.has(id),
     }
 }
 
@@ -61,6 +62,8 @@ pub(crate) struct Shown<'a> {
     decoded: Option<Decoded>,
     /// Descriptors have what they refer to.
     described: bool,
+    /// The result is shown as arguments are that nothing is known of.
+    hex: bool,
 }
 
 impl Shown<'_> {
@@ -172,7 +175,7 @@ impl Shown<'_> {
                 push_restart(out, record.ret);
             }
             Some(decoded) => self.with_style(|style| style.push_result(out, decoded, record.ret)),
-            None => push_raw_result(out, record),
+            None => push_raw_result(out, record, self.hex),
         }
         if flags.contains(RecordFlags::TAMPERED) {
             out.extend_from_slice(b" (INJECTED)");
@@ -190,11 +193,11 @@ fn push_escaped(out: &mut Vec<u8>, name: &[u8]) {
     }
 }
 
-fn push_raw_result(out: &mut Vec<u8>, record: &SyscallRecord) {
+fn push_raw_result(out: &mut Vec<u8>, record: &SyscallRecord, hex: bool) {
     out.extend_from_slice(b"= ");
     if is_error(record.ret) {
         push_error(out, record.ret);
-    } else if is_address(record.ret) {
+    } else if hex && record.ret != 0 || is_address(record.ret) {
         push_hex(out, record.ret.cast_unsigned());
     } else {
         push_decimal(out, record.ret);

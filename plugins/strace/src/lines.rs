@@ -77,7 +77,8 @@ impl Lines {
         if !self.settings.trace.has(record.call) {
             return;
         }
-        if !unfinished && self.settings.summary != Summary::None {
+        let returns = !unfinished && !record.record_flags.contains(RecordFlags::NO_RETURN);
+        if returns && self.settings.summary != Summary::None {
             self.counts.add(record);
         }
         if self.settings.summary == Summary::Only {
@@ -121,7 +122,7 @@ impl Lines {
         self.out.push(b')');
         self.pad();
         shown.push_result(&mut self.out);
-        if self.settings.took {
+        if self.settings.took && !record.record_flags.contains(RecordFlags::NO_RETURN) {
             self.out.extend_from_slice(b" <");
             push_seconds(&mut self.out, record.took, 1);
             self.out.push(b'>');

@@ -23,6 +23,8 @@ pub(crate) struct Settings {
     pub(crate) writes: select::Descriptors,
     pub(crate) detail: Detail,
     pub(crate) limits: Limits,
+    /// Descriptors show with what they refer to.
+    pub(crate) describe: bool,
     pub(crate) style: Style<'static>,
     pub(crate) time: Time,
     /// Behind the result how long the call took.
@@ -86,6 +88,7 @@ impl Default for Settings {
             writes: select::Descriptors::NONE,
             detail: Detail::Full,
             limits: Limits::default(),
+            describe: false,
             style: Style::default(),
             time: Time::None,
             took: false,
@@ -116,7 +119,7 @@ impl Settings {
             detail: detail()?,
             limits: Limits {
                 text: text_limit,
-                items: if verbose { 4096 } else { text_limit.max(1) },
+                items: if verbose { 4096 } else { text_limit },
                 descriptors: match count("decode-fds") {
                     0 => Descriptors::Nothing,
                     1 => Descriptors::Names,
@@ -161,12 +164,13 @@ impl Settings {
         if let Some(list) = options::get("trace") {
             settings.trace = Calls::parse(&list)?;
         }
-        if !settings.paths.is_empty() && settings.limits.descriptors == Descriptors::Nothing {
-            // A descriptor concerns the path that it was opened by.
-            settings.limits.descriptors = Descriptors::Names;
-        }
         for expression in options::all("expr") {
             settings.qualify(&expression)?;
+        }
+        settings.describe = settings.limits.descriptors != Descriptors::Nothing;
+        if !settings.paths.is_empty() && !settings.describe {
+            // A descriptor concerns the path that it was opened by.
+            settings.limits.descriptors = Descriptors::Names;
         }
         Ok(settings)
     }
