@@ -206,16 +206,22 @@ fn name(stop: &SyscallStop) -> Option<&'static str> {
 fn line(stop: &SyscallStop, captured: &[u8], limits: Limits, style: Style<'_>) -> String {
     let (abi, number) = (stop.call.abi, stop.call.nr);
     let mut out = Vec::new();
-    text::push_name(&mut out, abi, number);
-    out.push(b'(');
     let described = decode::describe(abi, number);
     let decoded = described.map(|call| {
         let captured = Captured::decode(captured);
         decode::decode(call, abi, stop.args, stop.ret, limits, &captured)
     });
     match &decoded {
-        Some(decoded) => style.push_arguments(&mut out, decoded, 0..decoded.args.len()),
-        None => text::push_raw_arguments(&mut out, abi, number, stop.args),
+        Some(decoded) => {
+            decoded.push_name(&mut out);
+            out.push(b'(');
+            style.push_arguments(&mut out, decoded, 0..decoded.args.len());
+        }
+        None => {
+            text::push_name(&mut out, abi, number);
+            out.push(b'(');
+            text::push_raw_arguments(&mut out, abi, number, stop.args);
+        }
     }
     out.extend_from_slice(b") ");
     match (stop.ret, &decoded) {

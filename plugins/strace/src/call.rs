@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use pai_plugin::decode::text::{
-    Style, push_decimal, push_error, push_hex, push_raw_arguments, push_restart,
+    Style, push_decimal, push_error, push_hex, push_name, push_raw_arguments, push_restart,
 };
 use pai_plugin::decode::{Captured, Decoded, Limits, Value, is_error};
 use pai_plugin::{Call, RecordFlags, SyscallId, SyscallRecord};
@@ -134,6 +134,14 @@ impl Shown<'_> {
         });
     }
 
+    pub(crate) fn push_name(&self, out: &mut Vec<u8>) {
+        let SyscallId { abi, nr } = self.call.record.call;
+        match &self.decoded {
+            Some(decoded) => decoded.push_name(out),
+            None => push_name(out, abi, nr),
+        }
+    }
+
     /// The arguments that are known when the call is made.
     pub(crate) fn push_entry(&self, out: &mut Vec<u8>) {
         let SyscallId { abi, nr } = self.call.record.call;
@@ -221,7 +229,6 @@ pub(crate) fn error(record: &SyscallRecord) -> Option<u32> {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use pai_plugin::decode::text::push_name;
     use pai_syscalls::abi::X86_64;
 
     /// Registers only.
@@ -260,7 +267,7 @@ pub(crate) mod tests {
         let captured = &[];
         let shown = show(Call { record, captured }, &settings());
         let mut out = Vec::new();
-        push_name(&mut out, record.call.abi, record.call.nr);
+        shown.push_name(&mut out);
         out.push(b'(');
         shown.push_entry(&mut out);
         shown.push_rest(&mut out);

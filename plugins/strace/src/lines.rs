@@ -2,7 +2,7 @@
 //! are cut and taken up again.
 
 use pai_plugin::decode::is_error;
-use pai_plugin::decode::text::{push_decimal, push_name};
+use pai_plugin::decode::text::push_decimal;
 use pai_plugin::{
     Call, ExecInfo, ExitStatus, JobEvent, RecordFlags, SignalStop, SyscallRecord, Tid,
 };
@@ -99,10 +99,10 @@ impl Lines {
             self.push_place(record);
             if goes_on {
                 self.out.extend_from_slice(b"<... ");
-                push_name(&mut self.out, record.call.abi, record.call.nr);
+                shown.push_name(&mut self.out);
                 self.out.extend_from_slice(b" resumed>");
             } else {
-                push_name(&mut self.out, record.call.abi, record.call.nr);
+                shown.push_name(&mut self.out);
                 self.out.push(b'(');
             }
         }

@@ -328,6 +328,9 @@ pub struct Call {
     /// Another description for certain arguments: calls that do different things by
     /// a command, such as fcntl(2).
     pub pick: Option<fn(&View<'_>) -> Option<&'static Call>>,
+    /// The arguments of what it picks are `long`s in memory, where its second argument
+    /// leads to: socketcall(2).
+    pub in_memory: bool,
 }
 
 /// Short names for descriptions.
@@ -517,7 +520,7 @@ pub(crate) use structs;
 macro_rules! calls {
     ($table:ident $(
         $(#[$doc:meta])*
-        $name:ident $(by $pick:ident)?
+        $name:ident $(by $pick:ident)? $(in $memory:ident)?
         ($($([$mark:ident])? $arg:ident $(@ $register:literal)? : $ty:expr),* $(,)?)
         -> $ret:expr $(, note($note:path $(, $index:literal : $also:expr)*))? ;
     )*) => {
@@ -536,6 +539,7 @@ macro_rules! calls {
                     note: $crate::decode::schema::optional!(None $(, Some($note))?),
                 },
                 pick: $crate::decode::schema::optional!(None $(, Some($pick))?),
+                in_memory: $crate::decode::schema::marked!($($memory)?),
             }
         ),*];
     };

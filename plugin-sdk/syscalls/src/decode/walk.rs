@@ -164,10 +164,35 @@ pub(crate) fn arguments(call: &Call, abi: Abi, registers: [u64; 6]) -> [u64; 6] 
     args
 }
 
-/// The description that holds for a call with these arguments.
-pub(crate) fn picked(call: &'static Call, abi: Abi, registers: [u64; 6]) -> &'static Call {
-    let view = View::new(abi, arguments(call, abi, registers), None);
-    call.pick.and_then(|pick| pick(&view)).unwrap_or(call)
+/// The description that holds for a call with these registers, and its arguments.
+pub(crate) fn picked<'a>(
+    call: &'static Call,
+    abi: Abi,
+    registers: [u64; 6],
+    memory: &impl Memory<'a>,
+) -> (&'static Call, [u64; 6]) {
+    let args = arguments(call, abi, registers);
+    let view = View::new(abi, args, None);
+    let Some(inner) = call.pick.and_then(|pick| pick(&view)) else {
+        return (call, args);
+    };
+    if !call.in_memory {
+        return (inner, arguments(inner, abi, registers));
+    }
+    let size = Width::Long.bytes(abi);
+    let len = size * inner.args.len();
+    let bytes = match args[1] {
+        0 => &[],
+        addr => memory.get(When::Enter, addr, len, Purpose::Leading),
+    };
+    let mut inside = [0; 6];
+    for (at, arg) in inside.iter_mut().take(inner.args.len()).enumerate() {
+        let Some(number) = layout::number(bytes, at * size, size) else {
+            return (call, args);
+        };
+        *arg = number;
+    }
+    (inner, inside)
 }
 
 impl<'m, 'a, M: Memory<'a>, B: Build> Walk<'m, M, B> {
