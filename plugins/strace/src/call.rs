@@ -3,12 +3,13 @@
 use std::ops::Range;
 
 use pai_plugin::decode::text::{
-    Style, push_decimal, push_error, push_hex, push_name, push_raw_arguments, push_restart,
+    Style, push_decimal, push_error, push_escaped, push_hex, push_name, push_raw_arguments,
+    push_restart,
 };
-use pai_plugin::decode::{Captured, Decoded, Limits, Value, is_error};
+use pai_plugin::decode::{Captured, Decoded, Descriptors, Limits, Value, is_error};
 use pai_plugin::{Call, RecordFlags, SyscallId, SyscallRecord};
 
-use crate::select::Descriptors;
+use crate::select;
 use crate::settings::Settings;
 
 /// Bytes that are dumped of one call.
@@ -49,6 +50,7 @@ pub(crate) fn show<'a>(call: Call<'a>, settings: &Settings) -> Shown<'a> {
         names: settings.argument_names,
         decoded,
         described: settings.describe,
+        details: settings.limits.descriptors == Descriptors::Details,
         hex: settings.raw.has(id),
     }
 }
@@ -62,6 +64,8 @@ pub(crate) struct Shown<'a> {
     decoded: Option<Decoded>,
     /// Descriptors have what they refer to.
     described: bool,
+    /// And numbers of devices and addresses of sockets.
+    details: bool,
     /// The result is shown as arguments are that nothing is known of.
     hex: bool,
 }
@@ -88,8 +92,8 @@ impl Shown<'_> {
     pub(crate) fn transferred(
         &self,
         call: &Call<'_>,
-        reads: &Descriptors,
-        writes: &Descriptors,
+        reads: &select::Descriptors,
+        writes: &select::Descriptors,
     ) -> Option<Vec<u8>> {
         let shown = self.decoded.as_ref()?;
         let Value::Fd(fd) = shown.args.first()?.value else {
@@ -121,10 +125,15 @@ impl Shown<'_> {
             return push(&self.style);
         }
         let captured = Captured::decode(self.call.captured);
+        // What a target chose must not end the name early. Details have angles themselves.
+        let also: &[u8] = match self.details {
+            true => b"",
+            false => b"<>",
+        };
         let tell = |out: &mut Vec<u8>, fd: i32| {
             if let Some(name) = captured.descriptor(fd) {
                 out.push(b'<');
-                push_escaped(out, name);
+                push_escaped(out, name, also);
                 out.push(b'>');
             }
         };
@@ -187,16 +196,6 @@ impl Shown<'_> {
         }
         if flags.contains(RecordFlags::TAMPERED) {
             out.extend_from_slice(b" (INJECTED)");
-        }
-    }
-}
-
-/// What a target chose must not end the name early, nor reach a terminal.
-fn push_escaped(out: &mut Vec<u8>, name: &[u8]) {
-    for byte in name {
-        match byte {
-            b' '..=b'~' if *byte != b'\\' => out.push(*byte),
-            _ => out.extend_from_slice(format!("\\{byte:o}").as_bytes()),
         }
     }
 }

@@ -2,9 +2,9 @@
 //! are cut and taken up again.
 
 use pai_plugin::decode::is_error;
-use pai_plugin::decode::text::push_decimal;
+use pai_plugin::decode::text::{push_decimal, push_name};
 use pai_plugin::{
-    Call, ExecInfo, ExitStatus, JobEvent, RecordFlags, SignalStop, SyscallRecord, Tid,
+    Call, ExecInfo, ExitStatus, JobEvent, RecordFlags, SignalStop, SyscallId, SyscallRecord, Tid,
 };
 use pai_syscalls::signal::Name;
 
@@ -51,6 +51,8 @@ struct Task {
     tid: Tid,
     /// The call whose entry was written, but not its result.
     inside: Option<Inside>,
+    /// What restart_syscall(2) would resume.
+    interrupted: Option<SyscallId>,
 }
 
 struct Inside {
@@ -67,7 +69,12 @@ impl Lines {
     pub(crate) fn call(&mut self, call: Call<'_>) {
         let record = call.record;
         let unfinished = record.record_flags.contains(RecordFlags::UNFINISHED);
-        let inside = self.task(record.tid).inside.take();
+        let task = self.task(record.tid);
+        let inside = task.inside.take();
+        let interrupted = task.interrupted;
+        if !unfinished {
+            task.interrupted = is_interrupted(record).then_some(record.call);
+        }
         // An entry time of its own: the result of the earlier call was lost.
         let resumes = inside.is_some_and(
             |Inside {
@@ -108,6 +115,11 @@ impl Lines {
         }
         if !goes_on {
             shown.push_entry(&mut self.out);
+            if let Some(call) = interrupted.filter(|_| is_restart(record.call)) {
+                self.out.extend_from_slice(b"<... resuming interrupted ");
+                push_name(&mut self.out, call.abi, call.nr);
+                self.out.extend_from_slice(b" ...>");
+            }
         }
         if unfinished {
             self.open = Some(record.tid);
@@ -315,7 +327,12 @@ impl Lines {
         let at = match self.tasks.binary_search_by_key(&tid, |task| task.tid) {
             Ok(at) => at,
             Err(at) => {
-                self.tasks.insert(at, Task { tid, inside: None });
+                let task = Task {
+                    tid,
+                    inside: None,
+                    interrupted: None,
+                };
+                self.tasks.insert(at, task);
                 at
             }
         };
@@ -345,6 +362,16 @@ impl Lines {
             });
         }
     }
+}
+
+/// Whether the kernel goes on with it by restart_syscall(2): ERESTART_RESTARTBLOCK in
+/// linux/errno.h.
+fn is_interrupted(record: &SyscallRecord) -> bool {
+    record.record_flags.contains(RecordFlags::RESTARTS) && record.ret == -516
+}
+
+fn is_restart(call: SyscallId) -> bool {
+    pai_syscalls::name(call.abi, call.nr) == Some("restart_syscall")
 }
 
 /// Seconds with six decimals, right-aligned in front of the point.

@@ -135,6 +135,8 @@ const OPTIONS: &[Case] = &[
 
 /// Calls that no program above makes, in all their forms.
 const FIXTURES: &[Case] = &[
+    case("restarts", RESTARTS, TREE, &[fixtures::RESTART_SYSCALL]),
+    case("calls in calls", &[], TREE, &[fixtures::DECODE_CALLS_32]),
     case("newer calls", &[], TREE, &[fixtures::DECODE_NEWER]),
     case("newer files", &[], TREE, &[fixtures::DECODE_FILES_NEW]),
     case(
@@ -145,8 +147,7 @@ const FIXTURES: &[Case] = &[
     ),
 ];
 
-/// Programs that make the same calls in every run: nothing in them depends on which of
-/// two processes is faster.
+/// Programs that make the same calls in every run, but for how a shell waits.
 pub(super) const SAME_CALLS: &[Case] = &[
     case("ls", &[], TREE, &[FIX, X86, NOT_RANDOM, "ls", "-lR", "."]),
     case(
@@ -194,6 +195,9 @@ pub(super) const SAME_CALLS: &[Case] = &[
         &[FIX, X86, NOT_RANDOM, "gcc", "-c", "one.c"],
     ),
 ];
+
+/// Its parent does nothing else but look whether it sleeps, again and again.
+const RESTARTS: &[&str] = &["-e", "trace=clock_nanosleep,poll,futex,restart_syscall"];
 
 const FIX: &str = "setarch";
 const X86: &str = "x86_64";

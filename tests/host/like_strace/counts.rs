@@ -32,7 +32,14 @@ fn counts_are_straces() {
         counts(&log(case, &folder, 0, &tracer))
     };
     for case in cases::SAME_CALLS {
-        let (theirs, ours) = (counted(case, STRACE), counted(case, OURS));
+        let (mut theirs, mut ours) = (counted(case, STRACE), counted(case, OURS));
+        if case.name == "sh" {
+            // Whether a process has ended already when a shell waits for it is chance.
+            for name in ["wait4", "rt_sigreturn", "total"] {
+                theirs.remove(name);
+                ours.remove(name);
+            }
+        }
         assert_eq!(ours, theirs, "{}", case.name);
     }
 }

@@ -14,8 +14,8 @@ use super::walk::{Build, Limits, Memory, Purpose, Walk, picked};
 /// A call in typed form.
 #[derive(Clone, Debug)]
 pub struct Decoded {
-    /// It. What describes these arguments may be what `pick` makes of it, and if that has
-    /// another name, as calls in ipc(2) and socketcall(2) do, it is that.
+    /// It, or the call in it for ipc(2) and socketcall(2). What describes these arguments may
+    /// be what `pick` makes of it.
     pub call: &'static Call,
     /// Its arguments, as many as are shown.
     pub args: Vec<Argument>,
@@ -84,9 +84,9 @@ pub fn decode(
         call.ret.note.and_then(|note| note(&view, &also))
     });
     Decoded {
-        call: match call.name == named.name {
-            true => named,
-            false => call,
+        call: match named.name {
+            "ipc" | "socketcall" => call,
+            _ => named,
         },
         known_at_entry: known_at_entry.unwrap_or(args.len()),
         args,

@@ -15,6 +15,7 @@ mod quote;
 
 pub use call::{push_error, push_name, push_raw_arguments, push_restart};
 pub use number::{push_decimal, push_hex, push_octal};
+pub use quote::push_escaped;
 
 /// Which bytes are shown in hexadecimal digits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -75,6 +75,9 @@ const MAX_DEPTH: u32 = 12;
 /// Pointers followed and elements made in one call: arrays of arrays, each at its
 /// limit, are more than anybody reads.
 const MAX_OBJECTS: u32 = 1 << 16;
+/// Bytes of buffers and of text made in one call: more than can be captured, and less than
+/// the same bytes many times are.
+const MAX_SHOWN: usize = 1 << 20;
 /// Of structures with a size of their own this much is read.
 const MAX_SIZED: usize = 64 << 10;
 
@@ -141,6 +144,7 @@ pub(crate) struct Walk<'m, M, B> {
     left: u64,
     depth: u32,
     objects: u32,
+    shown: usize,
 }
 
 /// The arguments of a call: registers, of which those of 64 bits may take two.
@@ -204,6 +208,7 @@ impl<'m, 'a, M: Memory<'a>, B: Build> Walk<'m, M, B> {
             left: 0,
             depth: 0,
             objects: 0,
+            shown: 0,
         }
     }
 
@@ -556,7 +561,13 @@ impl<'m, 'a, M: Memory<'a>, B: Build> Walk<'m, M, B> {
     }
 
     /// So many bytes; nothing if some of those that are wanted are not there.
-    fn buffer(&self, addr: u64, len: u64, look: Look, when: When) -> Option<B::Out> {
+    /// Whether so many more bytes may be shown, which they then are.
+    fn more_bytes(&mut self, count: usize) -> Option<()> {
+        self.shown = self.shown.saturating_add(count);
+        (self.shown <= MAX_SHOWN).then_some(())
+    }
+
+    fn buffer(&mut self, addr: u64, len: u64, look: Look, when: When) -> Option<B::Out> {
         // One more than is shown has to be there as well.
         let read = (self.limits.text as u64 + 1).min(len);
         let read = usize::try_from(read).unwrap_or(0);
@@ -565,10 +576,11 @@ impl<'m, 'a, M: Memory<'a>, B: Build> Walk<'m, M, B> {
             return None;
         }
         let shown = &bytes[..read.min(self.limits.text)];
+        self.more_bytes(shown.len())?;
         Some(self.build.bytes(shown, shown.len() < read, false, look))
     }
 
-    fn text(&self, addr: u64, when: When, most: usize, whole: bool) -> Option<B::Out> {
+    fn text(&mut self, addr: u64, when: When, most: usize, whole: bool) -> Option<B::Out> {
         let bytes = self.memory.get(when, addr, most + 1, Purpose::Text);
         let end = bytes.iter().position(|byte| *byte == 0);
         if end.is_none() && bytes.len() <= most {
@@ -577,6 +589,7 @@ impl<'m, 'a, M: Memory<'a>, B: Build> Walk<'m, M, B> {
         }
         let len = end.unwrap_or(bytes.len()).min(most);
         let more = end.is_none_or(|end| end > most);
+        self.more_bytes(len)?;
         Some(self.build.bytes(&bytes[..len], more, whole, Look::Text))
     }
 

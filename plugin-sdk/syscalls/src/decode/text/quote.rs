@@ -11,11 +11,19 @@ pub(super) fn push_quoted(out: &mut Vec<u8>, data: &[u8], hex: Hex) {
         Hex::All => true,
     };
     out.push(b'"');
-    for (index, byte) in data.iter().enumerate() {
-        if hex {
+    if hex {
+        for byte in data {
             push_hex_escape(out, *byte);
-            continue;
         }
+    } else {
+        push_escaped(out, data, &[]);
+    }
+    out.push(b'"');
+}
+
+/// Text without quotes around it, in which these bytes are escaped too.
+pub fn push_escaped(out: &mut Vec<u8>, data: &[u8], also: &[u8]) {
+    for (index, byte) in data.iter().enumerate() {
         match byte {
             b'\n' => out.extend_from_slice(b"\\n"),
             b'\t' => out.extend_from_slice(b"\\t"),
@@ -23,7 +31,7 @@ pub(super) fn push_quoted(out: &mut Vec<u8>, data: &[u8], hex: Hex) {
             0x0b => out.extend_from_slice(b"\\v"),
             0x0c => out.extend_from_slice(b"\\f"),
             b'"' | b'\\' => out.extend_from_slice(&[b'\\', *byte]),
-            b' '..=b'~' => out.push(*byte),
+            b' '..=b'~' if !also.contains(byte) => out.push(*byte),
             _ => {
                 let next = data.get(index + 1);
                 let full = next.is_some_and(|next| matches!(next, b'0'..=b'7'));
@@ -31,7 +39,6 @@ pub(super) fn push_quoted(out: &mut Vec<u8>, data: &[u8], hex: Hex) {
             }
         }
     }
-    out.push(b'"');
 }
 
 /// `[0x12, 00]`
