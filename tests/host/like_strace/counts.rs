@@ -1,6 +1,6 @@
 //! The tables of `-c`: how often each call is made, and how often it fails.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Case, OURS, STRACE, cases, log};
 
@@ -32,14 +32,29 @@ fn counts_are_straces() {
         counts(&log(case, &folder, 0, &tracer))
     };
     for case in cases::SAME_CALLS {
-        let (mut theirs, mut ours) = (counted(case, STRACE), counted(case, OURS));
-        if case.name == "sh" {
-            // Whether a process has ended already when a shell waits for it is chance.
-            for name in ["wait4", "rt_sigreturn", "total"] {
-                theirs.remove(name);
-                ours.remove(name);
+        let turns = [STRACE, OURS, STRACE, OURS, STRACE];
+        let [theirs, ours, second, again, third] = turns.map(|tracer| counted(case, tracer));
+        let names: BTreeSet<&String> = [&theirs, &ours].iter().flat_map(|of| of.keys()).collect();
+        let mut compared = 0;
+        for name in names {
+            let count = theirs.get(name);
+            let is_chance = CHANCE.contains(&name.as_str());
+            if is_chance || [&second, &third].iter().any(|of| of.get(name) != count) {
+                continue;
             }
+            compared += 1;
+            // The program itself may do something once more: one run is enough.
+            let found = [ours.get(name), again.get(name)];
+            assert!(
+                found.contains(&count),
+                "{}: {name}: {count:?} {found:?}",
+                case.name
+            );
         }
-        assert_eq!(ours, theirs, "{}", case.name);
+        assert!(compared > 10, "{}: {compared} names", case.name);
     }
 }
+
+/// Whether a process has ended already when a shell waits for it, and whether a random name
+/// of a file is taken; and all together.
+const CHANCE: &[&str] = &["wait4", "rt_sigreturn", "getrandom", "total"];
