@@ -77,6 +77,16 @@ pub fn by_strace(program: &Path, args: &[&str], options: &[&str]) -> Vec<String>
 
 /// The lines of a log of `strace -f -o FILE`, or of ours, as [`of`] has them.
 pub fn from_log(text: &str) -> Vec<String> {
+    let is_call = |line: &str| !line.starts_with("---") && !line.starts_with("+++");
+    some_of_log(text, is_call)
+}
+
+/// The same with signals and ends.
+pub fn all_of_log(text: &str) -> Vec<String> {
+    some_of_log(text, |_| true)
+}
+
+fn some_of_log(text: &str, is_wanted: impl Fn(&str) -> bool) -> Vec<String> {
     let mut lines = Vec::new();
     let mut begun: BTreeMap<String, String> = BTreeMap::new();
     for line in text.lines() {
@@ -89,7 +99,7 @@ pub fn from_log(text: &str) -> Vec<String> {
             Some((number, bare)) if number.starts_with('[') => bare,
             _ => line,
         };
-        if bare.starts_with("---") || bare.starts_with("+++") {
+        if !is_wanted(bare) {
             continue;
         }
         if let Some(start) = line.strip_suffix(" <unfinished ...>") {
@@ -179,6 +189,8 @@ fn by_task(lines: Vec<(String, String)>) -> Vec<String> {
             tids.push(tid.clone());
         }
     }
+    // That of their births: which of several first does something is chance.
+    tids.sort_by_key(|tid| tid.parse::<u32>().ok());
     let mut out = Vec::new();
     for tid in &tids {
         for (of, line) in &lines {
@@ -197,16 +209,22 @@ fn name(stop: &SyscallStop) -> Option<&'static str> {
 fn line(stop: &SyscallStop, captured: &[u8], limits: Limits, style: Style<'_>) -> String {
     let (abi, number) = (stop.call.abi, stop.call.nr);
     let mut out = Vec::new();
-    text::push_name(&mut out, abi, number);
-    out.push(b'(');
     let described = decode::describe(abi, number);
     let decoded = described.map(|call| {
         let captured = Captured::decode(captured);
         decode::decode(call, abi, stop.args, stop.ret, limits, &captured)
     });
     match &decoded {
-        Some(decoded) => style.push_arguments(&mut out, decoded, 0..decoded.args.len()),
-        None => text::push_raw_arguments(&mut out, abi, number, stop.args),
+        Some(decoded) => {
+            decoded.push_name(&mut out);
+            out.push(b'(');
+            style.push_arguments(&mut out, decoded, 0..decoded.args.len());
+        }
+        None => {
+            text::push_name(&mut out, abi, number);
+            out.push(b'(');
+            text::push_raw_arguments(&mut out, abi, number, stop.args);
+        }
     }
     out.extend_from_slice(b") ");
     match (stop.ret, &decoded) {

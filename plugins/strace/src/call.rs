@@ -3,14 +3,15 @@
 use std::ops::Range;
 
 use pai_plugin::decode::text::{
-    Style, push_decimal, push_error, push_hex, push_raw_arguments, push_restart,
+    Style, push_decimal, push_error, push_escaped, push_hex, push_name, push_raw_arguments,
+    push_restart,
 };
-use pai_plugin::decode::{self, Captured, Decoded, Limits, Value, is_error};
+use pai_plugin::decode::{Captured, Decoded, Descriptors, Limits, Value, is_error};
 use pai_plugin::select::concerns;
 use pai_plugin::{Call, RecordFlags, SyscallId, SyscallRecord};
 
 use crate::addresses;
-use crate::select::Descriptors;
+use crate::select;
 use crate::settings::Settings;
 
 /// Bytes that are dumped of one call.
@@ -48,6 +49,7 @@ pub(crate) fn decoded(call: Call<'_>, settings: &Settings, brief: bool) -> Optio
 pub(crate) fn show<'a>(call: Call<'a>, settings: &Settings) -> Shown<'a> {
     let id = call.record.call;
     let verbose = settings.verbose.has(id);
+    let descriptors = settings.limits.descriptors;
     let decoded = decoded(call, settings, !verbose);
     let style = Style {
         verbose,
@@ -58,8 +60,10 @@ pub(crate) fn show<'a>(call: Call<'a>, settings: &Settings) -> Shown<'a> {
         style,
         names: settings.argument_names,
         decoded,
-        described: settings.limits.descriptors != decode::Descriptors::NONE,
+        described: descriptors != Descriptors::NONE,
+        details: descriptors.sockets || descriptors.devices || descriptors.processes,
         tasks: settings.limits.tasks,
+        hex: settings.raw.has(id),
     }
 }
 
@@ -72,8 +76,12 @@ pub(crate) struct Shown<'a> {
     decoded: Option<Decoded>,
     /// Descriptors have what they refer to.
     described: bool,
+    /// And numbers of devices and addresses of sockets.
+    details: bool,
     /// Tasks have their names.
     tasks: bool,
+    /// The result is shown as arguments are that nothing is known of.
+    hex: bool,
 }
 
 impl Shown<'_> {
@@ -89,8 +97,8 @@ impl Shown<'_> {
     pub(crate) fn transferred(
         &self,
         call: &Call<'_>,
-        reads: &Descriptors,
-        writes: &Descriptors,
+        reads: &select::Descriptors,
+        writes: &select::Descriptors,
     ) -> Option<Vec<u8>> {
         let shown = self.decoded.as_ref()?;
         let Value::Fd(fd) = shown.args.first()?.value else {
@@ -122,10 +130,15 @@ impl Shown<'_> {
             return push(&self.style);
         }
         let captured = Captured::decode(self.call.captured);
+        // What a target chose must not end the name early. Details have angles themselves.
+        let also: &[u8] = match self.details {
+            true => b"",
+            false => b"<>",
+        };
         let tell = |out: &mut Vec<u8>, fd: i32| {
             if let Some(name) = captured.descriptor(fd) {
                 out.push(b'<');
-                push_escaped(out, name);
+                push_escaped(out, name, also);
                 out.push(b'>');
             }
         };
@@ -139,6 +152,14 @@ impl Shown<'_> {
             task: if self.tasks { Some(&name) } else { None },
             ..self.style
         });
+    }
+
+    pub(crate) fn push_name(&self, out: &mut Vec<u8>) {
+        let SyscallId { abi, nr } = self.call.record.call;
+        match &self.decoded {
+            Some(decoded) => decoded.push_name(out),
+            None => push_name(out, abi, nr),
+        }
     }
 
     /// The arguments that are known when the call is made.
@@ -182,7 +203,7 @@ impl Shown<'_> {
                 push_restart(out, record.ret);
             }
             Some(decoded) => self.with_style(|style| style.push_result(out, decoded, record.ret)),
-            None => push_raw_result(out, record),
+            None => push_raw_result(out, record, self.hex),
         }
         if flags.contains(RecordFlags::NO_RETURN) {
             return;
@@ -203,25 +224,15 @@ impl Shown<'_> {
 /// `<sh>`
 pub(crate) fn push_task_name(out: &mut Vec<u8>, name: &[u8]) {
     out.push(b'<');
-    push_escaped(out, name);
+    push_escaped(out, name, b"<>");
     out.push(b'>');
 }
 
-/// What a target chose must not end the name early, nor reach a terminal.
-fn push_escaped(out: &mut Vec<u8>, name: &[u8]) {
-    for byte in name {
-        match byte {
-            b' '..=b'~' if *byte != b'\\' => out.push(*byte),
-            _ => out.extend_from_slice(format!("\\{byte:o}").as_bytes()),
-        }
-    }
-}
-
-fn push_raw_result(out: &mut Vec<u8>, record: &SyscallRecord) {
+fn push_raw_result(out: &mut Vec<u8>, record: &SyscallRecord, hex: bool) {
     out.extend_from_slice(b"= ");
     if is_error(record.ret) {
         push_error(out, record.ret);
-    } else if is_address(record.ret) {
+    } else if hex && record.ret != 0 || is_address(record.ret) {
         push_hex(out, record.ret.cast_unsigned());
     } else {
         push_decimal(out, record.ret);
@@ -245,7 +256,6 @@ pub(crate) fn error(record: &SyscallRecord) -> Option<u32> {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use pai_plugin::decode::text::push_name;
     use pai_syscalls::abi::X86_64;
 
     /// Registers only.
@@ -284,7 +294,7 @@ pub(crate) mod tests {
         let captured = &[];
         let shown = show(Call { record, captured }, &settings());
         let mut out = Vec::new();
-        push_name(&mut out, record.call.abi, record.call.nr);
+        shown.push_name(&mut out);
         out.push(b'(');
         shown.push_entry(&mut out);
         shown.push_rest(&mut out);

@@ -51,7 +51,10 @@ fn call_object(call: Call<'_>, settings: &Settings) -> String {
     let record = call.record;
     let decoded = call::decoded(call, settings, false);
     let mut name = Vec::new();
-    push_name(&mut name, record.call.abi, record.call.nr);
+    match &decoded {
+        Some(decoded) => decoded.push_name(&mut name),
+        None => push_name(&mut name, record.call.abi, record.call.nr),
+    }
     let mut object = Object::new()
         .number("pid", record.pid)
         .number("tid", record.tid)

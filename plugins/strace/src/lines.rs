@@ -6,8 +6,8 @@ use std::rc::Rc;
 use pai_plugin::decode::text::{push_decimal, push_name};
 use pai_plugin::decode::{Captured, is_error};
 use pai_plugin::{
-    Call, ExecInfo, ExitStatus, JobEvent, Pid, ProcessEnd, RecordFlags, SignalStop, SyscallRecord,
-    TaskEnd, Tid,
+    Call, ExecInfo, ExitStatus, JobEvent, Pid, ProcessEnd, RecordFlags, SignalStop, SyscallId,
+    SyscallRecord, TaskEnd, Tid,
 };
 use pai_syscalls::signal::Name;
 
@@ -64,6 +64,8 @@ struct Task {
     last_call: u32,
     /// Its command, if that is wanted.
     name: Vec<u8>,
+    /// What restart_syscall(2) would resume.
+    interrupted: Option<SyscallId>,
 }
 
 struct Inside {
@@ -99,7 +101,12 @@ impl Lines {
     pub(crate) fn call(&mut self, call: Call<'_>) {
         let record = call.record;
         let unfinished = record.record_flags.contains(RecordFlags::UNFINISHED);
-        let inside = self.task(record.tid).inside.take();
+        let task = self.task(record.tid);
+        let inside = task.inside.take();
+        let interrupted = task.interrupted;
+        if !unfinished {
+            task.interrupted = is_interrupted(record).then_some(record.call);
+        }
         // An entry time of its own: the result of the earlier call was lost.
         let resumes = inside.is_some_and(
             |Inside {
@@ -109,7 +116,8 @@ impl Lines {
         if !self.settings.trace.has(record.call) {
             return;
         }
-        let ends = !unfinished && !record.record_flags.contains(RecordFlags::DETACHED);
+        let endless = RecordFlags::DETACHED | RecordFlags::NO_RETURN;
+        let ends = !unfinished && !record.record_flags.intersects(endless);
         if ends && self.settings.summary != Summary::None {
             self.counts.add(record, self.settings.overhead);
         }
@@ -132,15 +140,20 @@ impl Lines {
             self.push_place(record);
             if goes_on {
                 self.out.extend_from_slice(b"<... ");
-                push_name(&mut self.out, record.call.abi, record.call.nr);
+                shown.push_name(&mut self.out);
                 self.out.extend_from_slice(b" resumed>");
             } else {
-                push_name(&mut self.out, record.call.abi, record.call.nr);
+                shown.push_name(&mut self.out);
                 self.out.push(b'(');
             }
         }
         if !goes_on {
             shown.push_entry(&mut self.out);
+            if let Some(call) = interrupted.filter(|_| is_restart(record.call)) {
+                self.out.extend_from_slice(b"<... resuming interrupted ");
+                push_name(&mut self.out, call.abi, call.nr);
+                self.out.extend_from_slice(b" ...>");
+            }
         }
         if record.record_flags.contains(RecordFlags::DETACHED) {
             self.open = None;
@@ -161,7 +174,7 @@ impl Lines {
         self.out.push(b')');
         self.pad();
         shown.push_result(&mut self.out);
-        if self.settings.took {
+        if self.settings.took && !record.record_flags.contains(RecordFlags::NO_RETURN) {
             self.out.extend_from_slice(b" <");
             push_seconds(&mut self.out, record.took, 1);
             self.out.push(b'>');
@@ -478,6 +491,7 @@ impl Lines {
                     last_stack: Vec::new(),
                     last_call: 0,
                     name: Vec::new(),
+                    interrupted: None,
                 };
                 self.tasks.insert(at, task);
                 at
@@ -514,6 +528,16 @@ impl Lines {
             });
         }
     }
+}
+
+/// Whether the kernel goes on with it by restart_syscall(2): ERESTART_RESTARTBLOCK in
+/// linux/errno.h.
+fn is_interrupted(record: &SyscallRecord) -> bool {
+    record.record_flags.contains(RecordFlags::RESTARTS) && record.ret == -516
+}
+
+fn is_restart(call: SyscallId) -> bool {
+    pai_syscalls::name(call.abi, call.nr) == Some("restart_syscall")
 }
 
 /// Seconds with six decimals, right-aligned in front of the point.

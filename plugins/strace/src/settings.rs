@@ -127,7 +127,7 @@ impl Settings {
             detail: detail()?,
             limits: Limits {
                 text: text_limit,
-                items: if verbose { 4096 } else { text_limit.max(1) },
+                items: if verbose { 4096 } else { text_limit },
                 descriptors: match count("decode-fds") {
                     0 => Descriptors::NONE,
                     1 => Descriptors::PATHS,

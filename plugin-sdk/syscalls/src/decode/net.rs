@@ -71,13 +71,49 @@ fn ethernet_protocol(view: &View<'_>) -> Value {
     address::ethernet_protocol((view.raw & 0xffff) as u16)
 }
 
-/// socketcall(2): how many arguments each of them has.
-fn arguments(view: &View<'_>) -> u64 {
-    const COUNTS: [u64; 21] = [
-        0, 3, 3, 3, 2, 3, 3, 3, 4, 4, 4, 6, 6, 2, 5, 5, 3, 3, 4, 5, 4,
+/// socketcall(2): the call of this number (linux/net.h).
+fn by_number(view: &View<'_>) -> Option<&'static Call> {
+    const NAMES: [&str; 20] = [
+        "socket",
+        "bind",
+        "connect",
+        "listen",
+        "accept",
+        "getsockname",
+        "getpeername",
+        "socketpair",
+        "send",
+        "recv",
+        "sendto",
+        "recvfrom",
+        "shutdown",
+        "setsockopt",
+        "getsockopt",
+        "sendmsg",
+        "recvmsg",
+        "accept4",
+        "recvmmsg",
+        "sendmmsg",
     ];
-    let call = usize::try_from(view.arg32(0)).unwrap_or(0);
-    COUNTS.get(call).copied().unwrap_or(0)
+    let index = usize::try_from(view.arg32(0)).ok()?.checked_sub(1)?;
+    let name = NAMES.get(index)?;
+    IN_MEMORY
+        .iter()
+        .chain(CALLS)
+        .find(|call| call.name == *name)
+}
+
+/// Shown where its arguments cannot be read.
+fn number_of_call(value: Value, _: &View<'_>) -> Value {
+    match value.number() {
+        Some(number) if SOCKETCALL.name(number).is_some() => Value::One(number, &SOCKETCALL),
+        _ => value,
+    }
+}
+
+calls! { IN_MEMORY
+    send(fd: FD, buff: SENT, len: SIZE, flags: flags(&MSG)) -> SSIZE;
+    recv(fd: FD, ubuf: RECEIVED, size: SIZE, flags: flags(&MSG)) -> SSIZE;
 }
 
 /// What is left of a timeout is only known if something has been received.
@@ -119,5 +155,5 @@ calls! { CALLS
     getsockopt(fd: FD, level: one(&SOL), optname: options::GET, optval: values::GET,
         optlen: To(InOut, &I32)) -> I32;
 
-    socketcall(call: one(&SOCKETCALL), args: Array(In, &XLONG, Len::With(arguments))) -> LONG;
+    socketcall by by_number in memory (call: Then(&I32, number_of_call), args: ADDRESS) -> LONG;
 }

@@ -11,7 +11,7 @@ use super::read::shows_result;
 use super::schema::{Call, Look, Struct, Style, Type, Width};
 use super::value::Value;
 use super::view::View;
-use super::walk::{Build, Limits, Memory, Purpose, Walk, arguments, picked};
+use super::walk::{Build, Limits, Memory, Purpose, Walk, picked};
 
 /// A piece of a target's memory that is wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,11 +48,6 @@ pub fn wants(
     known: &Captured<'_>,
     asked: &mut Vec<Want>,
 ) {
-    let call = picked(call, abi, registers);
-    let view = View {
-        limits,
-        ..View::new(abi, arguments(call, abi, registers), ret)
-    };
     let memory = Planned {
         known,
         now: if ret.is_some() {
@@ -61,6 +56,11 @@ pub fn wants(
             When::Enter
         },
         asked: RefCell::new(asked),
+    };
+    let (call, args) = picked(call, abi, registers, &memory);
+    let view = View {
+        limits,
+        ..View::new(abi, args, ret)
     };
     let mut walk = Walk::new(&memory, Notes(None), limits);
     for (index, arg) in call.args.iter().enumerate() {
@@ -95,8 +95,8 @@ pub fn mentioned(
     known: &Captured<'_>,
     out: &mut Mentioned,
 ) {
-    let call = picked(call, abi, registers);
-    let view = View::new(abi, arguments(call, abi, registers), ret);
+    let (call, args) = picked(call, abi, registers, known);
+    let view = View::new(abi, args, ret);
     let mut walk = Walk::new(known, Notes(Some(RefCell::new(out))), limits);
     if let Some(ret) = ret
         && view.succeeded()

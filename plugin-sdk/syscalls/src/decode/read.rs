@@ -10,12 +10,13 @@ use super::captured::{Captured, When};
 use super::schema::{Call, Dir, Look, Struct, Style, Type, Width};
 use super::value::{Bytes, Field, Fields, Items, Value};
 use super::view::View;
-use super::walk::{Build, Limits, Memory, Purpose, Walk, arguments, picked};
+use super::walk::{Build, Limits, Memory, Purpose, Walk, picked};
 
 /// A call in typed form.
 #[derive(Clone, Debug)]
 pub struct Decoded {
-    /// It. What describes these arguments may be what `pick` makes of it.
+    /// It, or the call in it for ipc(2) and socketcall(2). What describes these arguments may
+    /// be what `pick` makes of it.
     pub call: &'static Call,
     /// Its arguments, as many as are shown.
     pub args: Vec<Argument>,
@@ -52,10 +53,10 @@ pub fn decode(
     captured: &Captured<'_>,
 ) -> Decoded {
     let named = call;
-    let call = picked(call, abi, registers);
+    let (call, arguments) = picked(call, abi, registers, captured);
     let view = View {
         limits,
-        ..View::new(abi, arguments(call, abi, registers), ret)
+        ..View::new(abi, arguments, ret)
     };
     let mut walk = Walk::new(captured, Values, limits);
     let mut args = Vec::with_capacity(call.args.len());
@@ -84,7 +85,10 @@ pub fn decode(
         call.ret.note.and_then(|note| note(&view, &also))
     });
     Decoded {
-        call: named,
+        call: match named.name {
+            "ipc" | "socketcall" => call,
+            _ => named,
+        },
         known_at_entry: known_at_entry.unwrap_or(args.len()),
         args,
         ret: returned.map(|ret| walk.register(&call.ret.ty, ret.cast_unsigned(), &view)),

@@ -332,6 +332,9 @@ pub struct Call {
     /// Another description for certain arguments: calls that do different things by
     /// a command, such as fcntl(2).
     pub pick: Option<fn(&View<'_>) -> Option<&'static Call>>,
+    /// The arguments of what it picks are `long`s in memory, where its second argument
+    /// leads to: socketcall(2).
+    pub in_memory: bool,
 }
 
 /// Short names for descriptions.
@@ -523,7 +526,7 @@ pub(crate) use structs;
 macro_rules! calls {
     ($table:ident $(
         $(#[$doc:meta])*
-        $name:ident $(by $pick:ident)?
+        $name:ident $(by $pick:ident)? $(in $memory:ident)?
         ($($([$mark:ident])? $arg:ident $(@ $register:literal)? : $ty:expr),* $(,)?)
         -> $ret:expr $(, note($note:path $(, $index:literal : $also:expr)*))? ;
     )*) => {
@@ -542,6 +545,7 @@ macro_rules! calls {
                     note: $crate::decode::schema::optional!(None $(, Some($note))?),
                 },
                 pick: $crate::decode::schema::optional!(None $(, Some($pick))?),
+                in_memory: $crate::decode::schema::marked!($($memory)?),
             }
         ),*];
     };

@@ -15,6 +15,7 @@ mod quote;
 
 pub use call::{push_error, push_name, push_raw_arguments, push_restart};
 pub use number::{push_decimal, push_hex, push_octal};
+pub use quote::push_escaped;
 
 /// Which bytes are shown in hexadecimal digits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -453,13 +454,18 @@ impl Style<'_> {
     }
 
     fn push_limit(&self, out: &mut Vec<u8>, limit: u64) {
-        match limit {
-            u64::MAX => self.push_named(out, "RLIM64_INFINITY", -1),
-            limit if limit > 1024 && limit % 1024 == 0 => {
-                number::push_unsigned(out, limit / 1024);
-                out.extend_from_slice(b"*1024");
-            }
-            limit => number::push_unsigned(out, limit),
+        let name = match limit {
+            u64::MAX => "RLIM64_INFINITY".into(),
+            limit if limit > 1024 && limit % 1024 == 0 => format!("{}*1024", limit / 1024),
+            _ => String::new(),
+        };
+        if name.is_empty() || self.names != Names::Abbrev {
+            number::push_unsigned(out, limit);
+        }
+        match self.names {
+            Names::Abbrev => out.extend_from_slice(name.as_bytes()),
+            Names::Verbose if !name.is_empty() => push_comment(out, &name),
+            Names::Verbose | Names::Raw => {}
         }
     }
 }

@@ -125,6 +125,9 @@ const MAX_DEPTH: u32 = 12;
 /// Pointers followed and elements made in one call: arrays of arrays, each at its
 /// limit, are more than anybody reads.
 const MAX_OBJECTS: u32 = 1 << 16;
+/// Bytes of buffers and of text made in one call: more than can be captured, and less than
+/// the same bytes many times are.
+const MAX_SHOWN: usize = 1 << 20;
 /// Of structures with a size of their own this much is read.
 const MAX_SIZED: usize = 64 << 10;
 
@@ -191,6 +194,7 @@ pub(crate) struct Walk<'m, M, B> {
     left: u64,
     depth: u32,
     objects: u32,
+    shown: usize,
 }
 
 /// The arguments of a call: registers, of which those of 64 bits may take two.
@@ -214,10 +218,37 @@ pub(crate) fn arguments(call: &Call, abi: Abi, registers: [u64; 6]) -> [u64; 6] 
     args
 }
 
-/// The description that holds for a call with these arguments.
-pub(crate) fn picked(call: &'static Call, abi: Abi, registers: [u64; 6]) -> &'static Call {
-    let Some(pick) = call.pick else { return call };
-    pick(&View::new(abi, arguments(call, abi, registers), None)).unwrap_or(call)
+/// The description that holds for a call with these registers, and its arguments.
+pub(crate) fn picked<'a>(
+    call: &'static Call,
+    abi: Abi,
+    registers: [u64; 6],
+    memory: &impl Memory<'a>,
+) -> (&'static Call, [u64; 6]) {
+    let args = arguments(call, abi, registers);
+    let Some(pick) = call.pick else {
+        return (call, args);
+    };
+    let Some(inner) = pick(&View::new(abi, args, None)) else {
+        return (call, args);
+    };
+    if !call.in_memory {
+        return (inner, arguments(inner, abi, registers));
+    }
+    let size = Width::Long.bytes(abi);
+    let len = size * inner.args.len();
+    let bytes = match args[1] {
+        0 => &[],
+        addr => memory.get(When::Enter, addr, len, Purpose::Leading),
+    };
+    let mut inside = [0; 6];
+    for (at, arg) in inside.iter_mut().take(inner.args.len()).enumerate() {
+        let Some(number) = layout::number(bytes, at * size, size) else {
+            return (call, args);
+        };
+        *arg = number;
+    }
+    (inner, inside)
 }
 
 impl<'m, 'a, M: Memory<'a>, B: Build> Walk<'m, M, B> {
@@ -229,6 +260,7 @@ impl<'m, 'a, M: Memory<'a>, B: Build> Walk<'m, M, B> {
             left: 0,
             depth: 0,
             objects: 0,
+            shown: 0,
         }
     }
 
@@ -587,7 +619,13 @@ impl<'m, 'a, M: Memory<'a>, B: Build> Walk<'m, M, B> {
     }
 
     /// So many bytes; nothing if some of those that are wanted are not there.
-    fn buffer(&self, addr: u64, len: u64, look: Look, when: When) -> Option<B::Out> {
+    /// Whether so many more bytes may be shown, which they then are.
+    fn more_bytes(&mut self, count: usize) -> Option<()> {
+        self.shown = self.shown.saturating_add(count);
+        (self.shown <= MAX_SHOWN).then_some(())
+    }
+
+    fn buffer(&mut self, addr: u64, len: u64, look: Look, when: When) -> Option<B::Out> {
         // One more than is shown has to be there as well.
         let read = (self.limits.text as u64 + 1).min(len);
         let read = usize::try_from(read).unwrap_or(0);
@@ -596,10 +634,11 @@ impl<'m, 'a, M: Memory<'a>, B: Build> Walk<'m, M, B> {
             return None;
         }
         let shown = &bytes[..read.min(self.limits.text)];
+        self.more_bytes(shown.len())?;
         Some(self.build.bytes(shown, shown.len() < read, false, look))
     }
 
-    fn text(&self, addr: u64, when: When, most: usize, whole: bool) -> Option<B::Out> {
+    fn text(&mut self, addr: u64, when: When, most: usize, whole: bool) -> Option<B::Out> {
         let bytes = self.memory.get(when, addr, most + 1, Purpose::Text);
         let end = bytes.iter().position(|byte| *byte == 0);
         if end.is_none() && bytes.len() <= most {
@@ -608,6 +647,7 @@ impl<'m, 'a, M: Memory<'a>, B: Build> Walk<'m, M, B> {
         }
         let len = end.unwrap_or(bytes.len()).min(most);
         let more = end.is_none_or(|end| end > most);
+        self.more_bytes(len)?;
         Some(self.build.bytes(&bytes[..len], more, whole, Look::Text))
     }
 

@@ -61,6 +61,28 @@ fn one_task_has_no_prefix() {
 }
 
 #[test]
+fn a_restarted_call_says_what_it_resumes() {
+    let mut interrupted = record(10, "poll", &[], -516);
+    interrupted.record_flags = RecordFlags::RESTARTS;
+    let mut again = record(10, "restart_syscall", &[], -516);
+    again.record_flags = RecordFlags::RESTARTS;
+    let last = record(10, "restart_syscall", &[], 0);
+    let mut trace = Trace::of(&[10]);
+    trace.0.settings.columns = 0;
+    trace.call(&interrupted).call(&again);
+    trace.unfinished(&last);
+    trace.call(&last).call(&last);
+    assert_eq!(
+        trace.1,
+        "poll(0, 0, 0) = ? ERESTART_RESTARTBLOCK (Interrupted by signal)\n\
+         restart_syscall(<... resuming interrupted poll ...>) \
+         = ? ERESTART_RESTARTBLOCK (Interrupted by signal)\n\
+         restart_syscall(<... resuming interrupted restart_syscall ...>) = 0\n\
+         restart_syscall() = 0\n"
+    );
+}
+
+#[test]
 fn a_line_goes_on_when_nothing_came_between() {
     let read = record(10, "read", &[0, 16, 1], 1);
     let mut trace = Trace::of(&[10]);

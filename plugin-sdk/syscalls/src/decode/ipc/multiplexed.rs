@@ -9,8 +9,8 @@ use super::sets::{MSG, SHMAT};
 use super::structs::MSGBUF;
 use super::{FLAGS, KEY_TYPE, OPERATIONS};
 use super::{
-    IPC_64, flags_to_get_memory, msgctl_argument, msgctl_command, semctl_command, shmctl_argument,
-    shmctl_command,
+    IPC_64, flags_to_get_memory, msgctl_argument, msgctl_command, semctl_argument, semctl_command,
+    semctl_result, shmctl_argument, shmctl_command,
 };
 
 /// The call of this number (linux/ipc.h); a version of its arguments is in the higher half.
@@ -51,6 +51,14 @@ fn msgctl_structure(view: &View<'_>) -> &'static Type {
     }
 }
 
+/// What the pointer leads to is an argument of semctl(2).
+fn semctl_structure(view: &View<'_>) -> &'static Type {
+    match view.arg(2) & IPC_64 {
+        0 => &ADDRESS,
+        _ => semctl_argument(view),
+    }
+}
+
 fn shmctl_structure(view: &View<'_>) -> &'static Type {
     match view.arg(1) & IPC_64 {
         0 => &ADDRESS,
@@ -58,12 +66,15 @@ fn shmctl_structure(view: &View<'_>) -> &'static Type {
     }
 }
 
-// semctl(2), and msgrcv(2) of version 0, take arguments from memory: only where those are
-// is shown.
+// semctl(2) and msgrcv(2) of version 0 take arguments from memory: of the latter only where
+// those are is shown.
 calls! { CALLS
     semop(first @ 1: I32, ptr @ 4: OPERATIONS, second @ 2: U32) -> I32;
     semget(first @ 1: KEY_TYPE, second: I32, third: FLAGS) -> I32;
-    semctl(first @ 1: I32, second: I32, third: Then(&U32, semctl_command), ptr: ADDRESS) -> I32;
+    semctl(
+        first @ 1: I32, second: I32, third: Then(&U32, semctl_command),
+        ptr: To(In, &Pick(semctl_structure, 4)),
+    ) -> Pick(semctl_result, 0);
     semtimedop(
         first @ 1: I32, ptr @ 4: OPERATIONS, second @ 2: U32, fifth @ 5: TIMESPEC_IN,
     ) -> I32;
@@ -72,8 +83,7 @@ calls! { CALLS
         third @ 3: flags(&MSG),
     ) -> I32;
     msgrcv(
-        first @ 1: I32, ptr @ 4: ADDRESS, second @ 2: SIZE, fifth @ 5: LONG,
-        third @ 3: flags(&MSG),
+        first @ 1: I32, ptr @ 4: ADDRESS, second @ 2: SIZE, third @ 3: flags(&MSG),
     ) -> SSIZE;
     msgget(first @ 1: KEY_TYPE, second: FLAGS) -> I32;
     msgctl(

@@ -63,6 +63,14 @@ impl Random {
     }
 }
 
+/// As often as usual, or so many times as often as PAI_RANDOM_TURNS says.
+fn turns(usual: usize) -> usize {
+    let times = std::env::var("PAI_RANDOM_TURNS").map_or(1, |times| {
+        times.parse().expect("PAI_RANDOM_TURNS is a number")
+    });
+    usual * times
+}
+
 /// What the host reads at most for a call; more than that is left out.
 const MAX_CAPTURED: usize = 1 << 18;
 /// How often it asks what to read.
@@ -186,7 +194,7 @@ const ABIS: [u32; 4] = [abi::X86_64, abi::I386, abi::AARCH64, 0];
 fn any_call() {
     let mut random = Random(1);
     for call in index::all() {
-        for turn in 0..96 {
+        for turn in 0..turns(96) {
             let abi = ABIS[turn % ABIS.len()];
             let registers = [0; 6].map(|_| random.number());
             once(call, abi, registers, &mut random);
@@ -200,7 +208,7 @@ fn any_command() {
     let mut random = Random(2);
     for call in index::all().iter().filter(|call| call.pick.is_some()) {
         for command in 0..64 {
-            for turn in 0..40 {
+            for turn in 0..turns(40) {
                 let mut registers = [0; 6].map(|_| random.number());
                 registers[turn % 2] = command;
                 once(call, ABIS[turn % 3], registers, &mut random);
@@ -215,7 +223,7 @@ fn any_request() {
     let mut longest = 0;
     let call = index::find("ioctl").expect("a description");
     for request in ioctl::numbers() {
-        for turn in 0..16 {
+        for turn in 0..turns(16) {
             let arg = 0x7fff_0000_0000 | random.below(1 << 31);
             let registers = [random.number(), request.into(), arg, 0, 0, 0];
             longest = longest.max(once(call, ABIS[turn % 3], registers, &mut random));
@@ -256,4 +264,32 @@ fn arrays_of_the_same_array() {
     STYLES[1].push_arguments(&mut out, &decoded, 0..decoded.args.len());
     assert!(out.len() > 1 << 20, "{} bytes", out.len());
     assert!(out.len() < 8 << 20, "{} bytes", out.len());
+}
+
+/// Pieces that all have the same bytes, as many as are shown.
+#[test]
+fn arrays_of_the_same_bytes() {
+    const COUNT: usize = 4096;
+    const PIECES: u64 = 0x20_0000;
+    const BYTES: u64 = 0x30_0000;
+    let piece: Vec<u8> = [BYTES, 4096]
+        .iter()
+        .flat_map(|word| word.to_le_bytes())
+        .collect();
+    let mut captured = Vec::new();
+    captured::encode(&mut captured, When::Enter, PIECES, &piece.repeat(COUNT));
+    captured::encode(&mut captured, When::Enter, BYTES, &[b'x'; 4096]);
+    let captured = Captured::decode(&captured);
+    let call = index::find("writev").expect("a description");
+    let registers = [3, PIECES, COUNT as u64, 0, 0, 0];
+    let limits = Limits {
+        text: 4096,
+        items: Limits::ALL,
+        ..Limits::default()
+    };
+    let decoded = decode(call, abi::X86_64, registers, None, limits, &captured);
+    let mut out = Vec::new();
+    STYLES[0].push_arguments(&mut out, &decoded, 0..decoded.args.len());
+    let shown = out.iter().filter(|byte| **byte == b'x').count();
+    assert!((1 << 20..2 << 20).contains(&shown), "{shown} bytes");
 }

@@ -9,6 +9,13 @@ use crate::errno;
 
 use super::{Style, push_decimal, push_hex, push_number};
 
+impl Decoded {
+    /// Its name, which is that of the call in it for ipc(2) and socketcall(2).
+    pub fn push_name(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(self.call.name.as_bytes());
+    }
+}
+
 impl Style<'_> {
     /// Arguments of these places, separated by commas.
     pub fn push_arguments(

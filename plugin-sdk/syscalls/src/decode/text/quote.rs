@@ -12,29 +12,43 @@ pub(super) fn push_quoted(out: &mut Vec<u8>, data: &[u8], hex: Hex) {
     };
     out.reserve(data.len() + 2);
     out.push(b'"');
+    if all {
+        for byte in data {
+            push_hex_escape(out, *byte);
+        }
+    } else {
+        push_escapes(out, data, &[], hex == Hex::Escapes);
+    }
+    out.push(b'"');
+}
+
+/// Text without quotes around it, in which these bytes are escaped too.
+pub fn push_escaped(out: &mut Vec<u8>, data: &[u8], also: &[u8]) {
+    push_escapes(out, data, also, false);
+}
+
+fn push_escapes(out: &mut Vec<u8>, data: &[u8], also: &[u8], hex: bool) {
     let mut rest = data;
     while let Some((byte, after)) = rest.split_first() {
-        if all {
-            push_hex_escape(out, *byte);
-            rest = after;
-            continue;
-        }
-        match HOW[usize::from(*byte)] {
+        let how = |byte: u8| match HOW[usize::from(byte)] {
+            AS_IT_IS if also.contains(&byte) => OCTAL,
+            how => how,
+        };
+        match how(*byte) {
             // Most of it goes in one piece.
             AS_IT_IS => {
-                let plain = |byte: &&u8| HOW[usize::from(**byte)] == AS_IT_IS;
+                let plain = |byte: &&u8| how(**byte) == AS_IT_IS;
                 let (piece, after) = rest.split_at(rest.iter().take_while(plain).count());
                 out.extend_from_slice(piece);
                 rest = after;
                 continue;
             }
-            OCTAL if hex == Hex::Escapes => push_hex_escape(out, *byte),
+            OCTAL if hex => push_hex_escape(out, *byte),
             OCTAL => push_octal_escape(out, *byte, matches!(after, [b'0'..=b'7', ..])),
             letter => out.extend_from_slice(&[b'\\', letter]),
         }
         rest = after;
     }
-    out.push(b'"');
 }
 
 const AS_IT_IS: u8 = 0;
