@@ -73,7 +73,7 @@ pub(crate) fn struct_size(structure: &Struct, abi: Abi) -> usize {
 
 /// The next multiple of a power of two.
 fn aligned(offset: usize, alignment: usize) -> usize {
-    offset + alignment - 1 & !(alignment - 1)
+    (offset + alignment - 1) & !(alignment - 1)
 }
 
 /// Where a field is.

@@ -68,7 +68,10 @@ fn a_restarted_call_says_what_it_resumes() {
     again.record_flags = RecordFlags::RESTARTS;
     let last = record(10, "restart_syscall", &[], 0);
     let mut trace = Trace::of(&[10]);
-    trace.0.settings.columns = 0;
+    trace.0.settings = Rc::new(Settings {
+        columns: 0,
+        ..settings()
+    });
     trace.call(&interrupted).call(&again);
     trace.unfinished(&last);
     trace.call(&last).call(&last);
