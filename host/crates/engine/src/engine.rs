@@ -245,7 +245,8 @@ impl Engine {
     /// task that stops all the time does not starve the others. With a single
     /// task running there is nobody to starve, and no second wait is made.
     pub(crate) fn collect(&mut self, block: Block) -> Result<(), Fatal> {
-        if self.alarm.has_rung() {
+        // A client that computes holds what it holds; see `release_stuck`.
+        if block == Block::Yes && self.alarm.has_rung() {
             self.alarm_went()?;
             if !self.with_mail.is_empty() {
                 return Ok(());
