@@ -66,7 +66,12 @@ impl Engine {
         {
             self.keep_frames(stop, stopped, limits.frames, &mut bytes);
         }
-        self.stats.unexpected += unreadable as u64;
+        if unreadable > 0 {
+            self.stats.unexpected += unreadable as u64;
+            let name = pai_syscalls::name(stop.call.abi, stop.call.nr);
+            let tid = stop.tid;
+            tracing::debug!(target: "pai::engine", %tid, call = name, unreadable, "no pointers");
+        }
         bytes
     }
 
