@@ -7,6 +7,7 @@ pub mod encodings;
 pub mod fixtures;
 pub mod flow;
 pub mod guests;
+pub mod hooks;
 pub mod lines;
 pub mod probe;
 pub mod puppet;
