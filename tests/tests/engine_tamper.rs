@@ -4,9 +4,12 @@ use std::cell::RefCell;
 use std::time::Duration;
 
 use nix::libc;
-use pai_engine::{Action, Engine, Error, Event, MAX_DELAY, SyscallStop, Topic, Touched};
+use pai_engine::{
+    Action, BreakpointOptions, Engine, Error, Event, MAX_DELAY, SyscallStop, Topic, Touched,
+};
 use pai_ptrace::Signal;
 use pai_syscalls::abi::{I386, X86_64};
+use pai_tests::probe::{tells, told};
 use pai_tests::trace::{
     Trace, all_syscalls, assert_paired, calls, everything, exits_of, input, name,
 };
@@ -113,6 +116,38 @@ fn c19_another_call_stands_in() {
         .run();
     traced.expect(0, &UNDISTURBED.replace("parent", "4711"));
     assert_eq!(seen, [(Some(4711), Touched::TAMPERED, -1); 3]);
+}
+
+/// What is done to a clone(2) so that its child does not escape is not done to a call
+/// that stands in for one.
+#[test]
+fn c19_a_call_that_stands_in_for_one_that_makes_a_child_makes_none() {
+    let returned = RefCell::new(Vec::new());
+    Trace::of(fixtures::BP_UNTRACED)
+        .client(
+            vec![tells(), calls(&["clone"], true, true)],
+            |engine, client, delivery| {
+                if let Some(told) = told(&delivery.event) {
+                    let options = BreakpointOptions::default();
+                    engine
+                        .insert_breakpoint(client, told.pid, told.args[0], options)
+                        .expect("code");
+                }
+                match &delivery.event {
+                    Event::SyscallEnter(stop) if name(stop) == "clone" => {
+                        return Some(Action::StandIn {
+                            nr: number("getuid"),
+                            ret: -1,
+                        });
+                    }
+                    Event::SyscallExit(stop) => returned.borrow_mut().push(stop.ret),
+                    _ => {}
+                }
+                Some(Action::Proceed)
+            },
+        )
+        .run();
+    assert_eq!(returned.into_inner(), [Some(-1)]);
 }
 
 #[test]

@@ -77,8 +77,8 @@ impl Engine {
         let Some(regs) = unless_gone(stopped.regs())? else {
             return Ok(());
         };
-        // Skipped calls have number -1.
-        if !entry || regs.syscall_nr() < 0 {
+        // One that is skipped has another number: -1, or that of what stands in for it.
+        if !entry || regs.syscall_nr() != i64::from(call.nr) {
             return Ok(());
         }
         let compat = call.abi == pai_syscalls::abi::I386;
