@@ -16,7 +16,7 @@ use std::process::{Command, ExitCode, Stdio};
 
 use anyhow::{Context, Result, ensure};
 use pai_benches::programs::{self, built};
-use pai_benches::{Options, Place, Samples, Table, place};
+use pai_benches::{Options, Place, Samples, Table, place, print_end};
 
 /// The functions of `targets/hotcall.c`, by how they begin.
 const PROLOGUES: &[&str] = &["frame", "leaf", "endbr", "cond"];
@@ -210,16 +210,11 @@ fn bench(options: Options) -> Result<()> {
             table.row(cells);
         }
     }
-    println!("{table}\nLoad after: {}.\n", place::load());
+    println!("{table}");
+    print_end(&[]);
     Ok(())
 }
 
 fn main() -> ExitCode {
-    match Options::of_process().and_then(|options| options.map_or(Ok(()), bench)) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    Options::run(bench)
 }

@@ -20,7 +20,7 @@ use anyhow::{Context, Result};
 use pai_benches::programs::built;
 use pai_benches::truth::check;
 use pai_benches::variant::Ran;
-use pai_benches::{Counts, MISSED, Options, Place, Samples, Table, Variant, place};
+use pai_benches::{Counts, Options, Place, Samples, Table, Variant, place, print_end};
 
 const VARIANTS: &[Variant] = &[
     Variant::Native,
@@ -288,19 +288,11 @@ fn bench(options: Options) -> Result<()> {
             }
         }
     }
-    println!("{table}\nLoad after: {}.\n", place::load());
-    for line in &missed {
-        println!("{MISSED} {line}");
-    }
+    println!("{table}");
+    print_end(&missed);
     Ok(())
 }
 
 fn main() -> ExitCode {
-    match Options::of_process().and_then(|options| options.map_or(Ok(()), bench)) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    Options::run(bench)
 }

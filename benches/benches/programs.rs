@@ -16,7 +16,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use pai_benches::{
-    MISSED, Options, Place, Samples, Table, Variant, counts, place, programs, truth,
+    Options, Place, Samples, Table, Variant, counts, place, print_end, programs, truth,
 };
 
 const VARIANTS: &[Variant] = &[Variant::Native, Variant::HostStrace, Variant::Strace];
@@ -147,19 +147,11 @@ fn bench(options: Options) -> Result<()> {
             }
         }
     }
-    println!("{table}\nLoad after: {}.\n", place::load());
-    for line in &missed {
-        println!("{MISSED} {line}");
-    }
+    println!("{table}");
+    print_end(&missed);
     Ok(())
 }
 
 fn main() -> ExitCode {
-    match Options::of_process().and_then(|options| options.map_or(Ok(()), bench)) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    Options::run(bench)
 }

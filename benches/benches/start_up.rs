@@ -17,7 +17,7 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use pai_benches::{MISSED, Options, Place, Samples, Table, Variant, place, programs, truth};
+use pai_benches::{Options, Place, Samples, Table, Variant, place, print_end, programs, truth};
 
 const VARIANTS: &[Variant] = &[
     Variant::Native,
@@ -168,19 +168,10 @@ fn bench(options: Options) -> Result<()> {
     variants.retain(|variant| !matches!(variant, Variant::Native));
     let table = report.idle(&variants)?;
     println!("While the target sleeps, the target's own time left out:\n\n{table}");
-    println!("Load after: {}.\n", place::load());
-    for line in &report.missed {
-        println!("{MISSED} {line}");
-    }
+    print_end(&report.missed);
     Ok(())
 }
 
 fn main() -> ExitCode {
-    match Options::of_process().and_then(|options| options.map_or(Ok(()), bench)) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    Options::run(bench)
 }

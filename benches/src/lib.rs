@@ -23,4 +23,13 @@ pub use table::{Samples, Table};
 pub use variant::Variant;
 
 /// How the line of a documented limit that was missed begins.
-pub const MISSED: &str = "- limit missed:";
+const MISSED: &str = "- limit missed:";
+
+/// What a section ends with.
+#[expect(clippy::print_stdout, reason = "for command line programs")]
+pub fn print_end(missed: &[String]) {
+    println!("Load after: {}.\n", place::load());
+    for line in missed {
+        println!("{MISSED} {line}");
+    }
+}

@@ -1,6 +1,9 @@
 //! The options of the benches that are plain programs.
 
+#![expect(clippy::print_stderr, reason = "for command line programs")]
+
 use std::env;
+use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 
@@ -20,7 +23,7 @@ impl Options {
     ///
     /// # Errors
     /// For what is no option.
-    pub fn of_process() -> Result<Option<Self>> {
+    fn of_process() -> Result<Option<Self>> {
         let mut options = Self::default();
         let mut benching = false;
         let mut arguments = env::args().skip(1);
@@ -43,5 +46,17 @@ impl Options {
             }
         }
         Ok(benching.then_some(options))
+    }
+
+    /// The whole of a bench that is a plain program: does nothing unless `cargo bench`
+    /// started it, and tells what went wrong.
+    pub fn run(bench: impl FnOnce(Self) -> Result<()>) -> ExitCode {
+        match Self::of_process().and_then(|options| options.map_or(Ok(()), bench)) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("error: {error:#}");
+                ExitCode::FAILURE
+            }
+        }
     }
 }

@@ -234,9 +234,11 @@ impl Engine {
         let few = self.processes.len() <= MAX_OPEN;
         let process = self.processes.get_mut(&stop.pid)?;
         if process.mem.is_none() {
-            process.captures = process.captures.saturating_add(1);
-            if few && process.captures > BUSY {
-                process.mem = Mem::open(stop.tid).ok();
+            process.captures += 1;
+            if process.captures > BUSY {
+                // Where it cannot be opened, that is not tried each time.
+                process.captures = 0;
+                process.mem = few.then(|| Mem::open(stop.tid).ok()).flatten();
             }
         }
         process.mem.as_ref()

@@ -38,14 +38,7 @@ impl Held {
                 let compat = stop.call.abi == pai_syscalls::abi::I386;
                 let mut rewritten = None;
                 if offer.change.rewritten.is_some() {
-                    rewritten = Some(Box::new(Rewritten {
-                        before: regs,
-                        args: stop.args,
-                        compat,
-                        memory: None,
-                        untraced: false,
-                        result: None,
-                    }));
+                    rewritten = Some(Rewritten::new(regs, stop.args, compat));
                     regs.set_syscall_nr(i64::from(stop.call.nr.cast_signed()));
                     regs.set_syscall_args(compat, &stop.args);
                 } else if offer.regs_dirty {
@@ -62,18 +55,8 @@ impl Held {
                             regs.set_result(value);
                         }
                         Some(nr) => {
-                            let before = regs;
-                            let rewritten = rewritten.get_or_insert_with(|| {
-                                Box::new(Rewritten {
-                                    before,
-                                    args: stop.args,
-                                    compat,
-                                    memory: None,
-                                    untraced: false,
-                                    result: None,
-                                })
-                            });
-                            rewritten.result = Some(value);
+                            let fresh = || Rewritten::new(regs, stop.args, compat);
+                            rewritten.get_or_insert_with(fresh).result = Some(value);
                             regs.set_syscall_nr(i64::from(nr));
                         }
                     }

@@ -297,22 +297,15 @@ impl Engine {
     fn finish_session(&mut self) -> End {
         let end = match &self.over {
             Some(end) => end.clone(),
+            // The root may run on.
+            None if self.detach_on_exec && self.root_status.is_none() => End::Detached,
             None => {
-                if self.detach_on_exec && self.root_status.is_none() {
-                    return self.finish_detached();
-                }
                 let status = self.root_status.unwrap_or(ExitStatus::Exited(0));
                 End::Exited(status)
             }
         };
         self.end_all(&end);
         end
-    }
-
-    /// Nobody is left, and the root may run on.
-    fn finish_detached(&mut self) -> End {
-        self.end_all(&End::Detached);
-        End::Detached
     }
 
     /// From now on processes that execute another program are let go when they do. The

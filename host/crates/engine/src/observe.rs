@@ -238,6 +238,16 @@ impl Producer {
         buffer
     }
 
+    /// A call of which no exit is seen.
+    fn end_call(&mut self, stop: &SyscallStop, how: RecordFlags, captured: &[u8]) {
+        let ended = record(stop, how);
+        self.with(|buffer| {
+            buffer.flush_pending(Some(ended.tid));
+            buffer.pending = None;
+            buffer.push(ended, captured);
+        });
+    }
+
     fn with(&self, work: impl FnOnce(&mut Buffer)) {
         let mut buffer = self.make_room(self.shared.lock());
         if buffer.closed {
@@ -274,18 +284,6 @@ fn record(stop: &SyscallStop, flags: RecordFlags) -> Record {
         took: stop.took,
         flags,
         captured: 0,
-    }
-}
-
-impl Producer {
-    /// A call of which no exit is seen.
-    fn end_call(&mut self, stop: &SyscallStop, how: RecordFlags, captured: &[u8]) {
-        let ended = record(stop, how);
-        self.with(|buffer| {
-            buffer.flush_pending(Some(ended.tid));
-            buffer.pending = None;
-            buffer.push(ended, captured);
-        });
     }
 }
 

@@ -61,6 +61,20 @@ pub(crate) struct Rewritten {
     pub(crate) result: Option<i64>,
 }
 
+impl Rewritten {
+    /// Of a call with these arguments from now on.
+    pub(crate) fn new(before: Regs, args: [u64; 6], compat: bool) -> Box<Self> {
+        Box::new(Self {
+            before,
+            args,
+            compat,
+            memory: None,
+            untraced: false,
+            result: None,
+        })
+    }
+}
+
 /// What was read for a call.
 #[derive(Default, Debug)]
 pub(crate) struct Memories {

@@ -34,8 +34,10 @@ pub struct Captured<'a> {
 }
 
 const AT_EXIT: u64 = 1 << 63;
-const DESCRIPTOR: u64 = 1 << 62;
-const TASK: u64 = 1 << 62 | 1 << 33;
+/// No program has memory there: it is something else.
+const SPECIAL: u64 = 1 << 62;
+const DESCRIPTOR: u64 = SPECIAL;
+const TASK: u64 = SPECIAL | 1 << 33;
 
 /// Appends what a descriptor refers to.
 pub fn encode_descriptor(out: &mut Vec<u8>, when: When, fd: i32, name: &[u8]) {
@@ -48,11 +50,11 @@ pub fn encode_task(out: &mut Vec<u8>, when: When, task: i32, name: &[u8]) {
 }
 
 /// Stands for the register with the stack pointer, whose eight bytes are a piece as those
-/// of memory are: no program has memory there.
-pub const STACK: u64 = 1 << 62;
+/// of memory are.
+pub const STACK: u64 = SPECIAL;
 
 /// Stands for the stack of the task: its frames, in the encoding of [`super::stack`].
-pub const FRAMES: u64 = 1 << 62 | 1 << 32;
+pub const FRAMES: u64 = SPECIAL | 1 << 32;
 
 /// Appends the encoding of a piece.
 pub fn encode(out: &mut Vec<u8>, when: When, addr: u64, bytes: &[u8]) {
@@ -97,7 +99,7 @@ impl<'a> Iterator for Pieces<'a> {
 pub fn cut(out: &mut Vec<u8>, when: When, mut known: impl FnMut(u64, &[u8]) -> usize) {
     let old = core::mem::take(out);
     for piece in Captured::decode(&old).pieces() {
-        let is_memory = piece.addr & (STACK | DESCRIPTOR) == 0;
+        let is_memory = piece.addr & SPECIAL == 0;
         let len = match is_memory && piece.when == when {
             true => known(piece.addr, piece.bytes),
             false => piece.bytes.len(),
