@@ -190,6 +190,19 @@ pub fn signal(text: &str) -> Result<u32> {
     })
 }
 
+/// A time in strace's words: its number, and how many nanoseconds its unit has, `ns`,
+/// `us`, `ms` or `s`; without one these are microseconds.
+pub fn time(text: &str) -> (&str, u32) {
+    let units = [
+        ("ns", 1),
+        ("us", 1_000),
+        ("ms", 1_000_000),
+        ("s", 1_000_000_000),
+    ];
+    let split = |(unit, nanos): (&str, u32)| Some((text.strip_suffix(unit)?, nanos));
+    units.into_iter().find_map(split).unwrap_or((text, 1_000))
+}
+
 /// Whether one of these paths is among the arguments of a call, by name or as a
 /// descriptor.
 pub fn concerns(decoded: &Decoded, captured: &Captured<'_>, paths: &[Vec<u8>]) -> bool {

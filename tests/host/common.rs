@@ -42,6 +42,19 @@ pub(crate) fn pai_host<S: AsRef<str>>(args: &[S]) -> Command {
     command
 }
 
+/// The installed strace, and ours: what their command lines begin with.
+pub(crate) const STRACE: &[&str] = &["strace"];
+pub(crate) const OURS: &[&str] = &[PAI_HOST, "strace"];
+
+/// One of those, in a plain environment.
+pub(crate) fn under(tracer: &[&str]) -> Command {
+    let (program, before) = tracer.split_first().expect("a tracer");
+    let mut command = Command::new(program);
+    plain(&mut command);
+    command.args(before);
+    command
+}
+
 /// The same environment for everybody: results are compared.
 pub(crate) fn plain(command: &mut Command) {
     command

@@ -12,7 +12,7 @@ use std::sync::LazyLock;
 use pai_tests::lines::{self, Change};
 use regex_lite::Regex;
 
-use crate::common::{PAI_HOST, finish, plain, status, stderr};
+use crate::common::{OURS, STRACE, finish, plain, status, stderr, under};
 
 mod cases;
 mod counts;
@@ -101,11 +101,8 @@ fn answer(client: TcpStream) -> std::io::Result<()> {
 fn log(case: &Case, folder: &Path, port: u16, tracer: &[&str]) -> String {
     prepare(folder, case.prepare);
     let log = tempfile::NamedTempFile::new().expect("a temporary file");
-    let (program, before) = tracer.split_first().expect("a tracer");
-    let mut command = Command::new(program);
-    plain(&mut command);
-    command.args(before).args(case.options);
-    command.arg("-o").arg(log.path());
+    let mut command = under(tracer);
+    command.args(case.options).arg("-o").arg(log.path());
     for word in case.command {
         command.arg(word.replace("PORT", &port.to_string()));
     }
@@ -125,9 +122,6 @@ fn run(case: &Case, folder: &Path, port: u16, tracer: &[&str]) -> Vec<String> {
     let lines = lines.iter().filter(|line| !line.contains(" = ? ERESTART"));
     lines.map(|line| without(line, &VARIES)).collect()
 }
-
-const STRACE: &[&str] = &["strace"];
-const OURS: &[&str] = &[PAI_HOST, "strace"];
 
 fn is_installed(program: &str) -> bool {
     let mut shell = Command::new("sh");

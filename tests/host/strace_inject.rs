@@ -2,12 +2,11 @@
 //! the same done to the target.
 
 use std::collections::BTreeMap;
-use std::process::Command;
 
 use pai_tests::{fixtures, lines};
 use serde_json::json;
 
-use crate::common::{PAI_HOST, Ran, finish, pai_host, plain, status, stderr, stdout};
+use crate::common::{OURS, Ran, STRACE, finish, pai_host, status, stderr, stdout, under};
 
 /// What a tracer wrote, and what the target saw of it.
 #[derive(PartialEq, Eq, Debug)]
@@ -22,13 +21,8 @@ struct Traced {
 
 fn traced(tracer: &[&str], options: &[&str], mode: &str) -> Traced {
     let log = tempfile::NamedTempFile::new().expect("a temporary file");
-    let (program, before) = tracer.split_first().expect("a tracer");
-    let mut command = Command::new(program);
-    plain(&mut command);
-    command
-        .args(before)
-        .args(["-f", "-a1", "-o"])
-        .arg(log.path());
+    let mut command = under(tracer);
+    command.args(["-f", "-a1", "-o"]).arg(log.path());
     let output = finish(command.args(options).args([fixtures::INJECT_TARGETS, mode]));
     let log = std::fs::read(log.path()).expect("a log");
     let log = String::from_utf8_lossy(&log);
@@ -62,8 +56,8 @@ fn signals(log: &str) -> Vec<String> {
 /// Panics unless both do the same; returns what.
 #[track_caller]
 fn same(mode: &str, options: &[&str]) -> Traced {
-    let theirs = traced(&["strace"], options, mode);
-    let ours = traced(&[PAI_HOST, "strace"], options, mode);
+    let theirs = traced(STRACE, options, mode);
+    let ours = traced(OURS, options, mode);
     assert_eq!(ours, theirs, "{options:?}");
     ours
 }
@@ -262,7 +256,7 @@ fn another_call_in_its_place_is_what_filters_see() {
     assert_eq!(marked(&seen).len(), 5);
     // Without it the number is -1, which the filter has not on its list.
     let options = [&trace[..], &["inject=chdir:error=EIO"]].concat();
-    let ours = traced(&[PAI_HOST, "strace"], &options, "filter");
+    let ours = traced(OURS, &options, "filter");
     assert_eq!((ours.status, ours.stdout.as_str()), (-31, ""));
 }
 
@@ -280,11 +274,7 @@ fn each_call_of_each_task_is_counted_by_itself() {
             &[&trace[..], &[expression]].concat(),
             "threads",
         );
-        let ours = traced(
-            &[PAI_HOST, "strace"],
-            &[&trace[..], &[expression]].concat(),
-            "threads",
-        );
+        let ours = traced(OURS, &[&trace[..], &[expression]].concat(), "threads");
         // The environment of execve has an address and a size.
         let bare = |traced: &Traced| -> Vec<String> {
             let calls = traced.calls.iter();
@@ -322,7 +312,7 @@ fn a_delay_holds_up_nobody_else() {
         ),
     ] {
         let options = ["-e", "trace=chdir", "-e", expression];
-        let ours = traced(&[PAI_HOST, "strace"], &options, "held");
+        let ours = traced(OURS, &options, "held");
         assert_eq!(
             (ours.status, ours.stdout.as_str()),
             (0, "the leader is in chdir\n")
@@ -334,11 +324,7 @@ fn a_delay_holds_up_nobody_else() {
 #[test]
 fn a_signal_comes_with_a_delay() {
     let expression = "inject=chdir:delay_enter=1ms:signal=USR1:when=2";
-    let ours = traced(
-        &[PAI_HOST, "strace"],
-        &["-e", CALLS, "-e", expression],
-        "calls",
-    );
+    let ours = traced(OURS, &["-e", CALLS, "-e", expression], "calls");
     assert_eq!(ours.signals.len(), 1, "{ours:?}");
     assert!(ours.stdout.ends_with("signals: 100\n"), "{}", ours.stdout);
 }

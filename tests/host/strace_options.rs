@@ -8,16 +8,11 @@ use std::process::{Command, Output};
 
 use pai_tests::{fixtures, lines};
 
-use crate::common::{PAI_HOST, finish, pai_host, plain, status, stderr, stdout};
-
-const STRACE: &[&str] = &["strace"];
-const OURS: &[&str] = &[PAI_HOST, "strace"];
+use crate::common::{OURS, STRACE, finish, pai_host, plain, status, stderr, stdout, under};
 
 /// A tracer with these options over a command.
 fn traced(tracer: &[&str], options: &[&str], command: &[&str]) -> Output {
-    let mut tool = Command::new(tracer[0]);
-    plain(&mut tool);
-    finish(tool.args(&tracer[1..]).args(options).args(command))
+    finish(under(tracer).args(options).args(command))
 }
 
 /// What it writes to the file of `-o`.

@@ -92,9 +92,6 @@ pub(crate) struct Args {
     /// Names of commands behind ids
     #[arg(short = 'Y')]
     tasks: bool,
-    /// What is told of ids: comm (-Y) or none
-    #[arg(long = "decode-pids", value_name = "SET")]
-    decode_pids: Option<String>,
     /// Not here: ids are not translated
     #[arg(long = "pidns-translation", hide = true)]
     pidns: bool,
@@ -156,34 +153,10 @@ pub(crate) struct Args {
     #[arg(long = "seccomp-bpf", hide = true)]
     seccomp: bool,
 
-    #[command(flatten)]
-    sets: Sets,
-
     /// The command to run
     #[arg(value_name = "COMMAND", trailing_var_arg = true,
           value_hint = ValueHint::CommandWithArguments)]
     command: Vec<OsString>,
-}
-
-/// The same as `-e NAME=SET`.
-#[derive(Debug, clap::Args)]
-struct Sets {
-    #[arg(long, hide = true)]
-    abbrev: Option<String>,
-    #[arg(long, hide = true)]
-    verbose: Option<String>,
-    #[arg(long, hide = true)]
-    raw: Option<String>,
-    #[arg(long, hide = true, alias = "signals")]
-    signal: Option<String>,
-    #[arg(long, hide = true)]
-    status: Option<String>,
-    #[arg(long, hide = true)]
-    read: Option<String>,
-    #[arg(long, hide = true)]
-    write: Option<String>,
-    #[arg(long, hide = true)]
-    kvm: Option<String>,
 }
 
 impl Args {
@@ -243,22 +216,8 @@ impl Args {
                 push("--strings-in-hex".to_owned());
             }
         }
-        let pids = self.decode_pids.clone();
-        let pids = pids.or_else(|| self.pidns.then(|| "pidns".to_owned()));
-        for (name, set) in [
-            ("decode-pids", &pids),
-            ("abbrev", &self.sets.abbrev),
-            ("verbose", &self.sets.verbose),
-            ("raw", &self.sets.raw),
-            ("signal", &self.sets.signal),
-            ("status", &self.sets.status),
-            ("read", &self.sets.read),
-            ("write", &self.sets.write),
-            ("kvm", &self.sets.kvm),
-        ] {
-            if let Some(set) = set {
-                push(format!("--expr={name}={set}"));
-            }
+        if self.pidns {
+            push("--expr=decode-pids=pidns".to_owned());
         }
         let number = |number: Option<u32>| number.map(|number| number.to_string());
         for (option, value) in [
@@ -328,15 +287,17 @@ pub(crate) fn run(args: &Args, color: clap::ColorChoice) -> Result<Exit, Halt> {
     for words in args.tampering().into_iter().chain([args.words()]) {
         plugins.push(plugin_options::select(&words, Place::Attach, color)?.0);
     }
-    let options = trace::Options::for_strace(trace::ForStrace {
+    let options = trace::Options {
         output: args.output.clone(),
         append: args.append,
-        separate,
+        output_separately: separate,
         json: args.json,
         quiet: args.quiet.iter().any(|set| is_of_attach(set)),
-        follow: args.follow > 0,
+        no_follow: args.follow == 0,
         detach_on_exec: args.detach_on.is_some(),
-    });
+        all_or_none: true,
+        ..trace::Options::default()
+    };
     if !args.pids.is_empty() {
         if let Some(word) = args.command.first() {
             let word = word.display();
@@ -379,9 +340,15 @@ pub(crate) fn run(args: &Args, color: clap::ColorChoice) -> Result<Exit, Halt> {
 #[derive(Debug)]
 struct Expressions(Vec<(String, String)>);
 
-/// Options that are `-e` with this name in front.
-const NAMES: [(&str, &str, &str); 3] = [
+/// Options that are `-e` with this name in front: their values, and what the help says;
+/// nothing of those that it does not need to name.
+const NAMES: [(&str, &str, &str); 12] = [
     ("trace", "SET", "Only these calls"),
+    (
+        "decode-pids",
+        "SET",
+        "What is told of ids: comm (-Y) or none",
+    ),
     (
         "inject",
         "EXPR",
@@ -393,6 +360,14 @@ const NAMES: [(&str, &str, &str); 3] = [
         "EXPR",
         "As --inject=SET:error=ENOSYS: SET[:error=E][:when=WHEN]",
     ),
+    ("abbrev", "SET", ""),
+    ("verbose", "SET", ""),
+    ("raw", "SET", ""),
+    ("signal", "SET", ""),
+    ("status", "SET", ""),
+    ("read", "SET", ""),
+    ("write", "SET", ""),
+    ("kvm", "SET", ""),
 ];
 
 fn is_tampering(name: &str) -> bool {
@@ -406,6 +381,7 @@ impl clap::Args for Expressions {
                 .long(name)
                 .value_name(value)
                 .help(help)
+                .hide(help.is_empty())
                 .action(ArgAction::Append)
         };
         let expression = argument(
@@ -415,7 +391,8 @@ impl clap::Args for Expressions {
              decode-pids=, inject=, fault=",
         );
         let others = NAMES.map(|(name, value, help)| argument(name, value, help));
-        command.arg(expression.short('e')).args(others)
+        let command = command.arg(expression.short('e')).args(others);
+        command.mut_arg("signal", |signal| signal.alias("signals"))
     }
 
     fn augment_args_for_update(command: Command) -> Command {

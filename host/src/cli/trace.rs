@@ -15,7 +15,7 @@ use crate::diagnose;
 use crate::exit::{Exit, Whose};
 
 /// Options of the host, before the plugin.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Default, clap::Args)]
 pub(crate) struct Options {
     /// Use this plugin; give it several times for several plugins
     ///
@@ -41,7 +41,7 @@ pub(crate) struct Options {
         value_parser = Limit::parse,
         help_heading = "Plugins"
     )]
-    limits: Vec<Limit>,
+    pub(super) limits: Vec<Limit>,
 
     /// Exit with 120 if a plugin failed or output was lost
     #[arg(long, help_heading = "Plugins")]
@@ -57,7 +57,7 @@ pub(crate) struct Options {
         value_hint = ValueHint::FilePath,
         help_heading = "Output"
     )]
-    output: Option<PathBuf>,
+    pub(super) output: Option<PathBuf>,
 
     /// With -o: keep what is in FILE already
     #[arg(
@@ -66,7 +66,7 @@ pub(crate) struct Options {
         requires = "output",
         help_heading = "Output"
     )]
-    append: bool,
+    pub(super) append: bool,
 
     /// With -o: plugins may write a file for each task, FILE.TID
     #[arg(
@@ -75,73 +75,42 @@ pub(crate) struct Options {
         conflicts_with = "json",
         help_heading = "Output"
     )]
-    output_separately: bool,
+    pub(super) output_separately: bool,
 
     /// Write JSON Lines: one object for each record
     #[arg(long, help_heading = "Output")]
-    json: bool,
+    pub(super) json: bool,
 
     /// Print counters at the end, to standard error
     #[arg(long, help_heading = "Output")]
-    stats: bool,
+    pub(super) stats: bool,
 
     /// Print only failures
     #[arg(short, long, conflicts_with = "verbose", help_heading = "Output")]
-    quiet: bool,
+    pub(super) quiet: bool,
 
     /// Print more about what the host does
     #[arg(short, long, help_heading = "Output")]
-    verbose: bool,
+    pub(super) verbose: bool,
 
     /// Do not trace the processes that the target starts
     #[arg(long, conflicts_with = "follow", help_heading = "Tracing")]
-    no_follow: bool,
+    pub(super) no_follow: bool,
 
     /// Trace the processes that the target starts; this is the default
     #[arg(short, long = "follow-forks", help_heading = "Tracing")]
-    follow: bool,
+    pub(super) follow: bool,
 
     /// Let go of processes that execute another program
     #[arg(long, help_heading = "Tracing")]
-    detach_on_exec: bool,
+    pub(super) detach_on_exec: bool,
+
     /// A plugin that fails before the target starts ends the run.
     #[arg(skip)]
-    all_or_none: bool,
-}
-
-/// What a command line of strace says to the host.
-#[derive(Debug)]
-pub(crate) struct ForStrace {
-    pub(crate) output: Option<PathBuf>,
-    pub(crate) append: bool,
-    pub(crate) separate: bool,
-    pub(crate) json: bool,
-    pub(crate) quiet: bool,
-    pub(crate) follow: bool,
-    pub(crate) detach_on_exec: bool,
+    pub(super) all_or_none: bool,
 }
 
 impl Options {
-    /// Those that a command line of strace has words for.
-    pub(crate) fn for_strace(wanted: ForStrace) -> Self {
-        Self {
-            plugins: Vec::new(),
-            limits: Vec::new(),
-            strict: false,
-            output: wanted.output,
-            append: wanted.append,
-            output_separately: wanted.separate,
-            json: wanted.json,
-            stats: false,
-            quiet: wanted.quiet,
-            verbose: false,
-            no_follow: !wanted.follow,
-            follow: wanted.follow,
-            detach_on_exec: wanted.detach_on_exec,
-            all_or_none: true,
-        }
-    }
-
     /// The plugins that were named with `-t`.
     ///
     /// # Errors

@@ -8,7 +8,6 @@ use crate::when::When;
 
 /// ENOSYS, what `fault=` without `error=` means.
 const ENOSYS: i64 = 38;
-const MICROSECOND: f64 = 1e3;
 /// The longest delay, nanoseconds: what the host allows.
 const LONGEST: f64 = 4_294_967_295e9;
 /// Real-time signals end here.
@@ -188,17 +187,13 @@ fn delay(text: &str) -> Result<u64> {
         let text = format!("{text:?} is no time: a number, with ns, us, ms or s behind it");
         Error::new(text)
     };
-    let units = [("ns", 1.0), ("us", MICROSECOND), ("ms", 1e6), ("s", 1e9)];
-    let unit = units
-        .iter()
-        .find_map(|(unit, size)| Some((text.strip_suffix(unit)?, *size)));
-    let (number, size) = unit.unwrap_or((text, MICROSECOND));
+    let (number, unit) = select::time(text);
     // Not "inf" and "nan".
     let plain = number
         .bytes()
         .all(|c| matches!(c, b'0'..=b'9' | b'.' | b'e' | b'+' | b'-'));
     let number: f64 = number.parse().map_err(|_| wrong())?;
-    let nanos = number * size;
+    let nanos = number * f64::from(unit);
     if !plain || !(0.0..=LONGEST).contains(&nanos) {
         return Err(wrong());
     }

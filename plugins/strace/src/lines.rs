@@ -94,8 +94,8 @@ impl Lines {
 
     /// The command of a task, as far as it is known.
     fn name(&self, tid: Tid) -> Option<&[u8]> {
-        let at = self.tasks.binary_search_by_key(&tid, |task| task.tid);
-        at.ok().map(|at| self.tasks[at].name.as_slice())
+        let at = self.place(tid).ok()?;
+        Some(self.tasks[at].name.as_slice())
     }
 
     pub(crate) fn call(&mut self, call: Call<'_>) {
@@ -294,7 +294,7 @@ impl Lines {
     }
 
     pub(crate) fn process_exited(&mut self, end: &ProcessEnd) {
-        if self.knows(end.pid) {
+        if self.place(end.pid).is_ok() {
             self.ended(end.pid, &end.status, end.at);
         }
     }
@@ -482,7 +482,7 @@ impl Lines {
     }
 
     fn task(&mut self, tid: Tid) -> &mut Task {
-        let at = match self.tasks.binary_search_by_key(&tid, |task| task.tid) {
+        let at = match self.place(tid) {
             Ok(at) => at,
             Err(at) => {
                 let task = Task {
@@ -500,16 +500,13 @@ impl Lines {
         &mut self.tasks[at]
     }
 
-    fn knows(&self, tid: Tid) -> bool {
-        let found = self.tasks.binary_search_by_key(&tid, |task| task.tid);
-        found.is_ok()
+    /// Where a task is, or would be.
+    fn place(&self, tid: Tid) -> Result<usize, usize> {
+        self.tasks.binary_search_by_key(&tid, |task| task.tid)
     }
 
     fn forget(&mut self, tid: Tid) -> Option<Inside> {
-        let at = self
-            .tasks
-            .binary_search_by_key(&tid, |task| task.tid)
-            .ok()?;
+        let at = self.place(tid).ok()?;
         self.tasks.remove(at).inside
     }
 

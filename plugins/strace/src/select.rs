@@ -33,6 +33,24 @@ impl Signals {
     }
 }
 
+/// `[!]one,other,all,none`, of names that stand for bits; `unknown` says what there is.
+fn bits(text: &str, names: &[(&str, u8)], unknown: impl Fn(&str) -> String) -> Result<u8> {
+    let all = names.iter().fold(0, |all, (_, bits)| all | bits);
+    let (negated, list) = negation(text);
+    let mut set = 0;
+    for item in list.split(',').map(str::trim) {
+        set |= match item {
+            "all" => all,
+            "none" => 0,
+            _ => match names.iter().find(|(name, _)| *name == item) {
+                Some((_, bits)) => *bits,
+                None => return Err(ErrorKind::NotFound(unknown(item)).into()),
+            },
+        };
+    }
+    Ok(if negated { all & !set } else { set })
+}
+
 /// Results that are shown (`-e status=`, `-z`, `-Z`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Statuses {
@@ -60,36 +78,26 @@ impl Statuses {
     };
 
     pub(crate) fn parse(text: &str) -> Result<Self> {
-        let (negated, list) = negation(text);
-        let mut set = Self::NONE;
-        for item in list.split(',').map(str::trim) {
-            match item {
-                "all" => set = Self::ALL,
-                "none" => {}
-                "successful" => set.successful = true,
-                "failed" => set.failed = true,
-                "unfinished" => set.unfinished = true,
-                "unavailable" => set.unavailable = true,
-                "detached" => set.detached = true,
-                _ => {
-                    let text = format!(
-                        "no status named {item:?}: successful, failed, unfinished, unavailable, \
-                         detached, all, none"
-                    );
-                    return Err(ErrorKind::NotFound(text).into());
-                }
-            }
-        }
-        if negated {
-            set = Self {
-                successful: !set.successful,
-                failed: !set.failed,
-                unfinished: !set.unfinished,
-                unavailable: !set.unavailable,
-                detached: !set.detached,
-            };
-        }
-        Ok(set)
+        const NAMES: [(&str, u8); 5] = [
+            ("successful", 1),
+            ("failed", 2),
+            ("unfinished", 4),
+            ("unavailable", 8),
+            ("detached", 16),
+        ];
+        let set = bits(text, &NAMES, |item| {
+            format!(
+                "no status named {item:?}: successful, failed, unfinished, unavailable, \
+                 detached, all, none"
+            )
+        })?;
+        Ok(Self {
+            successful: set & 1 != 0,
+            failed: set & 2 != 0,
+            unfinished: set & 4 != 0,
+            unavailable: set & 8 != 0,
+            detached: set & 16 != 0,
+        })
     }
 }
 
@@ -117,62 +125,40 @@ impl Quiet {
     }
 
     pub(crate) fn parse(text: &str) -> Result<Self> {
-        let (negated, list) = negation(text);
-        let mut set = Self::NONE;
-        for item in list.split(',').map(str::trim) {
-            match item {
-                "all" => set = Self::level(3),
-                "none" | "attach" | "path-resolution" | "personality" => {}
-                "exit" | "exits" => set.exits = true,
-                "thread-execve" | "superseded" => set.superseded = true,
-                _ => {
-                    let text = format!(
-                        "nothing to be quiet about is named {item:?}: attach, exit, \
-                         path-resolution, personality, thread-execve, all, none"
-                    );
-                    return Err(ErrorKind::NotFound(text).into());
-                }
-            }
-        }
-        if negated {
-            set = Self {
-                exits: !set.exits,
-                superseded: !set.superseded,
-            };
-        }
-        Ok(set)
+        const NAMES: [(&str, u8); 7] = [
+            ("attach", 0),
+            ("path-resolution", 0),
+            ("personality", 0),
+            ("exit", 1),
+            ("exits", 1),
+            ("thread-execve", 2),
+            ("superseded", 2),
+        ];
+        let set = bits(text, &NAMES, |item| {
+            format!(
+                "nothing to be quiet about is named {item:?}: attach, exit, \
+                 path-resolution, personality, thread-execve, all, none"
+            )
+        })?;
+        Ok(Self {
+            exits: set & 1 != 0,
+            superseded: set & 2 != 0,
+        })
     }
 }
 
 /// What is told of file descriptors (`-y`, `-e decode-fds=`).
 pub(crate) fn described(text: &str) -> Result<Described> {
-    let (negated, list) = negation(text);
-    let mut set = Described::NONE;
-    for item in list.split(',').map(str::trim) {
-        match item {
-            "all" => set = Described::ALL,
-            "none" => {}
-            "path" => set.paths = true,
-            "socket" => set.sockets = true,
-            "dev" => set.devices = true,
-            "pidfd" => set.processes = true,
-            _ => {
-                let text = format!(
-                    "nothing of descriptors is named {item:?}: path, socket, dev, pidfd, all, none"
-                );
-                return Err(ErrorKind::NotFound(text).into());
-            }
-        }
-    }
-    if negated {
-        set = Described {
-            paths: !set.paths,
-            sockets: !set.sockets,
-            devices: !set.devices,
-            processes: !set.processes,
-        };
-    }
-    Ok(set)
+    const NAMES: [(&str, u8); 4] = [("path", 1), ("socket", 2), ("dev", 4), ("pidfd", 8)];
+    let set = bits(text, &NAMES, |item| {
+        format!("nothing of descriptors is named {item:?}: path, socket, dev, pidfd, all, none")
+    })?;
+    Ok(Described {
+        paths: set & 1 != 0,
+        sockets: set & 2 != 0,
+        devices: set & 4 != 0,
+        processes: set & 8 != 0,
+    })
 }
 
 /// Whether tasks have their names (`-Y`, `-e decode-pids=`).

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use pai_plugin::decode::text::push_name;
-use pai_plugin::{ErrorKind, Result, SyscallId, SyscallRecord};
+use pai_plugin::{ErrorKind, Result, SyscallId, SyscallRecord, select};
 
 use crate::call::error;
 
@@ -272,18 +272,9 @@ fn percent(nanos: u64, total: u64) -> String {
 
 /// `100` (microseconds), `1ms`, of `-O`.
 pub(crate) fn nanoseconds(text: &str) -> Result<u64> {
-    let units = [
-        ("ns", 1),
-        ("us", 1_000),
-        ("ms", 1_000_000),
-        ("s", 1_000_000_000),
-    ];
-    let found = units
-        .iter()
-        .find_map(|(unit, factor)| Some((text.strip_suffix(unit)?, *factor)));
-    let (digits, factor) = found.unwrap_or((text, 1_000));
+    let (digits, unit) = select::time(text);
     let time = digits.parse::<u64>().ok();
-    let nanos = time.and_then(|time| time.checked_mul(factor));
+    let nanos = time.and_then(|time| time.checked_mul(unit.into()));
     nanos.ok_or_else(|| {
         let text = format!("-O {text}: it is no time, such as 100, 100us or 1ms");
         ErrorKind::Invalid(text).into()

@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Case, OURS, STRACE, cases, log};
+use super::{Case, cases, log};
+use crate::common::{OURS, STRACE};
 
 /// Calls and errors, by name.
 type Counts = BTreeMap<String, (u64, u64)>;
