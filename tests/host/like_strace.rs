@@ -45,6 +45,8 @@ static VARIES: LazyLock<Patterns> = LazyLock::new(|| {
         (r"\b([rt]x_(?:packets|bytes)|nlmsg_seq)=\d+", "$1=N"),
         // A register of what the signal has interrupted.
         (r"^(rt_sigreturn\(.*\)) = .*", "$1 = ?"),
+        // What is left of the time that a program has.
+        (r"^(poll\(\[.*\], \d+), [1-9]\d{0,2}\)", "$1, LEFT)"),
         (r#"\bgetrandom\("[^"]*""#, r#"getrandom("BYTES""#),
     ])
 });

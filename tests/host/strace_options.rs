@@ -146,7 +146,8 @@ fn files(folder: &Path) -> Vec<(String, PathBuf)> {
     all.into_values().collect()
 }
 
-/// Their lines, as [`lines::from_log`] has them, with signals and ends.
+/// Their lines, as [`lines::from_log`] has them, with ends and at last signals: a
+/// child may have ended before its parent waits for it.
 fn separate(tracer: &[&str], options: &[&str], command: &[&str]) -> Vec<Vec<String>> {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let base = folder.path().join("log");
@@ -157,9 +158,12 @@ fn separate(tracer: &[&str], options: &[&str], command: &[&str]) -> Vec<Vec<Stri
     let tids: Vec<&str> = files.iter().map(|(tid, _)| tid.as_str()).collect();
     let comparable = |path: &PathBuf| -> Vec<String> {
         let text = fs::read_to_string(path).expect("a log");
-        text.lines()
+        let mut all: Vec<String> = text
+            .lines()
             .map(|line| lines::comparable(line, &tids))
-            .collect()
+            .collect();
+        all.sort_by_key(|line| line.starts_with("---"));
+        all
     };
     files.iter().map(|(_, path)| comparable(path)).collect()
 }
@@ -438,8 +442,7 @@ fn names_of_commands_stand_behind_ids() {
     let heads = [STRACE, OURS].map(|tracer| {
         let options = ["-f", "-a1", "-Y", "-e", calls, "-e", "signal=none"];
         let text = log(tracer, &options, &["sh", "-c", script]);
-        let name = |line: &str| {
-            let (head, rest) = line.split_once(' ').unwrap_or_default();
+        let name = |(head, rest): &(String, String)| {
             let name = head.trim_start_matches(|c: char| c.is_ascii_digit());
             let call = rest.split('(').next().unwrap_or_default();
             let result = rest.rsplit_once('<').map_or("", |(_, name)| name);
@@ -447,7 +450,8 @@ fn names_of_commands_stand_behind_ids() {
             without_digits(&line)
         };
         // The first call is the tracer's.
-        let mut all: Vec<String> = text.lines().skip(1).map(name).collect();
+        let all = lines::whole_lines(&text, |_| true);
+        let mut all: Vec<String> = all.iter().skip(1).map(name).collect();
         all.sort();
         all
     });

@@ -87,8 +87,14 @@ pub fn all_of_log(text: &str) -> Vec<String> {
 }
 
 fn some_of_log(text: &str, is_wanted: impl Fn(&str) -> bool) -> Vec<String> {
+    by_task(whole_lines(text, is_wanted))
+}
+
+/// The lines of such a log, in its order, with the id in front of each; what other
+/// tasks came between is put together again, with the id of its start.
+pub fn whole_lines(text: &str, is_wanted: impl Fn(&str) -> bool) -> Vec<(String, String)> {
     let mut lines = Vec::new();
-    let mut begun: BTreeMap<String, String> = BTreeMap::new();
+    let mut begun: BTreeMap<&str, (&str, &str)> = BTreeMap::new();
     for line in text.lines() {
         let Some((tid, line)) = line.split_once(' ') else {
             continue;
@@ -102,20 +108,24 @@ fn some_of_log(text: &str, is_wanted: impl Fn(&str) -> bool) -> Vec<String> {
         if !is_wanted(bare) {
             continue;
         }
+        // With -Y a name is behind it, which execve changes.
+        let number = tid.split('<').next().unwrap_or_default();
         if let Some(start) = line.strip_suffix(" <unfinished ...>") {
-            begun.insert(tid.to_owned(), start.to_owned());
+            begun.insert(number, (tid, start));
             continue;
         }
-        let whole = match line
+        let rest = line
             .strip_prefix("<... ")
-            .and_then(|line| line.split_once(" resumed>"))
-        {
-            Some((_, rest)) => begun.remove(tid).unwrap_or_default() + rest,
-            None => line.to_owned(),
-        };
-        lines.push((tid.to_owned(), whole));
+            .and_then(|line| line.split_once(" resumed>"));
+        lines.push(match rest {
+            Some((_, rest)) => {
+                let (tid, start) = begun.remove(number).unwrap_or_default();
+                (tid.to_owned(), format!("{start}{rest}"))
+            }
+            None => (tid.to_owned(), line.to_owned()),
+        });
     }
-    by_task(lines)
+    lines
 }
 
 /// The name of a network interface, as strace finds it.

@@ -30,11 +30,8 @@ const TREE: &str = "mkdir -p a/b/c && for n in 1 2 3; do echo $n > a/b/file$n; d
 
 const LS: &[&str] = &["ls", "-lR", "."];
 const CAT: &[&str] = &["cat", "one.c", "nothing"];
-const SH: &[&str] = &[
-    "sh",
-    "-c",
-    "cat a/b/file1 | tr 1 2; (exit 3); kill -USR1 $$",
-];
+/// One child after the other: of two that end, SIGCHLD may tell at once.
+const SH: &[&str] = &["sh", "-c", "tr 1 2 <a/b/file1; (exit 3); kill -USR1 $$"];
 const CURL: &[&str] = &["curl", "-sS", "http://127.0.0.1:PORT/"];
 /// Addresses are the same in every run.
 const FIXED: &[&str] = &["setarch", "x86_64", "-R", "cat", "one.c"];
