@@ -14,8 +14,10 @@
 
 mod ask;
 pub mod captured;
+mod ends;
 pub mod json;
 mod layout;
+mod limits;
 mod plan;
 mod read;
 pub mod schema;
@@ -41,12 +43,12 @@ mod times;
 
 pub use ask::{AT_FDCWD, FileName, SocketAddress};
 pub use captured::{Captured, When};
+pub use limits::{Descriptors, Limits};
 pub use plan::{Mentioned, Want, mentioned, wants};
 pub use read::{Argument, Decoded, decode, scalar};
 pub use signals::siginfo::siginfo;
 pub use value::{Bytes, Field, Fields, Items, Value, file_type, major_minor};
 pub use view::View;
-pub use walk::{Descriptors, Limits};
 
 use schema::Call;
 

@@ -7,11 +7,13 @@ use crate::abi::Abi;
 
 use super::ask::AT_FDCWD;
 use super::captured::{Captured, When};
+use super::ends::{Build, Memory, Purpose};
+use super::limits::Limits;
 use super::read::shows_result;
 use super::schema::{Call, Look, Struct, Style, Type, Width};
 use super::value::Value;
 use super::view::View;
-use super::walk::{Build, Limits, Memory, Purpose, Walk, picked};
+use super::walk::{Walk, picked};
 
 /// A piece of a target's memory that is wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

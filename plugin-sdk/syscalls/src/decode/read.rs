@@ -7,10 +7,12 @@ use crate::abi::Abi;
 
 use super::ask::AT_FDCWD;
 use super::captured::{Captured, When};
+use super::ends::{Build, Memory, Purpose};
+use super::limits::Limits;
 use super::schema::{Call, Dir, Look, Struct, Style, Type, Width};
 use super::value::{Bytes, Field, Fields, Items, Value};
 use super::view::View;
-use super::walk::{Build, Limits, Memory, Purpose, Walk, picked};
+use super::walk::{Walk, picked};
 
 /// A call in typed form.
 #[derive(Clone, Debug)]

@@ -8,6 +8,8 @@ use alloc::vec::Vec;
 
 use crate::abi::{self, Abi};
 
+use super::ends::Purpose;
+use super::layout::{Layout, Model, Place};
 use super::value::Value;
 use super::view::View;
 
@@ -262,7 +264,7 @@ pub enum Type {
 }
 
 /// A field of a structure.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Field {
     /// Its name in C.
     pub name: &'static str,
@@ -277,6 +279,8 @@ pub struct Field {
     ///
     /// [`Limits::brief`]: super::Limits::brief
     pub apart: bool,
+    /// Where it is, in each [`Model`].
+    pub(crate) places: [Place; Model::ALL.len()],
 }
 
 /// A structure, in the order in which it is in memory.
@@ -286,8 +290,10 @@ pub struct Struct {
     pub name: &'static str,
     /// What it has.
     pub fields: &'static [Field],
-    /// Without padding.
-    pub packed: bool,
+    /// Its size and alignment, in each [`Model`].
+    pub(crate) layouts: [Layout; Model::ALL.len()],
+    /// What it is read for.
+    pub(crate) purpose: Purpose,
     /// Puts its fields in the order in which they are shown, and says which are.
     pub arrange: Option<fn(&mut super::value::Fields, &View<'_>)>,
 }
@@ -497,17 +503,25 @@ macro_rules! structs {
         { $($([$mark:ident])? $field:ident : $ty:expr $(; $bits:literal)?),* $(,)? }
     )*) => {$(
         $(#[$doc])*
-        pub(crate) static $structure: $crate::decode::schema::Struct = $crate::decode::schema::Struct {
-            name: $name,
-            fields: &[$($crate::decode::schema::Field {
-                name: $crate::decode::schema::in_c(stringify!($field)),
-                ty: $ty,
-                bits: $crate::decode::schema::optional!(0 $(, $bits)?),
-                verbose: $crate::decode::schema::marked!($($mark)?),
-                apart: $crate::decode::schema::apart!($($mark)?),
-            }),*],
-            packed: $crate::decode::schema::marked!($($packed)?),
-            arrange: $crate::decode::schema::optional!(None $(, Some($arrange))?),
+        pub(crate) static $structure: $crate::decode::schema::Struct = {
+            const PACKED: bool = $crate::decode::schema::marked!($($packed)?);
+            static FIELDS: &[$crate::decode::schema::Field] = &$crate::decode::layout::placed([
+                $($crate::decode::schema::Field {
+                    name: $crate::decode::schema::in_c(stringify!($field)),
+                    ty: $ty,
+                    bits: $crate::decode::schema::optional!(0 $(, $bits)?),
+                    verbose: $crate::decode::schema::marked!($($mark)?),
+                    apart: $crate::decode::schema::apart!($($mark)?),
+                    places: $crate::decode::layout::UNPLACED,
+                }),*
+            ], PACKED);
+            $crate::decode::schema::Struct {
+                name: $name,
+                fields: FIELDS,
+                layouts: $crate::decode::layout::of_fields(FIELDS, PACKED),
+                purpose: $crate::decode::ends::Purpose::of_fields(FIELDS),
+                arrange: $crate::decode::schema::optional!(None $(, Some($arrange))?),
+            }
         };
     )*};
 }

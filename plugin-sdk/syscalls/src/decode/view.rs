@@ -4,8 +4,8 @@ use crate::abi::Abi;
 
 use super::captured::When;
 use super::layout;
+use super::limits::Limits;
 use super::schema::{Struct, Width};
-use super::walk::Limits;
 
 /// A call as far as it is known, and where in it a description is being read.
 #[derive(Clone, Copy, Debug)]

@@ -7,116 +7,11 @@
 use crate::abi::Abi;
 
 use super::captured::{STACK, When};
-use super::layout::{self, Places};
-use super::schema::{Call, Dir, Len, Look, Struct, Style, Type, Width};
-use super::value::Value;
+use super::ends::{Build, Memory, Purpose};
+use super::layout;
+use super::limits::Limits;
+use super::schema::{Call, Dir, Len, Look, Struct, Type, Width};
 use super::view::View;
-
-/// How much is read.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Limits {
-    /// Bytes of text and of buffers.
-    pub text: usize,
-    /// Elements of arrays.
-    pub items: usize,
-    /// What is found out about file descriptors.
-    pub descriptors: Descriptors,
-    /// Fields of structures that are only shown with everything are left out where there
-    /// are many of them, in `struct stat`: they need not be made when nobody looks.
-    pub brief: bool,
-    /// Frames of the stack of the task, which no description asks for.
-    pub frames: usize,
-    /// Names of tasks: of the one that makes the call, and of those in its arguments.
-    pub tasks: bool,
-}
-
-/// What is found out about file descriptors.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Descriptors {
-    /// What /proc/PID/fd has: a path, `socket:[…]`.
-    pub paths: bool,
-    /// Protocols and addresses of sockets.
-    pub sockets: bool,
-    /// Paths and numbers of devices.
-    pub devices: bool,
-    /// What descriptors of processes refer to.
-    pub processes: bool,
-}
-
-impl Descriptors {
-    /// Nothing.
-    pub const NONE: Self = Self {
-        paths: false,
-        sockets: false,
-        devices: false,
-        processes: false,
-    };
-    /// Paths only.
-    pub const PATHS: Self = Self {
-        paths: true,
-        ..Self::NONE
-    };
-    /// Everything.
-    pub const ALL: Self = Self {
-        paths: true,
-        sockets: true,
-        devices: true,
-        processes: true,
-    };
-
-    /// What either wants.
-    #[must_use]
-    pub fn or(self, other: Self) -> Self {
-        Self {
-            paths: self.paths | other.paths,
-            sockets: self.sockets | other.sockets,
-            devices: self.devices | other.devices,
-            processes: self.processes | other.processes,
-        }
-    }
-}
-
-impl Limits {
-    /// Nothing is read.
-    pub const NONE: Self = Self {
-        text: 0,
-        items: 0,
-        descriptors: Descriptors::NONE,
-        brief: false,
-        frames: 0,
-        tasks: false,
-    };
-    /// As many `items` as strace(1) shows with everything (`-v`); environments are read
-    /// too.
-    pub const ALL: usize = 4096;
-
-    /// The greater of both.
-    #[must_use]
-    pub fn or(self, other: Self) -> Self {
-        Self {
-            text: self.text.max(other.text),
-            items: self.items.max(other.items),
-            descriptors: self.descriptors.or(other.descriptors),
-            brief: self.brief && other.brief,
-            frames: self.frames.max(other.frames),
-            tasks: self.tasks | other.tasks,
-        }
-    }
-}
-
-impl Default for Limits {
-    /// As strace(1) does.
-    fn default() -> Self {
-        Self {
-            text: 32,
-            items: 32,
-            descriptors: Descriptors::NONE,
-            brief: false,
-            frames: 0,
-            tasks: false,
-        }
-    }
-}
 
 /// Names of files are read up to here (PATH_MAX in linux/limits.h).
 pub(crate) const PATH_MAX: usize = 4096;
@@ -130,60 +25,6 @@ const MAX_OBJECTS: u32 = 1 << 16;
 const MAX_SHOWN: usize = 1 << 20;
 /// Of structures with a size of their own this much is read.
 const MAX_SIZED: usize = 64 << 10;
-
-/// What is read for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Purpose {
-    /// An object whose bytes are all there is.
-    Plain,
-    /// One that holds pointers, or says how much more there is.
-    Leading,
-    /// Text up to a NUL byte.
-    Text,
-}
-
-/// Where bytes come from.
-pub(crate) trait Memory<'a> {
-    /// Up to `len` bytes from `addr`, as far as they are known.
-    fn get(&self, when: When, addr: u64, len: usize, purpose: Purpose) -> &'a [u8];
-}
-
-/// What is made of them.
-pub(crate) trait Build {
-    type Out;
-    type Items: Default;
-    type Fields: Default;
-
-    fn scalar(&self, value: u64, width: Width, style: Style, abi: Abi) -> Self::Out;
-    fn address(&self, addr: u64) -> Self::Out;
-    fn bytes(&self, data: &[u8], more: bool, whole: bool, look: Look) -> Self::Out;
-    fn special(&self, read: fn(&View<'_>) -> Value, view: &View<'_>) -> Self::Out;
-    fn then(
-        &self,
-        value: Self::Out,
-        make: fn(Value, &View<'_>) -> Value,
-        view: &View<'_>,
-    ) -> Self::Out;
-    fn to(&self, addr: u64, value: Self::Out) -> Self::Out;
-    fn changed(&self, addr: u64, before: Self::Out, after: Self::Out) -> Self::Out;
-    fn item(&self, items: &mut Self::Items, value: Self::Out);
-    fn array(&self, items: Self::Items, more: Option<u64>, missing: bool) -> Self::Out;
-    fn counted(
-        &self,
-        addr: u64,
-        items: Self::Items,
-        missing: Option<u64>,
-        count: usize,
-    ) -> Self::Out;
-    fn field(&self, fields: &mut Self::Fields, of: &'static super::schema::Field, value: Self::Out);
-    fn structure(
-        &self,
-        of: &'static Struct,
-        fields: Self::Fields,
-        more: bool,
-        view: &View<'_>,
-    ) -> Self::Out;
-}
 
 /// A walk through one call.
 pub(crate) struct Walk<'m, M, B> {
@@ -403,23 +244,17 @@ impl<'m, 'a, M: Memory<'a>, B: Build> Walk<'m, M, B> {
             outer: Some((structure, bytes)),
             ..*view
         };
-        for (field, place) in structure
-            .fields
-            .iter()
-            .zip(Places::new(structure, view.abi))
-        {
+        for field in structure.fields {
+            let place = field.place(view.abi);
+            let core::ops::Range { start, end } = place.bytes();
             // What has no size of its own takes all that is left.
-            let end = if place.end == place.offset {
-                bytes.len()
-            } else {
-                place.end
-            };
+            let end = if end == start { bytes.len() } else { end };
             // Of a structure in it there may be only the start, or all but padding.
             let end = match field.ty {
-                Type::Struct(_) if bytes.len() > place.offset => end.min(bytes.len()),
+                Type::Struct(_) if bytes.len() > start => end.min(bytes.len()),
                 _ => end,
             };
-            let Some(part) = bytes.get(place.offset..end) else {
+            let Some(part) = bytes.get(start..end) else {
                 more = true;
                 break;
             };
@@ -429,12 +264,12 @@ impl<'m, 'a, M: Memory<'a>, B: Build> Walk<'m, M, B> {
                 continue;
             }
             let value = if field.bits > 0 {
-                self.bits(field, part, place.bit, view.abi)
+                self.bits(field, part, place.bit.into(), view.abi)
             } else {
                 self.object(
                     &field.ty,
                     part,
-                    addr.wrapping_add(place.offset as u64),
+                    addr.wrapping_add(start as u64),
                     when,
                     &inside,
                 )
@@ -550,7 +385,7 @@ impl<'m, 'a, M: Memory<'a>, B: Build> Walk<'m, M, B> {
                 end.and_then(|end| addr.checked_add(end))?;
                 let most = (walk.limits.items as u64).min(count);
                 let read = size * usize::try_from(most).unwrap_or(0);
-                let purpose = purpose(of);
+                let purpose = Purpose::of(of);
                 let bytes = walk.memory.get(when, addr, read, purpose);
                 if bytes.len() < size.min(read) {
                     return None;
@@ -611,20 +446,20 @@ impl<'m, 'a, M: Memory<'a>, B: Build> Walk<'m, M, B> {
         when: When,
         view: &View<'a>,
     ) -> Option<B::Out> {
-        let bytes = self.memory.get(when, addr, size, purpose(of));
+        let bytes = self.memory.get(when, addr, size, Purpose::of(of));
         if bytes.len() < least || bytes.is_empty() && size > 0 {
             return None;
         }
         self.object(of, bytes, addr, when, &View { size, ..*view })
     }
 
-    /// So many bytes; nothing if some of those that are wanted are not there.
     /// Whether so many more bytes may be shown, which they then are.
     fn more_bytes(&mut self, count: usize) -> Option<()> {
         self.shown = self.shown.saturating_add(count);
         (self.shown <= MAX_SHOWN).then_some(())
     }
 
+    /// So many bytes; nothing if some of those that are wanted are not there.
     fn buffer(&mut self, addr: u64, len: u64, look: Look, when: When) -> Option<B::Out> {
         // One more than is shown has to be there as well.
         let read = (self.limits.text as u64 + 1).min(len);
@@ -738,26 +573,5 @@ impl<'m, 'a, M: Memory<'a>, B: Build> Walk<'m, M, B> {
             Len::With(read) => read(&View { when, ..*view }),
             Len::Map(len, make) => make(self.length(*len, when, view)),
         }
-    }
-}
-
-/// What an object of this type is read for.
-fn purpose(of: &Type) -> Purpose {
-    match of {
-        Type::Scalar(..)
-        | Type::Absent
-        | Type::Pad(_)
-        | Type::Chars(_)
-        | Type::Raw(..)
-        | Type::Special(..) => Purpose::Plain,
-        Type::Fixed(of, _) | Type::Then(of, _) => purpose(of),
-        Type::Struct(structure) => {
-            let leads = |field: &super::schema::Field| purpose(&field.ty) != Purpose::Plain;
-            match structure.fields.iter().any(leads) {
-                true => Purpose::Leading,
-                false => Purpose::Plain,
-            }
-        }
-        _ => Purpose::Leading,
     }
 }

@@ -3,7 +3,6 @@
 use alloc::format;
 
 use crate::decode::common::{merged, terminated};
-use crate::decode::layout::Places;
 use crate::decode::schema::prelude::*;
 use crate::decode::{Bytes as Data, Field, Fields};
 
@@ -132,9 +131,8 @@ fn arrange(fields: &mut Fields, view: &View<'_>) {
     let given = usize::try_from(view.arg(2) & 0xffff_ffff).unwrap_or(0);
     // The caller has a shorter structure; what it has is there.
     fields.more = bytes.len() < given;
-    let end = Places::new(structure, view.abi)
-        .last()
-        .map_or(0, |place| place.end);
+    let last = structure.fields.last();
+    let end = last.map_or(0, |field| field.place(view.abi).bytes().end);
     let extra = bytes.get(end..).unwrap_or_default();
     if extra.iter().any(|byte| *byte != 0) {
         let data = Value::Bytes(Data {

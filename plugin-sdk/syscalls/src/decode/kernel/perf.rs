@@ -195,8 +195,9 @@ fn arrange(fields: &mut Fields, view: &View<'_>) {
         size => size,
     };
     if let Some((structure, _)) = view.outer {
-        let places = crate::decode::layout::Places::new(structure, view.abi);
-        let known = places.take_while(|place| place.end <= size).count();
+        let is_known =
+            |field: &&crate::decode::schema::Field| field.place(view.abi).bytes().end <= size;
+        let known = structure.fields.iter().take_while(is_known).count();
         fields.fields.truncate(known);
     }
     let known = view.bytes.len();

@@ -3,7 +3,6 @@
 use alloc::boxed::Box;
 
 use crate::abi::{I386, X86_64};
-use crate::decode::layout::struct_size;
 use crate::decode::schema::prelude::*;
 use crate::decode::{Field, Fields};
 
@@ -32,7 +31,9 @@ structs! {
 
 /// Fewer than all may be asked for, or more than there are.
 fn in_part(fields: &mut Fields, view: &View<'_>) {
-    let known = view.outer.map(|(set, _)| struct_size(set, view.abi));
+    let known = view
+        .outer
+        .map(|(set, _)| set.layout(view.abi).size as usize);
     fields.more = known.is_some_and(|known| view.bytes.len() > known);
 }
 

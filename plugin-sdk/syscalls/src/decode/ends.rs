@@ -1,0 +1,92 @@
+//! The two ends of a walk: where bytes come from, and what is made of them.
+
+use crate::abi::Abi;
+
+use super::captured::When;
+use super::schema::{Field, Look, Struct, Style, Type, Width};
+use super::value::Value;
+use super::view::View;
+
+/// What is read for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// An object whose bytes are all there is.
+    Plain,
+    /// One that holds pointers, or says how much more there is.
+    Leading,
+    /// Text up to a NUL byte.
+    Text,
+}
+
+impl Purpose {
+    /// What an object of this type is read for.
+    pub(crate) const fn of(ty: &Type) -> Self {
+        match ty {
+            Type::Scalar(..)
+            | Type::Absent
+            | Type::Pad(_)
+            | Type::Chars(_)
+            | Type::Raw(..)
+            | Type::Special(..) => Self::Plain,
+            Type::Fixed(of, _) | Type::Then(of, _) => Self::of(of),
+            Type::Struct(structure) => structure.purpose,
+            _ => Self::Leading,
+        }
+    }
+
+    /// What a structure with these fields is read for. A loop, since this runs in the
+    /// compiler.
+    pub(crate) const fn of_fields(fields: &[Field]) -> Self {
+        let mut index = 0;
+        while index < fields.len() {
+            if !matches!(Self::of(&fields[index].ty), Self::Plain) {
+                return Self::Leading;
+            }
+            index += 1;
+        }
+        Self::Plain
+    }
+}
+
+/// Where bytes come from.
+pub(crate) trait Memory<'a> {
+    /// Up to `len` bytes from `addr`, as far as they are known.
+    fn get(&self, when: When, addr: u64, len: usize, purpose: Purpose) -> &'a [u8];
+}
+
+/// What is made of them.
+pub(crate) trait Build {
+    type Out;
+    type Items: Default;
+    type Fields: Default;
+
+    fn scalar(&self, value: u64, width: Width, style: Style, abi: Abi) -> Self::Out;
+    fn address(&self, addr: u64) -> Self::Out;
+    fn bytes(&self, data: &[u8], more: bool, whole: bool, look: Look) -> Self::Out;
+    fn special(&self, read: fn(&View<'_>) -> Value, view: &View<'_>) -> Self::Out;
+    fn then(
+        &self,
+        value: Self::Out,
+        make: fn(Value, &View<'_>) -> Value,
+        view: &View<'_>,
+    ) -> Self::Out;
+    fn to(&self, addr: u64, value: Self::Out) -> Self::Out;
+    fn changed(&self, addr: u64, before: Self::Out, after: Self::Out) -> Self::Out;
+    fn item(&self, items: &mut Self::Items, value: Self::Out);
+    fn array(&self, items: Self::Items, more: Option<u64>, missing: bool) -> Self::Out;
+    fn counted(
+        &self,
+        addr: u64,
+        items: Self::Items,
+        missing: Option<u64>,
+        count: usize,
+    ) -> Self::Out;
+    fn field(&self, fields: &mut Self::Fields, of: &'static Field, value: Self::Out);
+    fn structure(
+        &self,
+        of: &'static Struct,
+        fields: Self::Fields,
+        more: bool,
+        view: &View<'_>,
+    ) -> Self::Out;
+}
