@@ -14,6 +14,7 @@
 
 mod ask;
 pub mod captured;
+mod declare;
 mod ends;
 pub mod json;
 mod layout;

@@ -21,6 +21,8 @@ use crate::summary::Counts;
 mod dump;
 pub(crate) mod separate;
 
+/// Ids of tasks are as wide at least.
+const TID_WIDTH: usize = 5;
 /// Text is handed out in pieces of at most so many bytes.
 const PIECE: usize = 256 * 1024;
 
@@ -385,11 +387,9 @@ impl Lines {
         match (tid, self.settings.task_ids) {
             (Some(tid), TaskIds::Several) if self.tasks.len() > 1 => {
                 self.out.extend_from_slice(b"[pid ");
-                let mut digits = 5;
-                while digits > 1 && u64::from(tid) < 10_u64.pow(digits - 1) {
-                    self.out.push(b' ');
-                    digits -= 1;
-                }
+                let digits = tid.checked_ilog10().unwrap_or(0) as usize + 1;
+                let spaces = TID_WIDTH.saturating_sub(digits);
+                self.out.resize(self.out.len() + spaces, b' ');
                 push_decimal(&mut self.out, tid.into());
                 self.push_name(tid);
                 self.out.extend_from_slice(b"] ");
@@ -399,7 +399,12 @@ impl Lines {
                 self.push_name(tid);
                 self.out.push(b' ');
             }
-            (Some(tid), TaskIds::Always) => self.text(&format!("{tid:<5} ")),
+            (Some(tid), TaskIds::Always) => {
+                let end = self.out.len() + TID_WIDTH;
+                push_decimal(&mut self.out, tid.into());
+                self.out.resize(end.max(self.out.len()), b' ');
+                self.out.push(b' ');
+            }
             _ => {}
         }
         self.push_time(at);

@@ -3,7 +3,7 @@
 use crate::abi::Abi;
 
 use super::captured::When;
-use super::schema::{Field, Look, Struct, Style, Type, Width};
+use super::schema::{Arg, Dir, Field, Len, Look, Return, Struct, Style, Type, Width};
 use super::value::Value;
 use super::view::View;
 
@@ -45,6 +45,104 @@ impl Purpose {
             index += 1;
         }
         Self::Plain
+    }
+}
+
+/// At which ends of a call something may have to be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Reads {
+    pub(crate) enter: bool,
+    pub(crate) exit: bool,
+}
+
+impl Reads {
+    const NONE: Self = Self {
+        enter: false,
+        exit: false,
+    };
+    const ENTER: Self = Self {
+        enter: true,
+        exit: false,
+    };
+    const EXIT: Self = Self {
+        enter: false,
+        exit: true,
+    };
+    /// As far as can be told here.
+    const BOTH: Self = Self {
+        enter: true,
+        exit: true,
+    };
+
+    pub(crate) const fn at(self, end: When) -> bool {
+        match end {
+            When::Enter => self.enter,
+            When::Exit => self.exit,
+        }
+    }
+
+    const fn or(self, other: Self) -> Self {
+        Self {
+            enter: self.enter | other.enter,
+            exit: self.exit | other.exit,
+        }
+    }
+
+    /// Of an argument.
+    const fn of(ty: &Type) -> Self {
+        match ty {
+            Type::Scalar(..) | Type::Absent | Type::Pad(_) | Type::Special(..) => Self::NONE,
+            Type::Then(of, _) => Self::of(of),
+            Type::Text | Type::Path | Type::Strings | Type::Environ => Self::ENTER,
+            Type::To(dir, of) => Self::behind(*dir, of),
+            Type::Sized(dir, len, of) | Type::Array(dir, of, len) => {
+                Self::behind(*dir, of).or(Self::of_len(len))
+            }
+            Type::Bytes(dir, len, _) => Self::of_dir(*dir).or(Self::of_len(len)),
+            _ => Self::BOTH,
+        }
+    }
+
+    const fn of_dir(dir: Dir) -> Self {
+        match dir {
+            Dir::In => Self::ENTER,
+            Dir::Out | Dir::Always => Self::EXIT,
+            Dir::InOut | Dir::InOutAlways => Self::BOTH,
+        }
+    }
+
+    /// What a pointer leads to may lead on.
+    const fn behind(dir: Dir, of: &Type) -> Self {
+        match Purpose::of(of) {
+            Purpose::Plain => Self::of_dir(dir),
+            _ => Self::BOTH,
+        }
+    }
+
+    const fn of_len(len: &Len) -> Self {
+        match len {
+            Len::At(_) => Self::BOTH,
+            Len::Map(len, _) => Self::of_len(len),
+            _ => Self::NONE,
+        }
+    }
+
+    /// Of a call. A loop, since this runs in the compiler.
+    pub(crate) const fn of_call(args: &[Arg], ret: &Return, picks: bool) -> Self {
+        if picks {
+            return Self::BOTH;
+        }
+        let mut reads = if ret.also.is_empty() {
+            Self::NONE
+        } else {
+            Self::EXIT
+        };
+        let mut index = 0;
+        while index < args.len() {
+            reads = reads.or(Self::of(&args[index].ty));
+            index += 1;
+        }
+        reads
     }
 }
 

@@ -50,13 +50,33 @@ pub fn wants(
     known: &Captured<'_>,
     asked: &mut Vec<Want>,
 ) {
+    // Half of all stops end here.
+    if call.reads.at(now(ret)) {
+        walk(call, abi, registers, ret, limits, known, asked);
+    }
+}
+
+/// Which end of a call has this result.
+fn now(ret: Option<i64>) -> When {
+    match ret {
+        Some(_) => When::Exit,
+        None => When::Enter,
+    }
+}
+
+/// As [`wants`], whatever [`Call::reads`] says.
+pub(crate) fn walk(
+    call: &'static Call,
+    abi: Abi,
+    registers: [u64; 6],
+    ret: Option<i64>,
+    limits: Limits,
+    known: &Captured<'_>,
+    asked: &mut Vec<Want>,
+) {
     let memory = Planned {
         known,
-        now: if ret.is_some() {
-            When::Exit
-        } else {
-            When::Enter
-        },
+        now: now(ret),
         asked: RefCell::new(asked),
     };
     let (call, args) = picked(call, abi, registers, &memory);

@@ -8,7 +8,8 @@ use alloc::vec::Vec;
 
 use crate::abi::{self, Abi};
 
-use super::ends::Purpose;
+pub(crate) use super::declare::{calls, sets, structs};
+use super::ends::{Purpose, Reads};
 use super::layout::{Layout, Model, Place};
 use super::value::Value;
 use super::view::View;
@@ -337,11 +338,16 @@ pub struct Call {
     pub ret: Return,
     /// Another description for certain arguments: calls that do different things by
     /// a command, such as fcntl(2).
-    pub pick: Option<fn(&View<'_>) -> Option<&'static Call>>,
+    pub pick: Option<PickCall>,
     /// The arguments of what it picks are `long`s in memory, where its second argument
     /// leads to: socketcall(2).
     pub in_memory: bool,
+    /// When something may have to be read.
+    pub(crate) reads: Reads,
 }
+
+/// Finds the description that holds for certain arguments.
+pub type PickCall = fn(&View<'_>) -> Option<&'static Call>;
 
 /// Short names for descriptions.
 pub mod prelude {
@@ -453,156 +459,3 @@ pub mod prelude {
         Scalar(Long, Style::One(set))
     }
 }
-
-/// Declares [`Set`]s: a name, what strace writes behind unknown values, and names and
-/// values in the order in which they show.
-///
-/// ```text
-/// sets! {
-///     /// lseek(2)
-///     WHENCE "SEEK_???" { SEEK_SET = 0, SEEK_CUR = 1 }
-///     FLAGS "O_???" { O_CREAT = 0o100 }
-///     OPEN "O_???" first(0o3 => ACCESS) and(FLAGS) {}
-/// }
-/// ```
-macro_rules! sets {
-    ($(
-        $(#[$doc:meta])* $set:ident $unknown:literal
-        $(first($($first_mask:expr => $first:ident),+))?
-        $(last($($last_mask:expr => $last:ident),+))?
-        $(and($base:ident))?
-        { $($name:ident = $value:expr),* $(,)? }
-    )*) => {$(
-        $(#[$doc])*
-        pub(crate) static $set: $crate::decode::schema::Set = $crate::decode::schema::Set {
-            names: &[$(($value, stringify!($name))),*],
-            base: $crate::decode::schema::optional!(None $(, Some(&$base))?),
-            first: &[$($(($first_mask, &$first)),+)?],
-            last: &[$($(($last_mask, &$last)),+)?],
-            unknown: $unknown,
-        };
-    )*};
-}
-pub(crate) use sets;
-
-/// Declares [`Struct`]s, as in C: `name: TYPE`; `[verbose] name: TYPE` for what only
-/// shows with everything, `[apart]` if what is shown does not even depend on it;
-/// `name: TYPE; 3` for a bit field of three bits.
-///
-/// ```text
-/// structs! {
-///     /// clock_gettime(2)
-///     TIMESPEC "timespec" { tv_sec: LONG, tv_nsec: ULONG }
-///     EPOLL_EVENT "epoll_event" packed { .. }
-///     STAT "stat" (arrange_stat) { .. }
-/// }
-/// ```
-macro_rules! structs {
-    ($(
-        $(#[$doc:meta])* $structure:ident $name:literal $($packed:ident)? $(($arrange:path))?
-        { $($([$mark:ident])? $field:ident : $ty:expr $(; $bits:literal)?),* $(,)? }
-    )*) => {$(
-        $(#[$doc])*
-        pub(crate) static $structure: $crate::decode::schema::Struct = {
-            const PACKED: bool = $crate::decode::schema::marked!($($packed)?);
-            static FIELDS: &[$crate::decode::schema::Field] = &$crate::decode::layout::placed([
-                $($crate::decode::schema::Field {
-                    name: $crate::decode::schema::in_c(stringify!($field)),
-                    ty: $ty,
-                    bits: $crate::decode::schema::optional!(0 $(, $bits)?),
-                    verbose: $crate::decode::schema::marked!($($mark)?),
-                    apart: $crate::decode::schema::apart!($($mark)?),
-                    places: $crate::decode::layout::UNPLACED,
-                }),*
-            ], PACKED);
-            $crate::decode::schema::Struct {
-                name: $name,
-                fields: FIELDS,
-                layouts: $crate::decode::layout::of_fields(FIELDS, PACKED),
-                purpose: $crate::decode::ends::Purpose::of_fields(FIELDS),
-                arrange: $crate::decode::schema::optional!(None $(, Some($arrange))?),
-            }
-        };
-    )*};
-}
-pub(crate) use structs;
-
-/// Declares [`Call`]s, one line each. `name @ 2: TYPE` is an argument in another
-/// register than the next one; `[named] name: TYPE` one that shows with its name.
-///
-/// ```text
-/// calls! { CALLS
-///     openat(dfd: DIRFD, filename: Path, flags: flags(&OPEN), mode: OPEN_MODE) -> FD;
-///     fcntl by fcntl_by_command (fd: FD, cmd: one(&FCNTL), arg: XLONG) -> LONG;
-///     poll(..) -> I32, note(poll_ready, 0: REVENTS);
-/// }
-/// ```
-macro_rules! calls {
-    ($table:ident $(
-        $(#[$doc:meta])*
-        $name:ident $(by $pick:ident)? $(in $memory:ident)?
-        ($($([$mark:ident])? $arg:ident $(@ $register:literal)? : $ty:expr),* $(,)?)
-        -> $ret:expr $(, note($note:path $(, $index:literal : $also:expr)*))? ;
-    )*) => {
-        pub(crate) static $table: &[$crate::decode::schema::Call] = &[$(
-            $crate::decode::schema::Call {
-                name: stringify!($name),
-                args: &[$($crate::decode::schema::Arg {
-                    name: $crate::decode::schema::in_c(stringify!($arg)),
-                    ty: $ty,
-                    register: $crate::decode::schema::optional!(None $(, Some($register))?),
-                    named: $crate::decode::schema::marked!($($mark)?),
-                }),*],
-                ret: $crate::decode::schema::Return {
-                    ty: $ret,
-                    also: &[$($(($index, $also)),*)?],
-                    note: $crate::decode::schema::optional!(None $(, Some($note))?),
-                },
-                pick: $crate::decode::schema::optional!(None $(, Some($pick))?),
-                in_memory: $crate::decode::schema::marked!($($memory)?),
-            }
-        ),*];
-    };
-}
-pub(crate) use calls;
-
-/// A name in C, where it is no word that Rust keeps for itself: `r#type`.
-pub(crate) const fn in_c(name: &'static str) -> &'static str {
-    match name.as_bytes() {
-        [b'r', b'#', ..] => name.split_at(2).1,
-        _ => name,
-    }
-}
-
-/// The second, or the first if there is no second.
-macro_rules! optional {
-    ($default:expr) => {
-        $default
-    };
-    ($default:expr, $given:expr) => {
-        $given
-    };
-}
-pub(crate) use optional;
-
-/// Whether there is a mark.
-macro_rules! marked {
-    () => {
-        false
-    };
-    ($mark:ident) => {
-        true
-    };
-}
-pub(crate) use marked;
-
-/// Whether this is the mark.
-macro_rules! apart {
-    (apart) => {
-        true
-    };
-    ($($other:ident)?) => {
-        false
-    };
-}
-pub(crate) use apart;

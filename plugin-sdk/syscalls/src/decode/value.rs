@@ -175,6 +175,9 @@ impl Fields {
     pub fn order(&mut self, names: &[&str]) {
         let mut fields = core::mem::take(&mut self.fields);
         for name in names {
+            if fields.is_empty() {
+                break;
+            }
             if let Some(at) = fields.iter().position(|field| field.name == *name) {
                 self.fields.push(fields.swap_remove(at));
             }

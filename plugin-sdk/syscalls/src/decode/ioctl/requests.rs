@@ -24,7 +24,7 @@ macro_rules! requests {
     ($table:ident $($name:ident = $number:literal $(or $narrow:literal)?,)*) => {
         pub(super) static $table: &[super::Request] = &[$((
             $number,
-            $crate::decode::schema::optional!($number $(, $narrow)?),
+            $crate::decode::declare::optional!($number $(, $narrow)?),
             stringify!($name),
         )),*];
     };

@@ -6,7 +6,7 @@ use crate::abi;
 use crate::decode::captured::{self, When};
 use crate::decode::schema::Call;
 use crate::decode::text::{Hex, Names, Style};
-use crate::decode::{Captured, Limits, Want, decode, index, ioctl, wants};
+use crate::decode::{Captured, Limits, Want, decode, index, ioctl, plan};
 
 /// splitmix64, by Sebastiano Vigna.
 struct Random(u64);
@@ -96,7 +96,7 @@ fn capture(
     for _ in 0..MAX_ROUNDS {
         let first = asked.len();
         let known = Captured::decode(captured);
-        wants(
+        plan::walk(
             call,
             abi,
             registers,
@@ -108,6 +108,7 @@ fn capture(
         if asked.len() == first {
             break;
         }
+        assert!(call.reads.at(when), "{} at its {when:?}", call.name);
         for want in &asked[first..] {
             assert!(want.len <= 1 << 16, "{}: {want:?}", call.name);
             let bytes = random.memory(want.len);
