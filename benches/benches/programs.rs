@@ -33,7 +33,7 @@ struct Target {
 const TARGETS: &[Target] = &[
     Target {
         name: "find",
-        arguments: |folder| vec![folder.into(), "-name".into(), "*7".into()],
+        arguments: |folder| vec![folder.into(), "-size".into(), "+0".into()],
     },
     Target {
         name: "tar",
