@@ -26,7 +26,7 @@ pub fn trace(program: &Program) -> Result<(Counts, Option<ExitStatus>), Error> {
         inside: Vec::new(),
         status: None,
     };
-    gate.open()?;
+    gate.open(None)?;
     unless_gone(stopped.resume(Resume::Syscall, None))?;
     loop {
         match wait::any(Block::Yes)? {

@@ -75,6 +75,9 @@ pub struct Config {
     pub follow: Follow,
     /// Whether processes that execute another program are let go.
     pub detach_on_exec: bool,
+    /// Whether the kernel may filter the calls of a spawned target, so that only those
+    /// stop that plugins want: it then ends with the host.
+    pub filtered: bool,
     /// Where plugins write to.
     pub output: OutputTarget,
     /// Records as JSON lines instead of text.
@@ -120,6 +123,8 @@ pub struct Outcome {
 pub struct SessionStats {
     /// Of the tracer.
     pub engine: Stats,
+    /// Whether system calls were filtered, or why not.
+    pub calls: String,
     /// Of each plugin, in load order.
     pub plugins: Vec<PluginStats>,
 }

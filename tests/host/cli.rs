@@ -154,6 +154,45 @@ fn doctor_and_attach_explain_what_nobody_may_do() {
     // It can trace what is its own.
     let output = as_nobody(&["run", "minimal", "--", "sh", "-c", "exit 3"]);
     assert_eq!(status(&output), 3, "{}", stderr(&output));
+    // Its calls can be filtered only if it gains no rights, which the user is told.
+    let look = ["grep", "NoNewPrivs", "/proc/self/status"];
+    let some = ["run", "--stats", "-t", "strace -e trace=openat", "--"];
+    let output = as_nobody(&[&some[..], &look[..]].concat());
+    assert_eq!(stdout(&output), "NoNewPrivs:\t1\n");
+    let text = stderr(&output);
+    assert!(text.contains("no program gains rights"), "{text}");
+    let unfiltered = [&["run", "--no-seccomp"][..], &some[1..], &look[..]].concat();
+    let output = as_nobody(&unfiltered);
+    assert_eq!(stdout(&output), "NoNewPrivs:\t0\n");
+}
+
+#[test]
+fn calls_are_filtered_where_that_is_of_use() {
+    let own = fs::read_to_string("/proc/self/status").expect("our own");
+    let own = own
+        .lines()
+        .find_map(|line| line.strip_prefix("Seccomp_filters:"));
+    let own: u32 = own.map_or(0, |number| number.trim().parse().expect("a number"));
+    let some: &[&str] = &["-t", "strace -e trace=openat"];
+    for (options, said) in [
+        (some, "filtered"),
+        (&["-t", "files", "-t", "exec-tree"], "filtered"),
+        (&["--no-seccomp", "-t", "files"], "not filtered: not wanted"),
+        (
+            &["--no-follow", "-t", "files"],
+            "not filtered: processes are let go",
+        ),
+        (&["-t", "strace"], "not filtered: all calls are wanted"),
+        (&["-t", "minimal"], "not filtered: no call is wanted"),
+    ] {
+        let command = ["--", "grep", "^Seccomp_filters:", "/proc/self/status"];
+        let args = [&["run", "--json", "--stats"], options, &command].concat();
+        let ran = Ran::of(&args);
+        let stats = ran.records("stats").next().expect("counters");
+        assert_eq!(stats["data"]["system_calls"], said);
+        let filters = own + u32::from(said == "filtered");
+        assert_eq!(ran.stdout, format!("Seccomp_filters:\t{filters}\n"));
+    }
 }
 
 #[test]

@@ -21,6 +21,7 @@ mod records;
 mod schema;
 mod several;
 mod several_instruments;
+mod stops;
 mod strace_inject;
 mod strace_json;
 mod strace_options;

@@ -62,7 +62,7 @@ impl Puppet {
         let options = Options::SYSGOOD | Options::EXITKILL | Options::EXEC;
         let spawned = spawn(&program, options).expect("it can be started");
         let (mut stopped, mut gate) = spawned.into_parts();
-        gate.open().expect("it waits");
+        gate.open(None).expect("it waits");
         let tid = stopped.tid();
         loop {
             let (next, what) = go_on(stopped, Resume::Syscall);

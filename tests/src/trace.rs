@@ -160,6 +160,7 @@ impl Traced {
 pub struct Trace<'a> {
     target: Start,
     follow: Follow,
+    filtered: bool,
     clients: Vec<(Vec<Topic>, Role<'a>)>,
 }
 
@@ -199,6 +200,7 @@ impl<'a> Trace<'a> {
         Self {
             target,
             follow: Follow::Yes,
+            filtered: true,
             clients: Vec::new(),
         }
     }
@@ -209,6 +211,14 @@ impl<'a> Trace<'a> {
         if let Start::Spawn { argv, .. } = &mut self.target {
             argv.push(arg.to_string().into_bytes());
         }
+        self
+    }
+
+    /// Whether calls that nobody wants may go on without a stop: then the target is not
+    /// let go.
+    #[must_use]
+    pub fn filtered(mut self, filtered: bool) -> Self {
+        self.filtered = filtered;
         self
     }
 
@@ -318,6 +328,9 @@ impl<'a> Trace<'a> {
     /// Runs it to the end, or until all clients have left.
     pub fn run(self) -> Traced {
         let mut engine = Engine::new(self.follow).expect("a timer");
+        if !self.filtered {
+            engine.set_unfiltered();
+        }
         let mut ids = Vec::new();
         let mut clients = self.clients;
         for (n, (_, role)) in clients.iter_mut().enumerate() {
@@ -423,7 +436,8 @@ pub fn calls(names: &[&str], enter: bool, exit: bool) -> Topic {
     syscalls(SyscallSet::Only(ids), enter, exit)
 }
 
-fn syscalls(which: SyscallSet, enter: bool, exit: bool) -> Topic {
+/// A topic of these calls.
+pub fn syscalls(which: SyscallSet, enter: bool, exit: bool) -> Topic {
     Topic::Syscalls(SyscallFilter {
         which,
         enter,

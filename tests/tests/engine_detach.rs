@@ -219,6 +219,7 @@ fn c42_a_held_call_holds_nobody_else() {
         let mut lines = 0;
         let topics = vec![calls(&["getpriority", "write"], true, true)];
         let traced = Trace::of(fixtures::HELD_STOP)
+            .filtered(then != Reply::Abort)
             .actor(topics, |engine, id, delivery| {
                 let (stop, enter) = match &delivery.event {
                     Event::SyscallEnter(stop) => (stop, true),
@@ -258,6 +259,7 @@ fn c42_a_call_that_is_held_up_holds_nobody_else_and_is_let_go() {
             let mut delayed = 0;
             let topics = vec![calls(&["getpriority", "write"], true, true)];
             let traced = Trace::of(fixtures::HELD_STOP)
+                .filtered(then != Reply::Abort)
                 .actor(topics, |engine, id, delivery| {
                     match &delivery.event {
                         Event::SyscallEnter(stop) if enter && name(stop) == "getpriority" => {
@@ -291,6 +293,7 @@ fn c42_a_call_that_is_held_up_holds_nobody_else_and_is_let_go() {
 fn change_and_end(action: impl Fn(u32, [u64; 6]) -> Action, reply: Reply) -> String {
     let topic = || vec![calls(&["getppid"], true, false)];
     let traced = Trace::of(fixtures::SKIP_TARGETS)
+        .filtered(reply != Reply::Abort)
         .client(topic(), |_, _, delivery| {
             Some(match &delivery.event {
                 Event::SyscallEnter(stop) => action(stop.call.nr, stop.args),
@@ -327,6 +330,7 @@ fn c42_changes_to_a_held_call_count_only_when_all_have_answered() {
 fn c42_registers_of_a_held_call_are_not_written_when_the_session_ends() {
     for at in ["open", "read", "write"] {
         let traced = Trace::of(fixtures::SKIP_TARGETS)
+            .filtered(false)
             .actor(vec![calls(&[at], true, true)], |engine, id, delivery| {
                 let stop = delivery.stop.expect("the session does not end");
                 let mut regs = engine.registers(id, stop.tid()).expect("it is held");

@@ -512,6 +512,7 @@ fn steps_are_given_up_at_a_breakpoint() {
 #[test]
 fn memory_that_cannot_be_unmapped() {
     let traced = Trace::of(fixtures::ALLOC_SEALED)
+        .filtered(false)
         .actor(vec![tells()], |engine, client, delivery| {
             match told(&delivery.event) {
                 Some(told) if told.code == 0x1234 => {

@@ -239,6 +239,7 @@ fn slots_when_the_client_leaves_at_any_time() {
         for how in [Reply::Leave, Reply::Abort] {
             let count = Cell::new(0);
             let traced = Trace::of(fixtures::SYM_GOT)
+                .filtered(how != Reply::Abort)
                 .actor(vec![tells()], |engine, client, delivery| {
                     if let Some((pid, 0x5307)) = mark(&delivery.event) {
                         let slot = slot_of(engine, pid, "sym_got", "getpgrp");

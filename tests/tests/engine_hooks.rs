@@ -345,7 +345,7 @@ fn ended_at_every_event_of_tail_calls() {
         &["tail_target", "tail_jmp", "tail_chain", "tail_self"],
     )];
     leave_at_each(
-        || Trace::of(fixtures::HOOK_TAIL).arg(1),
+        || Trace::of(fixtures::HOOK_TAIL).arg(1).filtered(false),
         names,
         Reply::Abort,
     );
@@ -364,7 +364,10 @@ fn left_at_every_event_of_jumps() {
 fn ended_at_every_event_of_forks() {
     for how in [Reply::Leave, Reply::Abort] {
         leave_at_each(
-            || Trace::of(fixtures::HOOK_FORK).arg(2),
+            || {
+                let trace = Trace::of(fixtures::HOOK_FORK).arg(2);
+                trace.filtered(how != Reply::Abort)
+            },
             &[(0x1234, &["outer", "forking", "plain"])],
             how,
         );

@@ -478,6 +478,7 @@ fn detached_while_children_are_made() {
             .arg("fork")
             .arg(20)
             .arg(10)
+            .filtered(false)
             .actor(vec![tells()], |engine, client, delivery| {
                 if let Some(told) = told(&delivery.event) {
                     let options = BreakpointOptions::default();

@@ -43,6 +43,7 @@ fn c21_nothing_is_installed_in_the_target() {
     for topics in [vec![calls(&["exit_group"], true, false)], everything()] {
         let mut looks = 0;
         let traced = Trace::of(fixtures::HELLO)
+            .filtered(false)
             .client(topics, |engine, _, delivery| {
                 if let Event::SyscallEnter(stop) = &delivery.event {
                     assert_eq!(seccomp(stop.pid), own);

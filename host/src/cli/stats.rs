@@ -20,7 +20,7 @@ pub(crate) fn print(stats: &SessionStats, structured: bool) {
 
 fn tables(stats: &SessionStats) -> String {
     let engine = &stats.engine;
-    let counters: Vec<Vec<String>> = [
+    let mut counters: Vec<Vec<String>> = [
         ("stops", engine.stops),
         ("  of system calls", engine.syscall_stops),
         ("  at breakpoints", engine.breakpoints),
@@ -35,6 +35,7 @@ fn tables(stats: &SessionStats) -> String {
     .into_iter()
     .map(|(name, value)| vec![name.to_owned(), value.to_string()])
     .collect();
+    counters.push(vec!["system calls".to_owned(), stats.calls.clone()]);
 
     let head = [
         "plugin", "stops", "notices", "lost", "time", "held", "longest", "polls", "calls", "output",
@@ -102,6 +103,7 @@ fn data(stats: &SessionStats) -> Value {
         "restarted_calls": engine.restarted_calls,
         "unexpected": engine.unexpected,
         "clashes": engine.clashes,
+        "system_calls": stats.calls,
         "plugins": plugins,
     })
 }

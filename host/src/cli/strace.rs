@@ -149,7 +149,7 @@ pub(crate) struct Args {
     /// When the tracer can be interrupted; it always can
     #[arg(short = 'I', long = "interruptible", value_name = "WHEN", hide = true)]
     interruptible: Option<String>,
-    /// Stop only at calls that are wanted; that is so anyway
+    /// Stop only at calls that are wanted; with -f that is so anyway
     #[arg(long = "seccomp-bpf", hide = true)]
     seccomp: bool,
 

@@ -105,6 +105,11 @@ pub(crate) struct Options {
     #[arg(long, help_heading = "Tracing")]
     pub(super) detach_on_exec: bool,
 
+    /// Stop at all system calls if plugins want some: then the target outlives the
+    /// tracing
+    #[arg(long, help_heading = "Tracing")]
+    pub(super) no_seccomp: bool,
+
     /// A plugin that fails before the target starts ends the run.
     #[arg(skip)]
     pub(super) all_or_none: bool,
@@ -153,6 +158,7 @@ impl Options {
             },
             all_or_none: self.all_or_none,
             detach_on_exec: self.detach_on_exec,
+            filtered: !self.no_seccomp,
             output,
             structured: self.json,
             limits: Limit::apply(&self.limits),

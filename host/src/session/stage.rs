@@ -43,6 +43,7 @@ pub(super) struct Stage {
 struct Ended {
     status: Option<ExitStatus>,
     started: bool,
+    calls: String,
     stats: Stats,
     clients: Vec<ClientStats>,
 }
@@ -65,6 +66,9 @@ impl Stage {
             engine.need_all_clients();
         }
         engine.set_detach_on_exec(config.detach_on_exec);
+        if !config.filtered {
+            engine.set_unfiltered();
+        }
         let spawned = matches!(config.target, Target::Spawn(_));
         let supervisor = Supervisor::new(
             engine.remote().waker(),
@@ -209,6 +213,7 @@ impl Stage {
             output_error,
             stats: SessionStats {
                 engine: ended.stats,
+                calls: ended.calls,
                 plugins,
             },
         })
@@ -233,6 +238,7 @@ impl Stage {
     fn let_go(&mut self, wait: bool) -> Ended {
         let mut engine = self.engine.borrow_mut();
         let started = engine.has_started();
+        let calls = engine.call_stops().to_string();
         engine.shut_down();
         self.supervisor.release_terminal();
         if self.spawned && wait {
@@ -244,6 +250,7 @@ impl Stage {
         Ended {
             status: engine.root_status(),
             started,
+            calls,
             stats: engine.stats(),
             clients: self
                 .seats

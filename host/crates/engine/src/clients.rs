@@ -204,7 +204,8 @@ impl Engine {
                 self.table.picky.insert(ClientId(index));
             }
         }
-        if self.table.any_syscall && !had_syscalls && self.started {
+        let falls_short = self.filter_falls_short();
+        if self.table.any_syscall && (!had_syscalls || falls_short) && self.started {
             self.interrupt_running();
         }
     }
@@ -336,6 +337,9 @@ impl Engine {
         self.with_mail.remove(client);
         self.observers.remove(client);
         self.gone.insert(client);
+        if self.clients_gone() {
+            self.cut_delays();
+        }
     }
 
     fn remove_wishes(&mut self, client: ClientId) {

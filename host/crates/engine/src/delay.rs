@@ -122,6 +122,19 @@ impl Engine {
         }
     }
 
+    /// Nobody is left who wants them.
+    pub(crate) fn cut_delays(&mut self) {
+        let now = Instant::now();
+        for (until, tid) in &mut self.delays {
+            if let Some(held) = self.tasks.get_mut(tid).and_then(|task| task.held_mut())
+                && held.offer.until == Some(*until)
+            {
+                held.offer.until = Some(now);
+                *until = now;
+            }
+        }
+    }
+
     /// Lets those go on whose time has come.
     pub(crate) fn expire_delays(&mut self) -> Result<(), Fatal> {
         let now = Instant::now();

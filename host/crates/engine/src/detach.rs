@@ -34,6 +34,7 @@ impl Engine {
             self.kill_before_exec();
         }
         self.started = true;
+        self.end_filtered();
         self.lift_everything();
         if let Err(error) = self.detach_stopped().and_then(|()| self.detach_running()) {
             tracing::warn!(target: "pai::engine", %error, "detach is incomplete");
@@ -224,8 +225,7 @@ impl Engine {
         {
             // The entry of a call is inside it as well.
             let entered = stop == Stop::Syscall
-                && unless_gone(stopped.syscall_info())?
-                    .is_some_and(|info| matches!(info.op, SyscallOp::Entry { .. }));
+                && unless_gone(stopped.syscall_info())?.is_some_and(|info| info.is_entry());
             let inside = stop.is_inside_call() || entered;
             return self.let_go_of_operation(stopped, *operation, inside);
         }

@@ -59,6 +59,18 @@ impl Engine {
                 let Some(task) = self.tasks.get_mut(&tid) else {
                     return self.on_unknown(stopped, stop);
                 };
+                let at_entry = std::mem::take(&mut task.at_entry);
+                let entered = match stop {
+                    Stop::Seccomp => self.on_filter(&stopped, at_entry)?,
+                    _ => None,
+                };
+                let stop = match entered {
+                    Some(_) => Stop::Syscall,
+                    None => stop,
+                };
+                let Some(task) = self.tasks.get_mut(&tid) else {
+                    return Ok(());
+                };
                 let interrupted = std::mem::take(&mut task.interrupting);
                 task.in_call = stop.is_inside_call();
                 let is_other = stop != Stop::Interrupt;
@@ -72,6 +84,9 @@ impl Engine {
                 if task.trap.copy.is_some() {
                     self.leave_copy(&stopped, stop)?;
                 }
+                if let Some(info) = entered {
+                    return self.on_call(stopped, &info, interrupted);
+                }
                 match stop {
                     Stop::Syscall => self.on_syscall(stopped, interrupted),
                     Stop::SignalDelivery(signal) => self.on_signal(stopped, signal),
@@ -80,23 +95,33 @@ impl Engine {
                     Stop::NewTask(kind) => self.on_new_task(stopped, kind),
                     Stop::VforkDone => self.on_other(stopped, status, OtherStop::VforkDone),
                     Stop::Exit => self.on_exit_event(stopped, status),
-                    // A filter of the target's own said RET_TRACE; we ask for
-                    // no seccomp stops, so it gets ENOSYS as without us.
-                    Stop::Exec | Stop::Seccomp | Stop::Other(_) => {
-                        self.go_on(stopped, After::Resume)
-                    }
+                    Stop::Seccomp => self.resume_again(stopped),
+                    Stop::Exec | Stop::Other(_) => self.go_on(stopped, After::Resume),
                 }
             }
         }
     }
 
     pub(crate) fn on_syscall(&mut self, stopped: Stopped, interrupted: bool) -> Result<(), Fatal> {
+        let Some(info) = unless_gone(stopped.syscall_info())? else {
+            return self.dying(stopped.tid());
+        };
+        self.on_call(stopped, &info, interrupted)
+    }
+
+    /// At an end of this call.
+    fn on_call(
+        &mut self,
+        stopped: Stopped,
+        info: &SyscallInfo,
+        interrupted: bool,
+    ) -> Result<(), Fatal> {
         self.stats.syscall_stops += 1;
         let tid = stopped.tid();
-        let Some(info) = unless_gone(stopped.syscall_info())? else {
-            return self.dying(tid);
-        };
-        let entered = matches!(info.op, SyscallOp::Entry { .. });
+        let entered = info.is_entry();
+        if let Some(task) = self.tasks.get_mut(&tid) {
+            task.at_entry = matches!(info.op, SyscallOp::Entry { .. });
+        }
         if let Some(task) = self.tasks.get_mut(&tid)
             && task.operation.is_some()
         {
@@ -107,14 +132,14 @@ impl Engine {
             self.step_in_call(tid, entered);
         }
         match info.op {
-            SyscallOp::Entry { nr, args } => {
+            SyscallOp::Entry { nr, args } | SyscallOp::Seccomp { nr, args, .. } => {
                 if interrupted {
                     self.interrupt_again(&stopped)?;
                 }
-                self.on_enter(stopped, &info, nr, args)
+                self.on_enter(stopped, info, nr, args)
             }
-            SyscallOp::Exit { ret } => self.on_exit(stopped, &info, ret, interrupted),
-            SyscallOp::None | SyscallOp::Seccomp { .. } => self.go_on(stopped, After::Resume),
+            SyscallOp::Exit { ret } => self.on_exit(stopped, info, ret, interrupted),
+            SyscallOp::None => self.go_on(stopped, After::Resume),
         }
     }
 
@@ -251,6 +276,9 @@ impl Engine {
             .is_some_and(|t| t.trap.born_blocked.is_some())
         {
             self.settle_mask(&stopped, entry.call, &entry.args)?;
+        }
+        if ret >= 0 {
+            self.look_for_filter(tid, &entry);
         }
         let restarts = restarts(ret) && !is_sigreturn(entry.call);
         if let Some(task) = self.tasks.get_mut(&tid) {

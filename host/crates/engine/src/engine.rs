@@ -13,6 +13,7 @@ use crate::capture::Scratch;
 use crate::clients::{ClientState, Commands};
 use crate::error::{Error, Fatal};
 use crate::event::{BreakpointId, Delivery, End, Event, ExitStatus, HookId, OperationId};
+use crate::filter::Filtering;
 use crate::hook::Hook;
 use crate::orphans::{Buried, Orphan};
 use crate::space::{Space, SpaceId};
@@ -72,6 +73,8 @@ pub struct Engine {
     pub(crate) over: Option<End>,
     /// See [`Engine::set_detach_on_exec`].
     pub(crate) detach_on_exec: bool,
+    /// Calls that nobody wants do not stop.
+    pub(crate) filtering: Filtering,
     /// What went wrong where it could not be returned; ends the next turn.
     pub(crate) failure: Option<Fatal>,
 
@@ -178,6 +181,7 @@ impl Engine {
             needs_all: false,
             over: None,
             detach_on_exec: false,
+            filtering: Filtering::Allowed,
             failure: None,
             alarm: Alarm::new()?,
             watch: Watch::new(),
@@ -328,9 +332,13 @@ impl Engine {
     /// Lets the targets run, once every client has waited for its first event.
     fn start(&mut self) -> Result<(), Fatal> {
         self.started = true;
+        let filter = match self.gate {
+            Some(_) => self.make_filter(),
+            None => None,
+        };
         if let Some(gate) = &mut self.gate {
             // A child that was killed meanwhile reports its exit.
-            if let Err(error) = gate.open() {
+            if let Err(error) = gate.open(filter.as_ref()) {
                 tracing::debug!(target: "pai::engine", %error, "the target is gone before its start");
             }
         }

@@ -62,6 +62,17 @@ pub(crate) struct Saved {
 }
 
 impl Saved {
+    /// For a task that is to come to a stop, and that nothing is done to.
+    pub(crate) fn nothing() -> Self {
+        Self {
+            regs: Regs::default(),
+            mask: 0,
+            place: Place::User,
+            group_stop: false,
+            trap: (None, None),
+        }
+    }
+
     /// Whether the task was about to enter a call.
     pub(crate) fn is_of_an_entry(&self) -> bool {
         matches!(self.place, Place::Entry)
@@ -173,6 +184,8 @@ impl Engine {
                 // SIGSTOP cannot be blocked. The process is stopped, as it should be,
                 // and only this task goes on: the kernel knows when SIGCONT comes.
                 Stop::SignalDelivery(signal) if signal.stops() => with = Some(signal),
+                // Our own filter: the call's entry was seen.
+                Stop::Seccomp => {}
                 // One that was asked for before.
                 Stop::Interrupt => {
                     if let Some(task) = self.tasks.get_mut(&tid) {
@@ -327,12 +340,12 @@ impl Engine {
     /// must not hold meanwhile.
     fn suspend_filter(&mut self, stopped: &Stopped) -> Result<Result<(), Error>, Fatal> {
         let tid = stopped.tid();
+        if !self.is_refused_calls(tid) {
+            return Ok(Ok(()));
+        }
         let Some(task) = self.tasks.get_mut(&tid) else {
             return Ok(Err(Error::NoSuchTask(tid)));
         };
-        if !procfs::has_filter(tid) {
-            return Ok(Ok(()));
-        }
         let options = task.options | Options::SUSPEND_SECCOMP;
         match stopped.set_options(options) {
             Ok(()) => {
@@ -360,17 +373,10 @@ impl Engine {
 
     /// Takes a task that is inside a call to the call's exit.
     pub(crate) fn run_to_exit_of_call(&mut self, stopped: Stopped) -> Here<Stopped> {
-        let mut saved = Saved {
-            regs: Regs::default(),
-            mask: 0,
-            place: Place::User,
-            group_stop: false,
-            trap: (None, None),
-        };
-        self.run_to_exit(stopped, &mut saved)
+        self.run_to_exit(stopped, &mut Saved::nothing())
     }
 
-    fn run_to_exit(&mut self, stopped: Stopped, saved: &mut Saved) -> Here<Stopped> {
+    pub(crate) fn run_to_exit(&mut self, stopped: Stopped, saved: &mut Saved) -> Here<Stopped> {
         let mut stopped = stopped;
         loop {
             match self.run_to_stop(stopped, Resume::Syscall, None, saved)? {
@@ -431,16 +437,27 @@ impl Engine {
             }
             _ => {}
         }
-        if let Some(task) = self.tasks.get_mut(&tid) {
-            task.owes_group_stop |= saved.group_stop;
-            if task.owes_group_stop {
-                task.interrupting = true;
-                live!(stopped.interrupt());
-            }
-        }
+        live!(self.owe_group_stop(&stopped, &saved));
         live!(stopped.set_signal_mask(saved.mask));
         self.restore_filter(&stopped)?;
         Ok(Some(stopped))
+    }
+
+    /// A group-stop that the task took part in meanwhile is still to come.
+    pub(crate) fn owe_group_stop(
+        &mut self,
+        stopped: &Stopped,
+        saved: &Saved,
+    ) -> Result<(), pai_ptrace::Error> {
+        let Some(task) = self.tasks.get_mut(&stopped.tid()) else {
+            return Ok(());
+        };
+        task.owes_group_stop |= saved.group_stop;
+        if task.owes_group_stop {
+            task.interrupting = true;
+            stopped.interrupt()?;
+        }
+        Ok(())
     }
 
     /// From one stop on the way to user mode into another, behind which the
@@ -457,7 +474,12 @@ impl Engine {
     }
 
     /// Enters a call that was skipped.
-    fn enter_again(&mut self, stopped: Stopped, entry: &Regs, saved: &mut Saved) -> Here<Stopped> {
+    pub(crate) fn enter_again(
+        &mut self,
+        stopped: Stopped,
+        entry: &Regs,
+        saved: &mut Saved,
+    ) -> Here<Stopped> {
         let tid = stopped.tid();
         let mut again = *entry;
         again.restart_syscall();
@@ -476,6 +498,9 @@ impl Engine {
         if unless_gone(stopped.set_regs(entry))?.is_none() {
             self.dying(tid)?;
             return Ok(None);
+        }
+        if let Some(task) = self.tasks.get_mut(&tid) {
+            task.at_entry = true;
         }
         Ok(Some(stopped))
     }
@@ -565,9 +590,10 @@ impl Engine {
 fn place_inside(stopped: &Stopped) -> Result<Place, Fatal> {
     const EVENT_VFORK: i32 = 2;
     const EVENT_EXIT: i32 = 6;
+    const EVENT_SECCOMP: i32 = 7;
     let info = unless_gone(stopped.siginfo())?;
     Ok(match info.map(|info| info.code() >> 8) {
-        Some(0) => Place::Entry,
+        Some(0 | EVENT_SECCOMP) => Place::Entry,
         Some(EVENT_VFORK) => Place::Nowhere("it waits for its vfork child"),
         Some(EVENT_EXIT) | None => Place::Nowhere("it is about to end"),
         Some(_) => Place::InCall,

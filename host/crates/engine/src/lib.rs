@@ -35,6 +35,7 @@ pub mod displaced;
 mod engine;
 mod error;
 mod event;
+mod filter;
 mod got;
 mod hook;
 mod in_place;
@@ -80,6 +81,7 @@ pub use event::{
     OperationDone, OperationId, OtherStop, Outcome, SignalStop, StopId, SyscallId, SyscallStop,
     Touched,
 };
+pub use filter::CallStops;
 pub use hook::{HookOptions, HookSite};
 pub use memory::{MAX_PATTERN, MAX_READ, MAX_SEARCH, MAX_WRITE, Mapping, Protection};
 pub use pai_ptrace::wait::Block;

@@ -26,10 +26,10 @@ impl Engine {
         self.next_process += 1;
         self.stats.processes += 1;
         // A child begins with its parent's actions.
-        let own_trap = parent
-            .and_then(|parent| self.processes.get(&parent))
-            .map(|parent| parent.own_trap)
-            .unwrap_or_default();
+        let parent_process = parent.and_then(|parent| self.processes.get(&parent));
+        let own_trap = parent_process.map(|parent| parent.own_trap);
+        let own_trap = own_trap.unwrap_or_default();
+        let own_filter = parent_process.is_some_and(|parent| parent.own_filter);
         self.processes.insert(
             pid,
             Process {
@@ -41,6 +41,7 @@ impl Engine {
                 captures: 0,
                 space,
                 own_trap,
+                own_filter,
                 sequence,
             },
         );
@@ -167,7 +168,7 @@ impl Engine {
         let borrows = shared && self.space(pid).is_some_and(Space::is_touched);
         let task = self.tasks.get(&tid);
         let returns = task.is_some_and(|task| task.trap.born_in_call.is_some());
-        if borrows || returns {
+        if borrows || returns || self.is_filtered() {
             for client in self.all_clients().iter() {
                 if let Err(error) = self.leave_process(client, pid) {
                     tracing::debug!(target: "pai::engine", %pid, %error, "nothing to leave");
@@ -248,6 +249,7 @@ impl Engine {
             self.unblock(&stopped, own)?;
         }
         self.restore_filter(&stopped)?;
+        self.confirm_filter(leader);
 
         let abi = stopped.syscall_info().map_or(0, |info| info.arch);
         let space = self.new_space();

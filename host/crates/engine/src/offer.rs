@@ -233,7 +233,12 @@ impl Engine {
         let Some(stopped) = swept else {
             return Ok(());
         };
+        let mut stopped = stopped;
         if let Some(signal) = change.raised.filter(|_| !moved) {
+            let Some(there) = self.at_entry_stop(stopped, signal)? else {
+                return Ok(());
+            };
+            stopped = there;
             after = After::Deliver(signal);
         }
         if at_exit {
@@ -257,7 +262,7 @@ impl Engine {
             return Ok(Some(stopped));
         };
         let garbage = self.space(task.pid).is_some_and(|s| !s.garbage.is_empty());
-        if !garbage || task.operation.is_some() || procfs::has_filter(tid) {
+        if !garbage || task.operation.is_some() || self.is_refused_calls(tid) {
             return Ok(Some(stopped));
         }
         self.take_out_garbage(stopped, place)

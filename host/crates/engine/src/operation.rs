@@ -43,6 +43,13 @@ pub(crate) enum Doing {
     },
 }
 
+impl Operation {
+    /// Whether it has put something into the target's code, for the task to come to.
+    pub(crate) fn waits_in_code(&self) -> bool {
+        matches!(&self.doing, Doing::Step(stepping) if stepping.is_over_call())
+    }
+}
+
 impl Engine {
     /// Starts an operation of a task that this client holds, and that no
     /// operation runs in.

@@ -65,6 +65,16 @@ pub(crate) fn has_filter(tid: Tid) -> bool {
     status_field(tid, "Seccomp").is_some_and(|mode| mode != "0")
 }
 
+/// How many filters they go through. `None` before Linux 5.10.
+pub(crate) fn filters(tid: Tid) -> Option<u32> {
+    status_field(tid, "Seccomp_filters")?.parse().ok()
+}
+
+/// Whether it cannot gain rights (PR_SET_NO_NEW_PRIVS in prctl(2)).
+pub(crate) fn has_no_new_privs(tid: Tid) -> bool {
+    status_field(tid, "NoNewPrivs").is_some_and(|field| field == "1")
+}
+
 /// Whether the task runs or waits for a CPU.
 pub(crate) fn is_on_cpu(tid: Tid) -> bool {
     status_field(tid, "State").is_some_and(|state| state.starts_with('R'))

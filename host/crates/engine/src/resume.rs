@@ -46,7 +46,7 @@ impl Engine {
 
     /// Resumes a task as far as the wishes of all clients need.
     pub(crate) fn resume(&mut self, stopped: Stopped, after: After) -> Result<(), Fatal> {
-        let Some(task) = self.tasks.get_mut(&stopped.tid()) else {
+        let Some(task) = self.tasks.get(&stopped.tid()) else {
             return Ok(());
         };
         let how = match task.operation.as_ref().map(|operation| &operation.doing) {
@@ -54,12 +54,7 @@ impl Engine {
             Some(Doing::Call(_)) if task.in_call => Resume::Syscall,
             Some(Doing::Call(_)) => Resume::Cont,
             Some(Doing::Syscall { .. }) => Resume::Syscall,
-            _ if self.table.any_syscall || task.rewritten.is_some() => Resume::Syscall,
-            _ => {
-                // Another call may be made unseen.
-                task.chosen = None;
-                Resume::Cont
-            }
+            _ => self.to_next_call(task),
         };
         self.resume_as(stopped, after, how)
     }
@@ -72,7 +67,7 @@ impl Engine {
         how: Resume,
     ) -> Result<(), Fatal> {
         let tid = stopped.tid();
-        let options = self.wanted_options();
+        let mut options = self.wanted_options();
         let owes_step = self.owes_step(tid);
         let Some(task) = self.tasks.get_mut(&tid) else {
             return Ok(());
@@ -91,10 +86,22 @@ impl Engine {
             }
             how => how,
         };
+        task.resumed = how;
+        if how == Resume::Cont && task.operation.is_none() {
+            task.runs_unseen();
+        }
         task.trap.stepping = how == Resume::Step || owes_step;
         if how == Resume::Step {
             let mask = unless_gone(stopped.signal_mask())?;
             task.trap.blocks = mask.is_some_and(|mask| mask & Signal::TRAP.bit() != 0);
+        }
+        if task
+            .operation
+            .as_ref()
+            .is_some_and(|operation| operation.waits_in_code())
+        {
+            // It stops at its end, before others can know of that.
+            options |= Options::EXIT;
         }
         let watched = task.trap.debug_version;
         // What suspends a filter is taken back where it was set.

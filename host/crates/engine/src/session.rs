@@ -59,7 +59,8 @@ pub fn run(
         // A spawned target has to be started even when nobody is interested, or
         // nobody is left.
         let started = engine.borrow().started || engine.borrow().gate.is_none();
-        if started && engine.borrow().clients_gone() {
+        let may_leave = started && engine.borrow().may_let_go();
+        if may_leave && engine.borrow().clients_gone() {
             return Ok(End::Detached);
         }
         let block = if busy.is_empty() {

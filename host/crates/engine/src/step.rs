@@ -95,6 +95,11 @@ enum Now {
 }
 
 impl Stepping {
+    /// Whether it waits for a called function to return.
+    pub(crate) fn is_over_call(&self) -> bool {
+        matches!(self.now, Now::Called { .. })
+    }
+
     pub(crate) fn new(how: Step, at_entry: bool) -> Self {
         Self {
             left: how.most,

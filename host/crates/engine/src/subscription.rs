@@ -8,6 +8,7 @@ use pai_syscalls::decode::Limits;
 
 use crate::error::Error;
 use crate::event::SyscallId;
+use crate::task::InSyscall;
 
 /// Most clients in one session: the bits of a [`ClientMask`].
 pub const MAX_CLIENTS: usize = 64;
@@ -161,7 +162,7 @@ pub(crate) enum Edge {
 
 /// Calls with a number from here on have no slot of their own: no ABI that we
 /// name goes that far.
-const SLOTS: usize = 1024;
+pub(crate) const SLOTS: usize = 1024;
 
 #[derive(Debug)]
 struct CallMasks {
@@ -350,6 +351,34 @@ impl Table {
             .and_then(|n| self.signals.get(n))
             .copied()
             .unwrap_or_default()
+    }
+
+    /// Whether some client wants, or perhaps wants, this call.
+    pub(crate) fn wants(&self, call: SyscallId) -> bool {
+        !self.enter.get(call).or(self.exit.get(call)).is_empty()
+    }
+
+    /// The same of calls that have no slot.
+    pub(crate) fn wants_rest(&self) -> bool {
+        !self.enter.rest.or(self.exit.rest).is_empty()
+    }
+
+    /// The same of both ends of every call.
+    pub(crate) fn wants_all(&self) -> bool {
+        let all = |masks: &CallMasks| {
+            let mut slots = masks.slots.iter().flatten();
+            slots.all(|mask| !mask.is_empty())
+        };
+        all(&self.exit)
+    }
+
+    /// The same of the exit of a call that was entered.
+    pub(crate) fn wants_exit(&self, entered: &InSyscall) -> bool {
+        let wants = |nr| {
+            let call = SyscallId { nr, ..entered.call };
+            !self.exit.get(call).is_empty()
+        };
+        wants(entered.call.nr) || entered.continues.is_some_and(wants)
     }
 
     /// Clients that want to know what the arguments of this call lead to.

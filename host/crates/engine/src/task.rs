@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use pai_ptrace::{Mem, Options, Pid, Regs, Running, SigInfo, Signal, Stopped, Tid};
+use pai_ptrace::{Mem, Options, Pid, Regs, Resume, Running, SigInfo, Signal, Stopped, Tid};
 use pai_syscalls::decode::When;
 
 use crate::event::{Event, StopId, SyscallId, Touched};
@@ -126,6 +126,10 @@ pub(crate) struct Task {
     /// It stopped inside a system call, where its registers cannot be replaced.
     /// Kept while a client makes it run.
     pub(crate) in_call: bool,
+    /// Its last stop was an entry-stop: a filter may stop it there, too.
+    pub(crate) at_entry: bool,
+    /// How it was resumed last.
+    pub(crate) resumed: Resume,
     /// What came with signals that are about to be delivered with something
     /// else (see [`crate::inject`]).
     pub(crate) displaced_signals: Vec<SigInfo>,
@@ -156,6 +160,8 @@ impl Task {
             captured: Memories::default(),
             operation: None,
             in_call: false,
+            at_entry: false,
+            resumed: Resume::Cont,
             displaced_signals: Vec::new(),
             trap: TrapState::default(),
             unfollowed: false,
@@ -317,6 +323,8 @@ pub(crate) struct Process {
     pub(crate) space: SpaceId,
     /// Its own SIGTRAP.
     pub(crate) own_trap: OwnTrap,
+    /// It has a filter of its own for its calls, or had a parent that has.
+    pub(crate) own_filter: bool,
     /// Order of appearance.
     pub(crate) sequence: u64,
 }

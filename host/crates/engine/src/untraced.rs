@@ -9,7 +9,7 @@
 //! Only entries that are seen anyway are looked at: to see them, a task has to be
 //! stopped twice in every system call that it makes.
 
-use pai_ptrace::{Stopped, SyscallOp};
+use pai_ptrace::Stopped;
 
 use crate::births::{CLONE_UNTRACED, NR_CLONE, NR_CLONE3, X32_BIT};
 use crate::engine::Engine;
@@ -58,7 +58,7 @@ impl Engine {
         let touched = self
             .space(pid)
             .is_some_and(|space| !space.sites.is_empty() || !space.stubs.is_empty());
-        if !touched {
+        if !touched && !self.is_filtered() {
             return Ok(());
         }
         let mut flags = args[0];
@@ -72,8 +72,7 @@ impl Engine {
         if flags & CLONE_UNTRACED == 0 {
             return Ok(());
         }
-        let entry = unless_gone(stopped.syscall_info())?
-            .is_some_and(|info| matches!(info.op, SyscallOp::Entry { .. }));
+        let entry = unless_gone(stopped.syscall_info())?.is_some_and(|info| info.is_entry());
         let Some(regs) = unless_gone(stopped.regs())? else {
             return Ok(());
         };

@@ -20,6 +20,7 @@ compile_error!("pai-ptrace supports Linux on x86_64 only");
 mod cstr;
 mod disposition;
 mod error;
+mod filter;
 mod ids;
 mod memory;
 mod options;
@@ -38,6 +39,7 @@ mod wake;
 mod xattr;
 
 pub use error::{Error, Kind, Op};
+pub use filter::{Filter, Test, Verdict, Verdicts};
 pub use ids::{Pid, Tid};
 pub use memory::{MAX_PIECES, Mem, Piece, read_pieces, write_piece};
 pub use options::Options;

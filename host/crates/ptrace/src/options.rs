@@ -18,6 +18,8 @@ bitflags::bitflags! {
         const VFORK_DONE = libc::PTRACE_O_TRACEVFORKDONE;
         /// Stop before a task ends, registers still readable.
         const EXIT = libc::PTRACE_O_TRACEEXIT;
+        /// Stop where a filter says RET_TRACE (seccomp(2)).
+        const SECCOMP = libc::PTRACE_O_TRACESECCOMP;
         /// Kill the tracee when the tracer ends.
         const EXITKILL = libc::PTRACE_O_EXITKILL;
         /// PTRACE_O_SUSPEND_SECCOMP: its filters do not hold while this is set. Needs

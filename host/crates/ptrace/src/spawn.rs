@@ -12,6 +12,7 @@ use nix::unistd::pipe2;
 
 use crate::cstr::CArray;
 use crate::disposition;
+use crate::filter::{self, Filter};
 use crate::wait::{self, Block, Waited, What};
 use crate::{Error, Op, Options, Signal, Stop, Stopped, Tid, kill, seize};
 
@@ -77,14 +78,19 @@ impl Spawned {
 }
 
 impl Gate {
-    /// Lets the child execute its program once it is resumed.
+    /// Lets the child execute its program once it is resumed, with a filter if it can
+    /// be had: /proc/PID/status tells.
     ///
     /// # Errors
     /// EPIPE when it was killed before.
-    pub fn open(&mut self) -> Result<(), Error> {
+    pub fn open(&mut self, filter: Option<&Filter>) -> Result<(), Error> {
         let errno = |e: std::io::Error| e.raw_os_error().unwrap_or(libc::EIO);
+        let program = filter.map(Filter::bytes).unwrap_or_default();
+        // At once: it is shorter than a pipe holds.
+        let mut message = (program.len() as u32).to_ne_bytes().to_vec();
+        message.extend(program);
         self.go
-            .write_all(&[1])
+            .write_all(&message)
             .map_err(|e| Error::new(Op::Pipe, None, errno(e)))
     }
 
@@ -259,23 +265,56 @@ impl Child<'_> {
             // Before the tracer watches, so that the target's first traced call
             // is its execve. A failure waits until there is somebody to tell.
             let prepared = self.prepare();
-            let mut byte = 0_u8;
-            loop {
-                match libc::read(self.go, (&raw mut byte).cast(), 1) {
-                    1 => break,
-                    -1 if *libc::__errno_location() == libc::EINTR => {}
-                    _ => libc::_exit(127),
-                }
-            }
+            let mut len = 0_u32;
+            self.receive((&raw mut len).cast(), size_of::<u32>());
+            const NOTHING: libc::sock_filter = libc::sock_filter {
+                code: 0,
+                jt: 0,
+                jf: 0,
+                k: 0,
+            };
+            let mut program = [NOTHING; filter::MAX_LEN];
+            let len = (len as usize).min(size_of_val(&program));
+            self.receive((&raw mut program).cast(), len);
             if let Err(errno) = prepared {
                 self.fail(errno);
+            }
+            if let Some(program) = program.get(..len / size_of::<libc::sock_filter>())
+                && !program.is_empty()
+            {
+                // Where it cannot be had the tracer finds none, and stops all calls.
+                filter::install(program).ok();
+            }
+            // Behind the filter, for which a right may be needed that is lost here.
+            if self.user.is_some_and(|user| !become_user(user)) {
+                self.fail(*libc::__errno_location());
             }
             libc::execve(self.path.as_ptr(), self.argv.as_ptr(), self.env.as_ptr());
             self.fail(*libc::__errno_location())
         }
     }
 
-    /// Puts descriptors, working directory and user in place.
+    /// Reads so many bytes that the parent has written.
+    ///
+    /// # Safety
+    /// As [`Child::run`]; there is room for them.
+    unsafe fn receive(&self, to: *mut u8, len: usize) {
+        let mut done = 0;
+        while done < len {
+            // SAFETY: within what the caller has room for.
+            let read = unsafe { libc::read(self.go, to.add(done).cast(), len - done) };
+            match usize::try_from(read) {
+                Ok(more @ 1..) => done += more,
+                // SAFETY: the errno of this thread.
+                Err(_) if unsafe { *libc::__errno_location() } == libc::EINTR => {}
+                // The parent is gone.
+                // SAFETY: ends the process.
+                _ => unsafe { libc::_exit(127) },
+            }
+        }
+    }
+
+    /// Puts descriptors and working directory in place.
     ///
     /// # Safety
     /// As [`Child::run`].
@@ -294,9 +333,7 @@ impl Child<'_> {
                     return Err(*libc::__errno_location());
                 }
             }
-            let done = self.cwd.is_none_or(|cwd| libc::chdir(cwd.as_ptr()) != -1)
-                && self.user.is_none_or(|user| become_user(user));
-            match done {
+            match self.cwd.is_none_or(|cwd| libc::chdir(cwd.as_ptr()) != -1) {
                 true => Ok(()),
                 false => Err(*libc::__errno_location()),
             }

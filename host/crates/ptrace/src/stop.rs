@@ -44,7 +44,8 @@ pub enum Stop {
     Exec,
     /// The task is about to end; `event_message` is its wait status. Resume.
     Exit,
-    /// A seccomp filter said RET_TRACE. Resume.
+    /// A seccomp filter said RET_TRACE, before the call is made; with
+    /// PTRACE_O_TRACESECCOMP. Since Linux 4.8 behind the syscall stop, if there is one.
     Seccomp,
     /// An event newer than this crate, by number. Resume.
     Other(i32),

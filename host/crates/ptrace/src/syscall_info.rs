@@ -61,6 +61,11 @@ pub struct SyscallInfo {
 }
 
 impl SyscallInfo {
+    /// Whether the call is still to be made.
+    pub fn is_entry(&self) -> bool {
+        matches!(self.op, SyscallOp::Entry { .. } | SyscallOp::Seccomp { .. })
+    }
+
     pub(crate) fn from_raw(raw: &RawSyscallInfo) -> Self {
         let p = &raw.payload;
         let mut args = [p[1], p[2], p[3], p[4], p[5], p[6]];

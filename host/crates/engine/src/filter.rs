@@ -1,0 +1,422 @@
+//! Calls of a spawned target that nobody wants run without a stop: a filter in the
+//! kernel (seccomp(2)) says which of them stop.
+//!
+//! Without it a task has to stop at both ends of every call as soon as one client wants
+//! one call. With it, it runs with PTRACE_CONT:
+//!
+//! ```text
+//! call that is wanted:   PTRACE_EVENT_SECCOMP (its entry) -> CONT
+//!      with its result:  PTRACE_EVENT_SECCOMP -> SYSCALL -> exit-stop -> CONT
+//! any other call:        no stop
+//! ```
+//!
+//! The filter is made when all clients are ready, from all that they want by then, and
+//! installed by the child before its execve: it cannot be changed or taken off. So
+//!
+//! * where clients come to want more, tasks stop at all calls again ("syscall-stops"; at
+//!   a call in the filter the entry-stop comes first, and the seccomp-stop after it says
+//!   nothing new);
+//! * so they do in a process that gets a filter of its own, as the kernel obeys the
+//!   strictest: a call that is refused by that one would not stop for ours;
+//! * what has the filter is never let go. Without a tracer its calls would fail with
+//!   ENOSYS. It ends with us, and there is no filter where something may have to be let
+//!   go: without following, with [`Engine::set_detach_on_exec`].
+
+use pai_ptrace::{Filter, Options, Pid, Resume, Signal, Stopped, SyscallOp, Test, Tid, Verdict};
+use pai_ptrace::{SyscallInfo, Verdicts, kill, tgkill};
+use pai_syscalls::abi::{I386, X86_64};
+
+use crate::attach::Follow;
+use crate::births::CLONE_UNTRACED;
+use crate::dispatch::is_exit;
+use crate::engine::Engine;
+use crate::error::{Fatal, unless_gone};
+use crate::event::SyscallId;
+use crate::inject::Saved;
+use crate::procfs;
+use crate::single::Here;
+use crate::subscription::{SLOTS, Table};
+use crate::task::{After, InSyscall, Task};
+
+/// prctl(2) with this installs a filter (linux/prctl.h).
+const PR_SET_SECCOMP: u32 = 22;
+/// Numbers from here on are x32, on x86_64 (asm/unistd.h).
+const X32_BIT: u32 = 0x4000_0000;
+/// As a result (asm-generic/errno.h).
+const ENOSYS: i64 = -38;
+/// Calls from the vsyscall page do not stop at their exit, and must go on from where
+/// they are (emulate_vsyscall in arch/x86/entry/vsyscall/vsyscall_64.c).
+const VSYSCALL: std::ops::Range<u64> = 0xffff_ffff_ff60_0000..0xffff_ffff_ff60_1000;
+
+/// Which calls stop, as far as they stop for us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CallStops {
+    /// None, or all, and why.
+    All(&'static str),
+    /// Those that clients want. Whether the targets cannot gain rights meanwhile, by
+    /// set-user-id programs and the like (PR_SET_NO_NEW_PRIVS in prctl(2)): without
+    /// CAP_SYS_ADMIN there is no other way.
+    Wanted {
+        /// They cannot.
+        no_new_privs: bool,
+    },
+}
+
+impl std::fmt::Display for CallStops {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::All(why) => write!(f, "not filtered: {why}"),
+            Self::Wanted {
+                no_new_privs: false,
+            } => f.write_str("filtered"),
+            Self::Wanted { no_new_privs: true } => {
+                f.write_str("filtered, and no program gains rights (no_new_privs)")
+            }
+        }
+    }
+}
+
+/// How calls are filtered.
+#[derive(Debug)]
+pub(crate) enum Filtering {
+    /// Not, and why.
+    Off(&'static str),
+    /// Not decided yet.
+    Allowed,
+    /// They are.
+    On(Installed),
+}
+
+/// The filter that all processes have.
+#[derive(Debug)]
+pub(crate) struct Installed {
+    /// Calls that stop, and those of numbers without a slot.
+    stops: [Vec<bool>; 2],
+    rest: bool,
+    /// How many filters we have: so many are not the targets' own.
+    before: u32,
+    /// The child has executed its program with it.
+    confirmed: bool,
+    /// All that is wanted now stops.
+    covers: bool,
+    /// The child lost the right to gain rights for it.
+    no_new_privs: bool,
+}
+
+const ABIS: [u32; 2] = [X86_64, I386];
+
+/// The engine itself wants to see these.
+fn own_verdict(call: SyscallId) -> Verdict {
+    let untraced = Verdict::StopIf(0, Test::HasAny(CLONE_UNTRACED as u32));
+    let filters = Verdict::StopIf(0, Test::Equals(PR_SET_SECCOMP));
+    match (call.abi, call.nr) {
+        // restart_syscall: it may continue a call that is wanted.
+        (X86_64, 219) | (I386, 0) => Verdict::Stop,
+        // seccomp
+        (X86_64, 317) | (I386, 354) => Verdict::Stop,
+        // prctl
+        (X86_64, 157) | (I386, 172) => filters,
+        // clone
+        (X86_64, 56) | (I386, 120) => untraced,
+        // clone3, whose flags are in memory
+        (X86_64 | I386, 435) => Verdict::Stop,
+        // A different table of calls.
+        (X86_64, X32_BIT..) => Verdict::Stop,
+        _ => Verdict::Pass,
+    }
+}
+
+/// Whether a call that succeeds may install a filter.
+fn installs_filter(call: SyscallId, args: &[u64; 6]) -> bool {
+    match (call.abi, call.nr) {
+        (X86_64, 317) | (I386, 354) => true,
+        (X86_64, 157) | (I386, 172) => args[0] as u32 == PR_SET_SECCOMP,
+        _ => false,
+    }
+}
+
+impl Installed {
+    fn new(table: &Table, before: u32) -> Self {
+        let wanted = |abi| {
+            let of = |nr| table.wants(SyscallId { abi, nr });
+            (0..SLOTS as u32).map(of).collect()
+        };
+        Self {
+            stops: ABIS.map(wanted),
+            rest: table.wants_rest(),
+            before,
+            confirmed: false,
+            covers: true,
+            no_new_privs: false,
+        }
+    }
+
+    fn program(&self) -> Option<Filter> {
+        let verdicts = |(abi, stops): (u32, &Vec<bool>)| {
+            let last = [(SLOTS as u32, self.rest), (X32_BIT, self.rest)];
+            let all = (0..).zip(stops.iter().copied()).chain(last);
+            let mut ranges: Vec<(u32, Verdict)> = Vec::new();
+            for (nr, stops) in all {
+                let verdict = match stops {
+                    true => Verdict::Stop,
+                    false => own_verdict(SyscallId { abi, nr }),
+                };
+                if ranges.last().is_none_or(|(_, last)| *last != verdict) {
+                    ranges.push((nr, verdict));
+                }
+            }
+            Verdicts { arch: abi, ranges }
+        };
+        let all: Vec<Verdicts> = ABIS.into_iter().zip(&self.stops).map(verdicts).collect();
+        Filter::new(&all)
+    }
+
+    /// Whether all calls that are wanted are among those that stop.
+    fn covers(&self, table: &Table) -> bool {
+        let misses = |(abi, stops): (u32, &Vec<bool>)| {
+            let mut numbers = (0..).zip(stops);
+            numbers.any(|(nr, stops)| !stops && table.wants(SyscallId { abi, nr }))
+        };
+        !ABIS.into_iter().zip(&self.stops).any(misses) && (self.rest || !table.wants_rest())
+    }
+}
+
+impl Task {
+    /// It goes on so that calls may be made unseen.
+    pub(crate) fn runs_unseen(&mut self) {
+        self.chosen = None;
+        // It is in no other.
+        self.syscall.take_if(|call| !is_exit(call.call));
+    }
+}
+
+impl Engine {
+    /// Calls that nobody wants stop, too, where others are wanted: what this costs buys
+    /// that targets can be let go.
+    pub fn set_unfiltered(&mut self) {
+        self.filtering = Filtering::Off("not wanted");
+    }
+
+    /// Which calls stop.
+    pub fn call_stops(&self) -> CallStops {
+        match &self.filtering {
+            Filtering::Off(why) => CallStops::All(why),
+            Filtering::Allowed => CallStops::All("the target was not started"),
+            Filtering::On(installed) if !installed.covers => {
+                CallStops::All("more were wanted later")
+            }
+            Filtering::On(installed) => CallStops::Wanted {
+                no_new_privs: installed.no_new_privs,
+            },
+        }
+    }
+
+    /// The filter for the child that is about to execute its program.
+    pub(crate) fn make_filter(&mut self) -> Option<Filter> {
+        if !matches!(self.filtering, Filtering::Allowed) {
+            return None;
+        }
+        match self.new_filter() {
+            Ok((installed, filter)) => {
+                self.filtering = Filtering::On(installed);
+                self.options |= Options::SECCOMP;
+                Some(filter)
+            }
+            Err(why) => {
+                self.filtering = Filtering::Off(why);
+                None
+            }
+        }
+    }
+
+    fn new_filter(&self) -> Result<(Installed, Filter), &'static str> {
+        if !self.table.any_syscall {
+            return Err("no call is wanted");
+        }
+        if self.table.wants_all() {
+            return Err("all calls are wanted");
+        }
+        if self.follow == Follow::No || self.detach_on_exec {
+            return Err("processes are let go");
+        }
+        if !Filter::is_supported() {
+            return Err("the kernel has no filters");
+        }
+        let before = procfs::filters(pai_ptrace::own_tid());
+        let before = before.ok_or("the kernel does not tell of filters")?;
+        let installed = Installed::new(&self.table, before);
+        let filter = installed.program();
+        let filter = filter.ok_or("too many calls are wanted")?;
+        Ok((installed, filter))
+    }
+
+    /// The child has executed its program: does it have the filter?
+    pub(crate) fn confirm_filter(&mut self, tid: Tid) {
+        if let Filtering::On(installed) = &mut self.filtering
+            && !installed.confirmed
+        {
+            installed.confirmed = procfs::filters(tid) > Some(installed.before);
+            installed.no_new_privs =
+                procfs::has_no_new_privs(tid) && !procfs::has_no_new_privs(pai_ptrace::own_tid());
+            if !installed.confirmed {
+                self.filtering = Filtering::Off("the kernel did not take it");
+                self.options.remove(Options::SECCOMP);
+            }
+        }
+    }
+
+    /// Whether the targets may be let go now: they can do without us, or are to end.
+    pub(crate) fn may_let_go(&self) -> bool {
+        !self.is_filtered() || self.over.is_some()
+    }
+
+    /// Whether the targets cannot do without us.
+    pub(crate) fn is_filtered(&self) -> bool {
+        matches!(self.filtering, Filtering::On(_))
+    }
+
+    /// Wishes have changed. Whether tasks have to be stopped, as they would miss calls.
+    pub(crate) fn filter_falls_short(&mut self) -> bool {
+        let Filtering::On(installed) = &mut self.filtering else {
+            return false;
+        };
+        let before = installed.covers;
+        installed.covers = installed.covers(&self.table);
+        before && !installed.covers
+    }
+
+    /// How to resume a task so that it stops where it has to.
+    pub(crate) fn to_next_call(&self, task: &Task) -> Resume {
+        let all = match &self.filtering {
+            Filtering::On(Installed { covers: true, .. }) => self.has_own_filter(task.pid),
+            _ => true,
+        };
+        match all && self.table.any_syscall || self.wants_exit(task) {
+            true => Resume::Syscall,
+            false => Resume::Cont,
+        }
+    }
+
+    /// Whether the exit of the call that the task is in is wanted.
+    fn wants_exit(&self, task: &Task) -> bool {
+        if task.rewritten.is_some() {
+            return true;
+        }
+        let Some(call) = task.syscall.as_ref().filter(|_| self.is_filtered()) else {
+            return false;
+        };
+        self.table.wants_exit(call) || installs_filter(call.call, &call.args)
+    }
+
+    fn has_own_filter(&self, pid: Pid) -> bool {
+        let process = self.processes.get(&pid);
+        process.is_some_and(|process| process.own_filter)
+    }
+
+    /// The process has calls of its own refused, or may have: ours is not all that
+    /// decides.
+    pub(crate) fn is_refused_calls(&self, tid: Tid) -> bool {
+        match &self.filtering {
+            Filtering::On(installed) => procfs::filters(tid) > Some(installed.before + 1),
+            _ => procfs::has_filter(tid),
+        }
+    }
+
+    /// A call that may have installed a filter has returned.
+    pub(crate) fn look_for_filter(&mut self, tid: Tid, call: &InSyscall) {
+        let pid = self.tasks.get(&tid).map(|task| task.pid);
+        if self.is_filtered()
+            && installs_filter(call.call, &call.args)
+            && self.is_refused_calls(tid)
+            && let Some(process) = pid.and_then(|pid| self.processes.get_mut(&pid))
+            && !std::mem::replace(&mut process.own_filter, true)
+        {
+            // Perhaps its other threads have it too (SECCOMP_FILTER_FLAG_TSYNC).
+            self.interrupt_running();
+        }
+    }
+
+    /// A filter says that the task stops. Which call it is, if that is not known yet: it
+    /// goes on as from an entry-stop.
+    pub(crate) fn on_filter(&mut self, stopped: &Stopped, at_entry: bool) -> Here<SyscallInfo> {
+        let Some(info) = unless_gone(stopped.syscall_info())? else {
+            return Ok(None);
+        };
+        let SyscallOp::Seccomp { data, .. } = info.op else {
+            return Ok(None);
+        };
+        if !Filter::is_own(data) {
+            // One of the target's own; without a tracer, so it would be without us.
+            if let Some(mut regs) = unless_gone(stopped.regs())? {
+                regs.set_syscall_nr(-1);
+                regs.set_result(ENOSYS);
+                unless_gone(stopped.set_regs(&regs))?;
+            }
+        }
+        Ok(Some(info).filter(|info| !at_entry && !VSYSCALL.contains(&info.ip)))
+    }
+
+    /// With a signal that a client sends, a task has to go on from an entry-stop: from a
+    /// seccomp-stop it would not get it (`ptrace_event` in linux/ptrace.h).
+    pub(crate) fn at_entry_stop(&mut self, stopped: Stopped, signal: Signal) -> Here<Stopped> {
+        let Some(info) = unless_gone(stopped.syscall_info())? else {
+            return Ok(Some(stopped));
+        };
+        if !matches!(info.op, SyscallOp::Seccomp { .. }) {
+            return Ok(Some(stopped));
+        }
+        let tid = stopped.tid();
+        let Some(entry) = unless_gone(stopped.regs())? else {
+            return Ok(Some(stopped));
+        };
+        if info.arch != X86_64 {
+            // Nothing of ours can be made to run there: as from kill(2).
+            if let Some(task) = self.tasks.get(&tid) {
+                unless_gone(tgkill(task.pid, tid, signal.get()))?;
+            }
+            return Ok(Some(stopped));
+        }
+        let mut skipped = entry;
+        skipped.set_syscall_nr(-1);
+        if unless_gone(stopped.set_regs(&skipped))?.is_none() {
+            return Ok(Some(stopped));
+        }
+        let mut saved = Saved::nothing();
+        let Some(stopped) = self.run_to_exit(stopped, &mut saved)? else {
+            return Ok(None);
+        };
+        let Some(stopped) = self.enter_again(stopped, &entry, &mut saved)? else {
+            return Ok(None);
+        };
+        unless_gone(self.owe_group_stop(&stopped, &saved))?;
+        Ok(Some(stopped))
+    }
+
+    /// From a stop that says nothing new, as from the one before.
+    pub(crate) fn resume_again(&mut self, stopped: Stopped) -> Result<(), Fatal> {
+        let Some(task) = self.tasks.get(&stopped.tid()) else {
+            return Ok(());
+        };
+        // This stop may have taken the place of one that a new wish has asked for.
+        let how = match (task.resumed, self.to_next_call(task)) {
+            (Resume::Cont, Resume::Syscall) if task.operation.is_none() => Resume::Syscall,
+            (before, _) => before,
+        };
+        self.resume_as(stopped, After::Resume, how)
+    }
+
+    /// What has the filter ends with us.
+    pub(crate) fn end_filtered(&mut self) {
+        if !self.is_filtered() {
+            return;
+        }
+        for pid in self.processes.keys().copied().collect::<Vec<Pid>>() {
+            match kill(pid, Signal::KILL) {
+                Ok(()) => {
+                    tracing::warn!(target: "pai::engine", %pid, "killed: its calls are filtered");
+                }
+                Err(error) => tracing::debug!(target: "pai::engine", %pid, %error, "gone"),
+            }
+        }
+    }
+}
