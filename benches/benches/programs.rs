@@ -10,13 +10,11 @@
     reason = "a command line program"
 )]
 
-use std::fs;
-use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use pai_benches::{
-    Options, Place, Samples, Table, Variant, counts, place, print_end, programs, truth,
+    Options, Place, Samples, Table, Variant, counts, place, print_end, programs, tree, truth,
 };
 
 const VARIANTS: &[Variant] = &[Variant::Native, Variant::HostStrace, Variant::Strace];
@@ -40,20 +38,6 @@ const TARGETS: &[Target] = &[
         arguments: |folder| vec!["-cf".into(), format!("{folder}.tar"), folder.into()],
     },
 ];
-
-/// So many folders with as many files each.
-const WIDTH: usize = 50;
-
-fn fill(folder: &Path) -> Result<()> {
-    for n in 0..WIDTH {
-        let inner = folder.join(format!("folder{n}"));
-        fs::create_dir_all(&inner).context("cannot make a folder")?;
-        for n in 0..WIDTH {
-            fs::write(inner.join(format!("file{n}")), "some text\n").context("cannot write")?;
-        }
-    }
-    Ok(())
-}
 
 impl Target {
     fn command(&self, folder: &str) -> Result<Vec<String>> {
@@ -93,17 +77,14 @@ fn bench(options: Options) -> Result<()> {
     println!(
         "Rounds: {rounds}, in a folder of {} files. Milliseconds: median (minimum); ratios are \
          of these. Load before: {}.\n",
-        WIDTH * WIDTH,
+        tree::FILES,
         place::load()
     );
     if let Some(missing) = VARIANTS.iter().find_map(|variant| variant.missing()) {
         println!("Skipped: {missing}.\n");
         return Ok(());
     }
-    let temporary = tempfile::tempdir().context("no temporary folder")?;
-    let folder = temporary.path().join("all");
-    fill(&folder)?;
-    let folder = folder.to_string_lossy().into_owned();
+    let (_temporary, folder) = tree::make()?;
     let columns = [
         "program", "calls", "place", "variant", "ms", "/ native", "/ strace",
     ];

@@ -12,6 +12,7 @@ pub mod options;
 pub mod place;
 pub mod programs;
 pub mod table;
+pub mod tree;
 pub mod truth;
 pub mod variant;
 pub mod whole_run;

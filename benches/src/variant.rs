@@ -26,8 +26,14 @@ pub enum Variant {
     HostMinimal,
     /// The host with its plugin `strace`.
     HostStrace,
+    /// The same where only openat is wanted: the other calls do not stop.
+    HostSome,
     /// strace itself, following.
     Strace,
+    /// The same where only openat is wanted.
+    StraceSome,
+    /// And with a filter, as `HostSome` has it.
+    StraceFilter,
 }
 
 /// What came of a run.
@@ -52,7 +58,10 @@ impl Variant {
             Self::Noop => "host, no-op plugin",
             Self::HostMinimal => "host, minimal",
             Self::HostStrace => "host, strace",
+            Self::HostSome => "host, strace -e openat",
             Self::Strace => "strace -f",
+            Self::StraceSome => "strace -f -e openat",
+            Self::StraceFilter => "strace -f -e openat --seccomp-bpf",
         }
     }
 
@@ -80,15 +89,25 @@ impl Variant {
                 vec![host()?, "run".into(), text(noop), "--".into()]
             }
             Self::HostMinimal => vec![host()?, "run".into(), "minimal".into(), "--".into()],
-            Self::HostStrace => {
+            Self::HostStrace | Self::HostSome => {
                 let mut words = vec![host()?, "run".into()];
-                words.extend(["-o", output, "strace", "--"].map(str::to_owned));
+                words.extend(["-o", output, "strace"].map(str::to_owned));
+                if self == Self::HostSome {
+                    words.extend(["-e", "trace=openat"].map(str::to_owned));
+                }
+                words.push("--".into());
                 words
             }
-            Self::Strace => {
+            Self::Strace | Self::StraceSome | Self::StraceFilter => {
                 let strace = programs::in_path("strace").ok_or("strace is not installed")?;
                 let mut words = vec![text(strace)];
                 words.extend(["-f", "-o", output].map(str::to_owned));
+                if self != Self::Strace {
+                    words.extend(["-e", "trace=openat"].map(str::to_owned));
+                }
+                if self == Self::StraceFilter {
+                    words.push("--seccomp-bpf".into());
+                }
                 words
             }
         })
@@ -170,9 +189,16 @@ impl Variant {
         self.counts() && self != Self::Noop
     }
 
-    /// Whether it writes a line for every call.
+    /// Whether it writes a line for every call, or for those of one name.
     pub fn writes_lines(self) -> bool {
-        matches!(self, Self::HostStrace | Self::Strace)
+        matches!(
+            self,
+            Self::HostStrace
+                | Self::HostSome
+                | Self::Strace
+                | Self::StraceSome
+                | Self::StraceFilter
+        )
     }
 
     /// Runs a target with the lines of its calls into a file, and returns the

@@ -310,26 +310,41 @@ fn signals_are_passed_on_again_and_again() {
 }
 
 /// When the target has ended, and what it left behind goes on, a signal ends the
-/// trace; the status is still the target's.
+/// trace; the status is still the target's. What is left goes on, unless its calls are
+/// filtered: then it cannot.
 #[test]
 fn signals_after_the_end_of_the_target_end_the_trace() {
     let script = "sleep 1000 >/dev/null 2>&1 </dev/null & echo $!; exit 3";
-    let mut host = pai_host(&["run", "-o", "/dev/null", "exits", "--", "sh", "-c", script])
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("pai-host");
-    let _watchdog = Watchdog::over(&host);
-    let mut out = BufReader::new(host.stdout.take().expect("a pipe"));
-    let left: i32 = line(&mut out).trim().parse().expect("a pid");
-    // The shell is its child; what the shell left behind is not.
-    while std::fs::read_to_string(format!("/proc/{}/task/{}/children", host.id(), host.id()))
-        .is_ok_and(|children| !children.trim().is_empty())
-    {
-        std::thread::yield_now();
+    for (options, goes_on) in [
+        (&["exits"][..], true),
+        (&["--no-seccomp", "files"], true),
+        (&["files"], false),
+    ] {
+        let mut host = pai_host(&["run", "-o", "/dev/null"])
+            .args(options)
+            .args(["--", "sh", "-c", script])
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("pai-host");
+        let _watchdog = Watchdog::over(&host);
+        let mut out = BufReader::new(host.stdout.take().expect("a pipe"));
+        let left: i32 = line(&mut out).trim().parse().expect("a pid");
+        // The shell is its child; what the shell left behind is not.
+        while std::fs::read_to_string(format!("/proc/{}/task/{}/children", host.id(), host.id()))
+            .is_ok_and(|children| !children.trim().is_empty())
+        {
+            std::thread::yield_now();
+        }
+        kill(Pid::from_raw(host.id().cast_signed()), Signal::SIGTERM).expect("alive");
+        assert_eq!(host.wait().expect("a child").code(), Some(3));
+        // Who has ended may still wait to be reaped.
+        let stat = std::fs::read_to_string(format!("/proc/{left}/stat"));
+        let lives = stat.is_ok_and(|stat| !stat.contains(") Z"));
+        assert_eq!(lives, goes_on, "{options:?}");
+        if goes_on {
+            kill(Pid::from_raw(left), Signal::SIGKILL).expect("it runs on");
+        }
     }
-    kill(Pid::from_raw(host.id().cast_signed()), Signal::SIGTERM).expect("alive");
-    assert_eq!(host.wait().expect("a child").code(), Some(3));
-    kill(Pid::from_raw(left), Signal::SIGKILL).expect("it runs on");
 }
 
 /// Somebody who starts us with every signal blocked gets what he wants: a target

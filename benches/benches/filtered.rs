@@ -1,0 +1,169 @@
+//! What is left of the cost where only some calls are wanted.
+//!
+//! The whole run is timed, as for whole programs, or the loop of a target that times
+//! itself. Variants run in turn, round after round, on one CPU; ratios are medians of
+//! each round's ratio. Before, each variant that writes lines must have written as many of
+//! the wanted call as strace does.
+
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a command line program"
+)]
+
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use pai_benches::programs::{self, built};
+use pai_benches::truth::check;
+use pai_benches::variant::Ran;
+use pai_benches::{Options, Place, Samples, Table, Variant, place, print_end, tree};
+
+const VARIANTS: &[Variant] = &[
+    Variant::Native,
+    Variant::HostSome,
+    Variant::StraceFilter,
+    Variant::StraceSome,
+];
+
+/// What is wanted.
+const CALL: &str = "openat";
+
+/// How much of the time is taken.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Time {
+    /// What the target says of its loop: nanoseconds for each turn.
+    Loop,
+    /// All of it, milliseconds.
+    Run,
+}
+
+struct Target {
+    name: &'static str,
+    command: Vec<String>,
+    time: Time,
+    /// Of `HostSome` compared with `StraceFilter`.
+    limit: f64,
+}
+
+fn targets(ops: u64, folder: &str) -> Result<Vec<Target>> {
+    let own = |name, program: &str, ops: u64, limit| Target {
+        name,
+        command: vec![program.to_owned(), ops.to_string()],
+        time: Time::Loop,
+        limit,
+    };
+    let others = |name, arguments: &[&str], limit| -> Result<Target> {
+        let program = programs::in_path(name).with_context(|| format!("{name} is not there"))?;
+        let mut command = vec![program.to_string_lossy().into_owned()];
+        command.extend(arguments.iter().map(|&word| word.to_owned()));
+        Ok(Target {
+            name,
+            command,
+            time: Time::Run,
+            limit,
+        })
+    };
+    let archive = format!("{folder}.tar");
+    Ok(vec![
+        // Unwanted, and wanted.
+        own("getppid", built::GETPPID, ops * 100, 1.0),
+        own("openat", built::OPENAT, ops, 1.0),
+        others("find", &[folder, "-size", "+0"], 0.9)?,
+        others("tar", &["-cf", &archive, folder], 0.9)?,
+    ])
+}
+
+impl Target {
+    fn figure(&self, ran: &Ran) -> Result<f64> {
+        if self.time == Time::Run {
+            return Ok(ran.wall.as_secs_f64() * 1e3);
+        }
+        let mut words = ran.stdout.split_whitespace();
+        let ns = words.find_map(|word| word.strip_prefix("ns_per_op="));
+        Ok(ns.context("no time in what the target says")?.parse()?)
+    }
+
+    fn measure(&self, rounds: usize) -> Result<Vec<Samples>> {
+        let expected = Variant::StraceSome.lines_of(&self.command, CALL)?;
+        for variant in VARIANTS.iter().filter(|variant| variant.writes_lines()) {
+            let seen = variant.lines_of(&self.command, CALL)?;
+            check(*variant, &format!("lines of {CALL}"), seen, expected)?;
+        }
+        let mut all = vec![Samples::default(); VARIANTS.len()];
+        for _ in 0..rounds {
+            for (variant, samples) in VARIANTS.iter().zip(&mut all) {
+                samples.push(self.figure(&variant.run(&self.command)?)?);
+            }
+        }
+        Ok(all)
+    }
+}
+
+fn bench(options: Options) -> Result<()> {
+    let rounds = options.rounds.unwrap_or(if options.quick { 2 } else { 9 });
+    let ops = options
+        .ops
+        .unwrap_or(if options.quick { 2_000 } else { 20_000 });
+    println!("## Where only some calls are wanted\n");
+    println!(
+        "Only `{CALL}` is. Rounds: {rounds}, all on one CPU; getppid: {} calls, openat: {ops}, \
+         whole programs: {} files. Nanoseconds for each turn, or milliseconds for the whole \
+         run: median (minimum); ratios are of these. Load before: {}.\n",
+        ops * 100,
+        tree::FILES,
+        place::load()
+    );
+    if let Some(missing) = VARIANTS.iter().find_map(|variant| variant.missing()) {
+        println!("Skipped: {missing}.\n");
+        return Ok(());
+    }
+    let (_temporary, folder) = tree::make()?;
+    let columns = [
+        "target",
+        "variant",
+        "time",
+        "above native",
+        "/ native",
+        "/ strace --seccomp-bpf",
+    ];
+    let mut table = Table::new(&columns);
+    let mut missed = Vec::new();
+    for target in targets(ops, &folder)? {
+        eprintln!("filtered: {}", target.name);
+        let _placed = Place::OneCpu.take()?;
+        let all = target.measure(rounds).context(target.name)?;
+        let (native, own, peer) = (&all[0], &all[1], &all[2]);
+        let unit = match target.time {
+            Time::Loop => "ns",
+            Time::Run => "ms",
+        };
+        for (variant, samples) in VARIANTS.iter().zip(&all) {
+            table.row(vec![
+                target.name.to_owned(),
+                variant.name().to_owned(),
+                format!("{:.1} ({:.1}) {unit}", samples.median(), samples.min()),
+                format!("{:.1} {unit}", samples.above(native)),
+                format!("{:.2}", samples.ratio_to(native)),
+                format!("{:.2}", samples.ratio_to(peer)),
+            ]);
+        }
+        if own.ratio_to(peer) > target.limit {
+            missed.push(format!(
+                "{}: {} is {:.2} times {}, the limit is {:.2}",
+                target.name,
+                Variant::HostSome.name(),
+                own.ratio_to(peer),
+                Variant::StraceFilter.name(),
+                target.limit
+            ));
+        }
+    }
+    println!("{table}");
+    print_end(&missed);
+    Ok(())
+}
+
+fn main() -> ExitCode {
+    Options::run(bench)
+}
