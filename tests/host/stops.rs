@@ -44,11 +44,12 @@ fn cost(plugin: &str, what: What) -> [i64; 3] {
     const MANY: u32 = 3000;
     let (few, many) = (calls(plugin, what, FEW), calls(plugin, what, MANY));
     let of = |counts: &BTreeMap<String, i64>, name: &str| *counts.get(name).unwrap_or(&0);
-    // Waits end early when the clock comes in between, the more so the longer it takes.
+    // How many of the child's calls before its execve stop is chance; and waits end early
+    // when the clock comes in between, the more so the longer it takes.
     [
-        (&["ptrace"][..], 50),
+        (&["ptrace"][..], 10),
         (&["wait4"], 3),
-        (&["pread64", "process_vm_readv"], 50),
+        (&["pread64", "process_vm_readv"], 10),
     ]
     .map(|(names, part)| {
         let more = names.iter().map(|name| of(&many, name) - of(&few, name));
