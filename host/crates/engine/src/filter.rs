@@ -27,7 +27,7 @@ use pai_ptrace::{SyscallInfo, Verdicts, kill, tgkill};
 use pai_syscalls::abi::{I386, X86_64};
 
 use crate::attach::Follow;
-use crate::births::CLONE_UNTRACED;
+use crate::births::{CLONE_UNTRACED, NR_CLONE, NR_CLONE3, X32_BIT};
 use crate::dispatch::is_exit;
 use crate::engine::Engine;
 use crate::error::{Fatal, unless_gone};
@@ -37,11 +37,10 @@ use crate::procfs;
 use crate::single::Here;
 use crate::subscription::{SLOTS, Table};
 use crate::task::{After, InSyscall, Task};
+use crate::untraced::NR_CLONE_I386;
 
 /// prctl(2) with this installs a filter (linux/prctl.h).
 const PR_SET_SECCOMP: u32 = 22;
-/// Numbers from here on are x32, on x86_64 (asm/unistd.h).
-const X32_BIT: u32 = 0x4000_0000;
 /// As a result (asm-generic/errno.h).
 const ENOSYS: i64 = -38;
 /// Calls from the vsyscall page do not stop at their exit, and must go on from where
@@ -116,10 +115,9 @@ fn own_verdict(call: SyscallId) -> Verdict {
         (X86_64, 317) | (I386, 354) => Verdict::Stop,
         // prctl
         (X86_64, 157) | (I386, 172) => filters,
-        // clone
-        (X86_64, 56) | (I386, 120) => untraced,
-        // clone3, whose flags are in memory
-        (X86_64 | I386, 435) => Verdict::Stop,
+        (X86_64, NR_CLONE) | (I386, NR_CLONE_I386) => untraced,
+        // Its flags are in memory.
+        (X86_64 | I386, NR_CLONE3) => Verdict::Stop,
         // A different table of calls.
         (X86_64, X32_BIT..) => Verdict::Stop,
         _ => Verdict::Pass,

@@ -18,7 +18,7 @@ use crate::event::SyscallId;
 use crate::task::{InSyscall, Rewritten};
 
 /// clone(2) of the 32-bit ABI; clone3(2) has the same number in both.
-const NR_CLONE_I386: u32 = 120;
+pub(crate) const NR_CLONE_I386: u32 = 120;
 
 /// Where a call that makes a task has its flags.
 #[derive(Clone, Copy, PartialEq, Eq)]
