@@ -16,7 +16,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use pai_benches::programs::{self, built};
 use pai_benches::truth::check;
-use pai_benches::variant::Ran;
+use pai_benches::variant::{Ran, by_turns};
 use pai_benches::{Options, Place, Samples, Table, Variant, place, print_end, tree};
 
 const VARIANTS: &[Variant] = &[
@@ -77,11 +77,9 @@ fn targets(ops: u64, folder: &str) -> Result<Vec<Target>> {
 impl Target {
     fn figure(&self, ran: &Ran) -> Result<f64> {
         if self.time == Time::Run {
-            return Ok(ran.wall.as_secs_f64() * 1e3);
+            return Ok(ran.milliseconds());
         }
-        let mut words = ran.stdout.split_whitespace();
-        let ns = words.find_map(|word| word.strip_prefix("ns_per_op="));
-        Ok(ns.context("no time in what the target says")?.parse()?)
+        Ok(ran.field("ns_per_op")?.parse()?)
     }
 
     fn measure(&self, rounds: usize) -> Result<Vec<Samples>> {
@@ -90,13 +88,7 @@ impl Target {
             let seen = variant.lines_of(&self.command, CALL)?;
             check(*variant, &format!("lines of {CALL}"), seen, expected)?;
         }
-        let mut all = vec![Samples::default(); VARIANTS.len()];
-        for _ in 0..rounds {
-            for (variant, samples) in VARIANTS.iter().zip(&mut all) {
-                samples.push(self.figure(&variant.run(&self.command)?)?);
-            }
-        }
-        Ok(all)
+        by_turns(VARIANTS, &self.command, rounds, |ran| self.figure(ran))
     }
 }
 

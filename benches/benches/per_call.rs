@@ -120,14 +120,9 @@ impl Target {
 
     /// Nanoseconds per operation, as the target says; it must have made all.
     fn ns_per_op(&self, ran: &Ran, ops: u64) -> Result<f64> {
-        let field = |name: &str| {
-            ran.stdout
-                .split_whitespace()
-                .find_map(|word| word.strip_prefix(name))
-                .with_context(|| format!("{}: no {name} in '{}'", self.name, ran.stdout))
-        };
-        check(Variant::Native, "operations", field("ops=")?.parse()?, ops)?;
-        Ok(field("ns_per_op=")?.parse()?)
+        let field = |name| ran.field(name).context(self.name);
+        check(Variant::Native, "operations", field("ops")?.parse()?, ops)?;
+        Ok(field("ns_per_op")?.parse()?)
     }
 
     /// Whether a tracer counted every operation; `base` is what the target does
@@ -180,7 +175,7 @@ impl Target {
             self.check_counts(variant, &ran, ops, base)?;
         }
         figures.ns.push(self.ns_per_op(&ran, ops)?);
-        figures.run.push(ran.wall.as_secs_f64() * 1e3);
+        figures.run.push(ran.milliseconds());
         Ok(())
     }
 }

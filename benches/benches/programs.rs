@@ -13,8 +13,9 @@
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
+use pai_benches::variant::by_turns;
 use pai_benches::{
-    Options, Place, Samples, Table, Variant, counts, place, print_end, programs, tree, truth,
+    Options, Place, Table, Variant, counts, place, print_end, programs, tree, truth,
 };
 
 const VARIANTS: &[Variant] = &[Variant::Native, Variant::HostStrace, Variant::Strace];
@@ -61,16 +62,6 @@ fn calls(command: &[String], variants: &[Variant]) -> Result<u64> {
     Ok(expected)
 }
 
-fn measure(command: &[String], variants: &[Variant], rounds: usize) -> Result<Vec<Samples>> {
-    let mut all = vec![Samples::default(); variants.len()];
-    for _ in 0..rounds {
-        for (variant, samples) in variants.iter().zip(&mut all) {
-            samples.push(variant.run(command)?.wall.as_secs_f64() * 1e3);
-        }
-    }
-    Ok(all)
-}
-
 fn bench(options: Options) -> Result<()> {
     let rounds = options.rounds.unwrap_or(if options.quick { 2 } else { 9 });
     println!("## Whole programs\n");
@@ -96,7 +87,8 @@ fn bench(options: Options) -> Result<()> {
         for place in Place::ALL {
             eprintln!("programs: {}, {}", target.name, place.name());
             let _placed = place.take()?;
-            let all = measure(&command, VARIANTS, rounds).context(target.name)?;
+            let all = by_turns(VARIANTS, &command, rounds, |ran| Ok(ran.milliseconds()));
+            let all = all.context(target.name)?;
             let of = |wanted| {
                 let at = VARIANTS.iter().position(|variant| *variant == wanted);
                 at.and_then(|at| all.get(at))

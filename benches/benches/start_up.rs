@@ -74,7 +74,7 @@ impl Report {
                     if variant.counts() {
                         truth::check_all(*variant, &ran.counts()?, &truth)?;
                     }
-                    samples.push(ran.wall.as_secs_f64() * 1e3);
+                    samples.push(ran.milliseconds());
                 }
             }
             let Some(untraced) = samples.first() else {

@@ -8,6 +8,7 @@ use anyhow::{Context, Result, bail, ensure};
 
 use crate::counts::{self, Counts};
 use crate::programs::{self, built};
+use crate::table::Samples;
 
 /// One way to run a target.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -223,7 +224,43 @@ impl Variant {
     }
 }
 
+/// Runs a target under each variant in turn, round after round; the figures of each run,
+/// in the order of the variants.
+///
+/// # Errors
+/// As [`Variant::run`], and when there is no figure.
+pub fn by_turns(
+    variants: &[Variant],
+    target: &[String],
+    rounds: usize,
+    figure: impl Fn(&Ran) -> Result<f64>,
+) -> Result<Vec<Samples>> {
+    let mut all = vec![Samples::default(); variants.len()];
+    for _ in 0..rounds {
+        for (variant, samples) in variants.iter().zip(&mut all) {
+            samples.push(figure(&variant.run(target)?)?);
+        }
+    }
+    Ok(all)
+}
+
 impl Ran {
+    /// From before the start to after the end, milliseconds.
+    pub fn milliseconds(&self) -> f64 {
+        self.wall.as_secs_f64() * 1e3
+    }
+
+    /// What the target says behind `NAME=`.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub fn field(&self, name: &str) -> Result<&str> {
+        self.stdout
+            .split_whitespace()
+            .find_map(|word| word.strip_prefix(name)?.strip_prefix('='))
+            .with_context(|| format!("no {name} in '{}'", self.stdout))
+    }
+
     /// What the tracer said that it counted.
     ///
     /// # Errors

@@ -31,6 +31,15 @@ pub struct Seen {
     pub args: [u64; 6],
 }
 
+/// Of a hooked function: whether it is an entry, and what the event says.
+pub fn entry_or_return(event: &Event) -> Option<(bool, FunctionCall)> {
+    match event {
+        Event::FunctionEnter(call) => Some((true, **call)),
+        Event::FunctionReturn(call) => Some((false, **call)),
+        _ => None,
+    }
+}
+
 /// What one client has seen.
 #[derive(Default, Debug)]
 pub struct Hooks {
@@ -74,10 +83,8 @@ impl Hooks {
     /// # Panics
     /// When the task is not held.
     pub fn note(&self, engine: &mut Engine, client: ClientId, delivery: &Delivery) {
-        let (entry, call) = match &delivery.event {
-            Event::FunctionEnter(call) => (true, **call),
-            Event::FunctionReturn(call) => (false, **call),
-            _ => return,
+        let Some((entry, call)) = entry_or_return(&delivery.event) else {
+            return;
         };
         let mut args = [0; 6];
         if entry {

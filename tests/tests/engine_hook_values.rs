@@ -4,7 +4,7 @@ use std::cell::Cell;
 
 use pai_engine::{Action, Engine, Event, HookOptions};
 use pai_tests::fixtures;
-use pai_tests::hooks::{BOTH, Hooks, Names, RECURSION, fib};
+use pai_tests::hooks::{BOTH, Hooks, Names, RECURSION, entry_or_return, fib};
 use pai_tests::probe::tells;
 use pai_tests::trace::Trace;
 
@@ -36,10 +36,8 @@ fn arguments_and_results_are_what_the_function_gets_and_gives() {
     Trace::of(fixtures::HOOK_ARGS)
         .client(vec![tells()], |engine, client, delivery| {
             hooks.serve(ARGS, BOTH, engine, client, delivery);
-            let (entry, call) = match &delivery.event {
-                Event::FunctionEnter(call) => (true, call),
-                Event::FunctionReturn(call) => (false, call),
-                _ => return Some(Action::Proceed),
+            let Some((entry, call)) = entry_or_return(&delivery.event) else {
+                return Some(Action::Proceed);
             };
             looked.set(looked.get() + 1);
             let name = hooks.names.borrow()[&call.function];
@@ -94,10 +92,8 @@ fn arguments_and_results_are_replaced() {
     let traced = Trace::of(fixtures::HOOK_ARGS)
         .client(vec![tells()], |engine, client, delivery| {
             hooks.serve(ARGS, BOTH, engine, client, delivery);
-            let (entry, call) = match &delivery.event {
-                Event::FunctionEnter(call) => (true, call),
-                Event::FunctionReturn(call) => (false, call),
-                _ => return Some(Action::Proceed),
+            let Some((entry, call)) = entry_or_return(&delivery.event) else {
+                return Some(Action::Proceed);
             };
             let name = hooks.names.borrow()[&call.function];
             let mut regs = engine.registers(client, call.tid).expect("held");

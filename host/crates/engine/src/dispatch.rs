@@ -6,6 +6,7 @@ use pai_ptrace::{Pid, Signal, Stop, Stopped, SyscallInfo, SyscallOp, Tid, monoto
 use crate::engine::{Diagnostic, Engine};
 use crate::error::{Fatal, unless_gone};
 use crate::event::{Event, ExitStatus, OtherStop, SignalStop, SyscallId, SyscallStop, Touched};
+use crate::filter::on_filter;
 use crate::restart::{self, first_call, is_restart_syscall, restarts};
 use crate::subscription::{ClientMask, Edge, wants_syscall};
 use crate::task::{After, InSyscall, State, Task};
@@ -61,15 +62,12 @@ impl Engine {
                 };
                 let at_entry = std::mem::take(&mut task.at_entry);
                 let entered = match stop {
-                    Stop::Seccomp => self.on_filter(&stopped, at_entry)?,
+                    Stop::Seccomp => on_filter(&stopped, at_entry)?,
                     _ => None,
                 };
                 let stop = match entered {
                     Some(_) => Stop::Syscall,
                     None => stop,
-                };
-                let Some(task) = self.tasks.get_mut(&tid) else {
-                    return Ok(());
                 };
                 let interrupted = std::mem::take(&mut task.interrupting);
                 task.in_call = stop.is_inside_call();
@@ -121,15 +119,13 @@ impl Engine {
         let entered = info.is_entry();
         if let Some(task) = self.tasks.get_mut(&tid) {
             task.at_entry = matches!(info.op, SyscallOp::Entry { .. });
-        }
-        if let Some(task) = self.tasks.get_mut(&tid)
-            && task.operation.is_some()
-        {
-            task.in_call = entered;
-            if task.runs_foreign_code() {
-                return self.on_foreign_syscall(stopped);
+            if task.operation.is_some() {
+                task.in_call = entered;
+                if task.runs_foreign_code() {
+                    return self.on_foreign_syscall(stopped);
+                }
+                self.step_in_call(tid, entered);
             }
-            self.step_in_call(tid, entered);
         }
         match info.op {
             SyscallOp::Entry { nr, args } | SyscallOp::Seccomp { nr, args, .. } => {

@@ -22,22 +22,25 @@
 //!   ENOSYS. It ends with us, and there is no filter where something may have to be let
 //!   go: without following, with [`Engine::set_detach_on_exec`].
 
-use pai_ptrace::{Filter, Options, Pid, Resume, Signal, Stopped, SyscallOp, Test, Tid, Verdict};
-use pai_ptrace::{SyscallInfo, Verdicts, kill, tgkill};
+use pai_ptrace::{
+    Filter, Options, Pid, Resume, Signal, Stopped, SyscallInfo, SyscallOp, Test, Tid, Verdict,
+    Verdicts, kill, tgkill,
+};
 use pai_syscalls::abi::{I386, X86_64};
 
 use crate::attach::Follow;
-use crate::births::{CLONE_UNTRACED, NR_CLONE, NR_CLONE3, X32_BIT};
+use crate::births::{CLONE_UNTRACED, X32_BIT};
 use crate::dispatch::is_exit;
 use crate::engine::Engine;
 use crate::error::{Fatal, unless_gone};
 use crate::event::SyscallId;
 use crate::inject::Saved;
-use crate::procfs;
+use crate::procfs::{self, Restrictions};
+use crate::restart::is_restart_syscall;
 use crate::single::Here;
 use crate::subscription::{SLOTS, Table};
 use crate::task::{After, InSyscall, Task};
-use crate::untraced::NR_CLONE_I386;
+use crate::untraced::Flags;
 
 /// prctl(2) with this installs a filter (linux/prctl.h).
 const PR_SET_SECCOMP: u32 = 22;
@@ -92,8 +95,8 @@ pub(crate) struct Installed {
     /// Calls that stop, and those of numbers without a slot.
     stops: [Vec<bool>; 2],
     rest: bool,
-    /// How many filters we have: so many are not the targets' own.
-    before: u32,
+    /// What holds for us: so many filters are not the targets' own.
+    before: Restrictions,
     /// The child has executed its program with it.
     confirmed: bool,
     /// All that is wanted now stops.
@@ -106,35 +109,36 @@ const ABIS: [u32; 2] = [X86_64, I386];
 
 /// The engine itself wants to see these.
 fn own_verdict(call: SyscallId) -> Verdict {
-    let untraced = Verdict::StopIf(0, Test::HasAny(CLONE_UNTRACED as u32));
-    let filters = Verdict::StopIf(0, Test::Equals(PR_SET_SECCOMP));
+    // It may continue a call that is wanted; x32 is a different table of calls.
+    if is_restart_syscall(call) || call.abi == X86_64 && call.nr >= X32_BIT {
+        return Verdict::Stop;
+    }
+    match Flags::of(call) {
+        Some(Flags::InRegister) => Verdict::StopIf(0, Test::HasAny(CLONE_UNTRACED as u32)),
+        Some(Flags::InMemory) => Verdict::Stop,
+        None => installs_filter(call),
+    }
+}
+
+/// When a call may install a filter, if it succeeds.
+fn installs_filter(call: SyscallId) -> Verdict {
     match (call.abi, call.nr) {
-        // restart_syscall: it may continue a call that is wanted.
-        (X86_64, 219) | (I386, 0) => Verdict::Stop,
         // seccomp
         (X86_64, 317) | (I386, 354) => Verdict::Stop,
         // prctl
-        (X86_64, 157) | (I386, 172) => filters,
-        (X86_64, NR_CLONE) | (I386, NR_CLONE_I386) => untraced,
-        // Its flags are in memory.
-        (X86_64 | I386, NR_CLONE3) => Verdict::Stop,
-        // A different table of calls.
-        (X86_64, X32_BIT..) => Verdict::Stop,
+        (X86_64, 157) | (I386, 172) => Verdict::StopIf(0, Test::Equals(PR_SET_SECCOMP)),
         _ => Verdict::Pass,
     }
 }
 
-/// Whether a call that succeeds may install a filter.
-fn installs_filter(call: SyscallId, args: &[u64; 6]) -> bool {
-    match (call.abi, call.nr) {
-        (X86_64, 317) | (I386, 354) => true,
-        (X86_64, 157) | (I386, 172) => args[0] as u32 == PR_SET_SECCOMP,
-        _ => false,
+impl InSyscall {
+    fn installs_filter(&self) -> bool {
+        installs_filter(self.call).stops(&self.args)
     }
 }
 
 impl Installed {
-    fn new(table: &Table, before: u32) -> Self {
+    fn new(table: &Table, before: Restrictions) -> Self {
         let wanted = |abi| {
             let of = |nr| table.wants(SyscallId { abi, nr });
             (0..SLOTS as u32).map(of).collect()
@@ -177,6 +181,26 @@ impl Installed {
         };
         !ABIS.into_iter().zip(&self.stops).any(misses) && (self.rest || !table.wants_rest())
     }
+}
+
+/// A filter says that a task stops. Which call it is, if that is not known yet: it goes on
+/// as from an entry-stop.
+pub(crate) fn on_filter(stopped: &Stopped, at_entry: bool) -> Here<SyscallInfo> {
+    let Some(info) = unless_gone(stopped.syscall_info())? else {
+        return Ok(None);
+    };
+    let SyscallOp::Seccomp { data, .. } = info.op else {
+        return Ok(None);
+    };
+    if !Filter::is_own(data) {
+        // One of the target's own; without a tracer, so it would be without us.
+        if let Some(mut regs) = unless_gone(stopped.regs())? {
+            regs.set_syscall_nr(-1);
+            regs.set_result(ENOSYS);
+            unless_gone(stopped.set_regs(&regs))?;
+        }
+    }
+    Ok(Some(info).filter(|info| !at_entry && !VSYSCALL.contains(&info.ip)))
 }
 
 impl Task {
@@ -240,7 +264,7 @@ impl Engine {
         if !Filter::is_supported() {
             return Err("the kernel has no filters");
         }
-        let before = procfs::filters(pai_ptrace::own_tid());
+        let before = procfs::restrictions(pai_ptrace::own_tid());
         let before = before.ok_or("the kernel does not tell of filters")?;
         let installed = Installed::new(&self.table, before);
         let filter = installed.program();
@@ -253,9 +277,11 @@ impl Engine {
         if let Filtering::On(installed) = &mut self.filtering
             && !installed.confirmed
         {
-            installed.confirmed = procfs::filters(tid) > Some(installed.before);
+            let before = installed.before;
+            let now = procfs::restrictions(tid).filter(|now| now.filters > before.filters);
+            installed.confirmed = now.is_some();
             installed.no_new_privs =
-                procfs::has_no_new_privs(tid) && !procfs::has_no_new_privs(pai_ptrace::own_tid());
+                now.is_some_and(|now| now.no_new_privs) && !before.no_new_privs;
             if !installed.confirmed {
                 self.filtering = Filtering::Off("the kernel did not take it");
                 self.options.remove(Options::SECCOMP);
@@ -303,7 +329,7 @@ impl Engine {
         let Some(call) = task.syscall.as_ref().filter(|_| self.is_filtered()) else {
             return false;
         };
-        self.table.wants_exit(call) || installs_filter(call.call, &call.args)
+        self.table.wants_exit(call) || call.installs_filter()
     }
 
     fn has_own_filter(&self, pid: Pid) -> bool {
@@ -315,7 +341,8 @@ impl Engine {
     /// decides.
     pub(crate) fn is_refused_calls(&self, tid: Tid) -> bool {
         match &self.filtering {
-            Filtering::On(installed) => procfs::filters(tid) > Some(installed.before + 1),
+            Filtering::On(installed) => procfs::restrictions(tid)
+                .is_some_and(|now| now.filters > installed.before.filters + 1),
             _ => procfs::has_filter(tid),
         }
     }
@@ -324,7 +351,7 @@ impl Engine {
     pub(crate) fn look_for_filter(&mut self, tid: Tid, call: &InSyscall) {
         let pid = self.tasks.get(&tid).map(|task| task.pid);
         if self.is_filtered()
-            && installs_filter(call.call, &call.args)
+            && call.installs_filter()
             && self.is_refused_calls(tid)
             && let Some(process) = pid.and_then(|pid| self.processes.get_mut(&pid))
             && !std::mem::replace(&mut process.own_filter, true)
@@ -332,26 +359,6 @@ impl Engine {
             // Perhaps its other threads have it too (SECCOMP_FILTER_FLAG_TSYNC).
             self.interrupt_running();
         }
-    }
-
-    /// A filter says that the task stops. Which call it is, if that is not known yet: it
-    /// goes on as from an entry-stop.
-    pub(crate) fn on_filter(&mut self, stopped: &Stopped, at_entry: bool) -> Here<SyscallInfo> {
-        let Some(info) = unless_gone(stopped.syscall_info())? else {
-            return Ok(None);
-        };
-        let SyscallOp::Seccomp { data, .. } = info.op else {
-            return Ok(None);
-        };
-        if !Filter::is_own(data) {
-            // One of the target's own; without a tracer, so it would be without us.
-            if let Some(mut regs) = unless_gone(stopped.regs())? {
-                regs.set_syscall_nr(-1);
-                regs.set_result(ENOSYS);
-                unless_gone(stopped.set_regs(&regs))?;
-            }
-        }
-        Ok(Some(info).filter(|info| !at_entry && !VSYSCALL.contains(&info.ip)))
     }
 
     /// With a signal that a client sends, a task has to go on from an entry-stop: from a

@@ -65,14 +65,22 @@ pub(crate) fn has_filter(tid: Tid) -> bool {
     status_field(tid, "Seccomp").is_some_and(|mode| mode != "0")
 }
 
-/// How many filters they go through. `None` before Linux 5.10.
-pub(crate) fn filters(tid: Tid) -> Option<u32> {
-    status_field(tid, "Seccomp_filters")?.parse().ok()
+/// What a task may not do.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Restrictions {
+    /// How many filters its system calls go through.
+    pub(crate) filters: u32,
+    /// It cannot gain rights (PR_SET_NO_NEW_PRIVS in prctl(2)).
+    pub(crate) no_new_privs: bool,
 }
 
-/// Whether it cannot gain rights (PR_SET_NO_NEW_PRIVS in prctl(2)).
-pub(crate) fn has_no_new_privs(tid: Tid) -> bool {
-    status_field(tid, "NoNewPrivs").is_some_and(|field| field == "1")
+/// `None` before Linux 5.10, which does not tell of filters.
+pub(crate) fn restrictions(tid: Tid) -> Option<Restrictions> {
+    let status = fs::read_to_string(format!("/proc/{tid}/status")).ok()?;
+    Some(Restrictions {
+        filters: field(&status, "Seccomp_filters")?.parse().ok()?,
+        no_new_privs: field(&status, "NoNewPrivs") == Some("1"),
+    })
 }
 
 /// Whether the task runs or waits for a CPU.

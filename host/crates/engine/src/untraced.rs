@@ -18,17 +18,17 @@ use crate::event::SyscallId;
 use crate::task::{InSyscall, Rewritten};
 
 /// clone(2) of the 32-bit ABI; clone3(2) has the same number in both.
-pub(crate) const NR_CLONE_I386: u32 = 120;
+const NR_CLONE_I386: u32 = 120;
 
 /// Where a call that makes a task has its flags.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Flags {
+pub(crate) enum Flags {
     InRegister,
     InMemory,
 }
 
 impl Flags {
-    fn of(call: SyscallId) -> Option<Self> {
+    pub(crate) fn of(call: SyscallId) -> Option<Self> {
         match (call.abi, call.nr & !X32_BIT) {
             (pai_syscalls::abi::X86_64, NR_CLONE) | (pai_syscalls::abi::I386, NR_CLONE_I386) => {
                 Some(Flags::InRegister)

@@ -44,6 +44,23 @@ pub enum Verdict {
     StopIf(u8, Test),
 }
 
+impl Verdict {
+    /// Whether a task stops at a call with these arguments.
+    pub fn stops(self, args: &[u64; 6]) -> bool {
+        match self {
+            Self::Pass => false,
+            Self::Stop => true,
+            Self::StopIf(arg, test) => {
+                let low = (args[usize::from(arg)] & 0xffff_ffff) as u32;
+                match test {
+                    Test::Equals(value) => low == value,
+                    Test::HasAny(bits) => low & bits != 0,
+                }
+            }
+        }
+    }
+}
+
 /// Of the lower 32 bits of an argument.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Test {
@@ -276,6 +293,7 @@ mod tests {
                         Verdict::StopIf(_, Test::Equals(value)) => (low == value, true),
                         Verdict::StopIf(_, Test::HasAny(bits)) => (low & bits != 0, true),
                     };
+                    assert_eq!(of(verdicts, nr).stops(&[arg; 6]), stops);
                     let wanted = if stops { TRACE } else { SECCOMP_RET_ALLOW };
                     assert_eq!(result, wanted, "{:#x} {nr} {arg:#x}", verdicts.arch);
                     // Or the kernel cannot remember it.

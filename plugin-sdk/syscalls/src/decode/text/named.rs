@@ -124,17 +124,15 @@ impl Style<'_> {
         if name.is_empty() && index == LOOPBACK {
             name.extend_from_slice(b"lo");
         }
-        if name.is_empty() || self.names == Names::Raw {
-            return push_unsigned(out, index.into());
+        let number = |out: &mut Vec<u8>| push_unsigned(out, index.into());
+        if name.is_empty() {
+            return number(out);
         }
-        let mut text = Vec::from(*b"if_nametoindex(");
-        quote::push_quoted(&mut text, &name, self.hex);
-        text.push(b')');
-        if self.names == Names::Verbose {
-            push_unsigned(out, index.into());
-            return push_comment(out, &String::from_utf8_lossy(&text));
-        }
-        out.extend_from_slice(&text);
+        self.push_either(out, number, |out| {
+            out.extend_from_slice(b"if_nametoindex(");
+            quote::push_quoted(out, &name, self.hex);
+            out.push(b')');
+        });
     }
 
     pub(super) fn push_limit(&self, out: &mut Vec<u8>, limit: u64) {
@@ -143,14 +141,11 @@ impl Style<'_> {
             limit if limit > 1024 && limit % 1024 == 0 => format!("{}*1024", limit / 1024),
             _ => String::new(),
         };
-        if name.is_empty() || self.names != Names::Abbrev {
-            push_unsigned(out, limit);
+        let number = |out: &mut Vec<u8>| push_unsigned(out, limit);
+        if name.is_empty() {
+            return number(out);
         }
-        match self.names {
-            Names::Abbrev => out.extend_from_slice(name.as_bytes()),
-            Names::Verbose if !name.is_empty() => push_comment(out, &name),
-            Names::Verbose | Names::Raw => {}
-        }
+        self.push_either(out, number, |out| out.extend_from_slice(name.as_bytes()));
     }
 }
 
