@@ -119,12 +119,17 @@ impl Variant {
         self.words("/dev/null").err()
     }
 
-    /// Runs a target and waits for its end, which must be success.
+    /// Runs a target and waits for its end, which must be success. Lines go to a
+    /// file, as people have it, which is gone then.
     ///
     /// # Errors
     /// When it cannot, or the target failed.
     pub fn run(self, target: &[String]) -> Result<Ran> {
-        self.run_with(target, "/dev/null")
+        if !self.writes_lines() {
+            return self.run_with(target, "/dev/null");
+        }
+        let folder = tempfile::tempdir().context("no temporary folder")?;
+        self.run_with(target, &path_text(&folder.path().join("calls"))?)
     }
 
     fn run_with(self, target: &[String], output: &str) -> Result<Ran> {

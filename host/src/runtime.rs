@@ -1,4 +1,4 @@
-//! Plugins as running components: one engine, two linkers, a clock.
+//! Plugins as running components: one engine, a clock.
 
 mod bindings;
 mod capability;
@@ -15,11 +15,10 @@ mod state;
 mod ticker;
 mod wasi;
 
-use wasmtime::component::Linker;
 use wasmtime::{Config, Engine, InstanceAllocationStrategy, OptLevel};
 
 use crate::cache::Cache;
-use crate::plugin::{Plugin, World};
+use crate::plugin::Plugin;
 
 pub(crate) use capability::Grants;
 pub(crate) use drive::Flags;
@@ -42,8 +41,6 @@ pub(crate) type Loaded = bindings::Component<State>;
 /// See the module.
 pub(crate) struct Runtime {
     engine: Engine,
-    for_plugins: Linker<State>,
-    for_observers: Linker<State>,
     cache: Cache,
     ticker: Ticker,
 }
@@ -65,8 +62,6 @@ impl Runtime {
         let engine = Engine::new(&config())?;
         let ticker = Ticker::new(engine.clone())?;
         Ok(Self {
-            for_plugins: imports::for_plugins(&engine)?,
-            for_observers: imports::for_observers(&engine)?,
             cache: Cache::open(),
             ticker,
             engine,
@@ -79,12 +74,8 @@ impl Runtime {
             .cache
             .component(&self.engine, plugin)
             .map_err(|error| LoadFailure::Compile(format!("{error:#}")))?;
-        let linker = match plugin.world {
-            World::Plugin => &self.for_plugins,
-            World::Observer => &self.for_observers,
-        };
-        linker
-            .instantiate_pre(&component)
+        imports::linker(&self.engine, plugin.world, &plugin.imports)
+            .and_then(|linker| linker.instantiate_pre(&component))
             .and_then(Loaded::new)
             .map_err(|error| LoadFailure::Link(format!("{error:#}")))
     }
@@ -110,11 +101,15 @@ fn config() -> Config {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plugin::World;
 
     #[test]
     fn everything_can_be_linked() {
         let engine = Engine::new(&config()).unwrap();
-        imports::for_plugins(&engine).unwrap();
-        imports::for_observers(&engine).unwrap();
+        for world in [World::Plugin, World::Observer] {
+            for wasi in ["random/insecure-seed@0.2.6", "cli/stdout@0.2.6"] {
+                imports::linker(&engine, world, &[format!("wasi:{wasi}")]).unwrap();
+            }
+        }
     }
 }

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use crate::bindings::pai::plugin::breakpoints::{
-    Breakpoint, Hook, HookOptions, Kind, Options, Site,
+    Breakpoint, Condition, Hook, HookOptions, Kind, Options, Site,
 };
 use crate::bindings::pai::plugin::calls::{self, Argument};
 use crate::bindings::pai::plugin::control::{self, StepOptions};
@@ -31,6 +31,8 @@ pub struct BreakpointOptions {
     pub once: bool,
     /// Hits to let pass before the first that is reported.
     pub skip: u64,
+    /// All of these hold, or it is no hit; at most 16. The host looks at them.
+    pub when: Vec<Condition>,
 }
 
 impl Default for BreakpointOptions {
@@ -40,6 +42,7 @@ impl Default for BreakpointOptions {
             tid: None,
             once: false,
             skip: 0,
+            when: Vec::new(),
         }
     }
 }
@@ -61,12 +64,20 @@ impl BreakpointOptions {
         }
     }
 
+    /// Only when this holds, too: `BreakpointOptions::default().when(argument(0).equals(3))`.
+    #[must_use]
+    pub fn when(mut self, condition: Condition) -> Self {
+        self.when.push(condition);
+        self
+    }
+
     fn insert(self, pid: Pid, addr: u64) -> Result<Breakpoint> {
         let options = Options {
             kind: self.kind,
             tid: self.tid,
             once: self.once,
             skip: self.skip,
+            when: self.when,
             extra: Vec::new(),
         };
         Ok(Breakpoint::insert(pid, addr, &options)?)

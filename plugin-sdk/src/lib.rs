@@ -38,6 +38,7 @@
 pub mod bindings;
 mod client;
 pub mod clock;
+pub mod condition;
 #[cfg(feature = "syscalls")]
 pub mod decode;
 pub mod descriptors;
@@ -62,7 +63,9 @@ pub mod show;
 pub mod stdio;
 mod symbols;
 
-pub use bindings::pai::plugin::breakpoints::Kind as BreakpointKind;
+pub use bindings::pai::plugin::breakpoints::{
+    Comparison, Condition, Kind as BreakpointKind, Place,
+};
 pub use bindings::pai::plugin::calls::Argument;
 pub use bindings::pai::plugin::events::{
     Action, BreakpointHit, CallResult, CaptureLimits, End, Event, ExecInfo, ForkInfo,

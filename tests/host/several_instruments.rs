@@ -130,6 +130,32 @@ fn each_has_an_opinion_of_its_own_on_one_place() {
     }
 }
 
+/// The host looks at conditions; a plugin is not woken for what does not hold.
+#[test]
+fn each_has_conditions_of_its_own() {
+    let plugins = [
+        breakpoints("one", "--equals 17"),
+        breakpoints("few", "--below 30 --skip 20"),
+        breakpoints("none", "--equals 17 --below 17"),
+        breakpoints("all", ""),
+    ];
+    let plugins: Vec<&str> = plugins.iter().map(String::as_str).collect();
+    let text = run(&["--stats"], &plugins, &[fixtures::BP_THREADS, "4", "500"]);
+    // Each thread calls with 0 to 499.
+    assert_eq!(hits(&text, "one"), [(0, 4)].into(), "{text}");
+    assert_eq!(hits(&text, "few"), [(0, 100)].into(), "{text}");
+    assert_eq!(hits(&text, "none"), [].into(), "{text}");
+    assert_eq!(hits(&text, "all"), [(0, 2000)].into(), "{text}");
+    // The call that tells the address, and the hits.
+    for (name, stops) in [("", 5), ("#2", 101), ("#3", 1), ("#4", 2001)] {
+        let start = format!("breakpoints{name} ");
+        let row = text.lines().find_map(|line| line.strip_prefix(&start));
+        let row = row.unwrap_or_else(|| panic!("no {start:?} in: {text}"));
+        let told = row.split_whitespace().next();
+        assert_eq!(told, Some(&*stops.to_string()), "{text}");
+    }
+}
+
 /// What is stepped by one makes the events of the other.
 #[test]
 fn one_steps_where_the_other_counts() {
@@ -371,6 +397,8 @@ fn bad_requests_are_told_what_is_wrong() {
         ("twice", "invalid", &[add10, "already"]),
         ("of no task", "no-such-task", &["2147418112"]),
         ("of an unknown kind", "unsupported", &["laser"]),
+        ("with an unknown register", "not-found", &["xyz"]),
+        ("of three bytes", "invalid", &["3 bytes"]),
         ("hook of data", "invalid", &[data, pid]),
         ("call of data", "invalid", &[data, pid]),
         ("call of null", "invalid", &["0x0 ", pid]),

@@ -32,7 +32,8 @@ pub(crate) struct State {
     pub(crate) table: ResourceTable,
     pub(crate) subscriptions: usize,
     pub(crate) stdio: Stdio,
-    wasi: WasiCtx,
+    /// Made when it is first used.
+    wasi: Option<WasiCtx>,
 }
 
 /// What belongs to the plugin's thread.
@@ -79,7 +80,7 @@ impl State {
             local: SendWrapper::new(local),
             table,
             subscriptions: 0,
-            wasi: wasi::closed(),
+            wasi: None,
         }
     }
 
@@ -140,7 +141,7 @@ impl State {
 impl WasiView for State {
     fn ctx(&mut self) -> WasiCtxView<'_> {
         WasiCtxView {
-            ctx: &mut self.wasi,
+            ctx: self.wasi.get_or_insert_with(wasi::closed),
             table: &mut self.table,
         }
     }

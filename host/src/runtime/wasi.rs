@@ -19,10 +19,12 @@ use send_wrapper::SendWrapper;
 use wasmtime::component::{HasSelf, Linker, Resource};
 use wasmtime_wasi::p2::bindings::cli::{stderr, stdout};
 use wasmtime_wasi::p2::bindings::clocks::monotonic_clock;
+use wasmtime_wasi::p2::bindings::random::insecure_seed;
 use wasmtime_wasi::p2::{
     DynOutputStream, DynPollable, OutputStream, Pollable, StreamResult, subscribe,
 };
-use wasmtime_wasi::{WasiCtx, async_trait};
+use wasmtime_wasi::random::WasiRandom;
+use wasmtime_wasi::{WasiCtx, WasiView, async_trait};
 
 use super::drive::Drive;
 use super::seat::Seat;
@@ -40,7 +42,25 @@ pub(crate) fn closed() -> WasiCtx {
         .build()
 }
 
-pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+/// Links what a plugin with these imports can use of WASI: all of it takes as
+/// long as the rest of a start, and most plugins want none.
+pub(crate) fn add_to_linker(
+    linker: &mut Linker<State>,
+    imports: &[String],
+) -> wasmtime::Result<()> {
+    let mut wanted = imports
+        .iter()
+        .filter(|import| import.starts_with("wasi:"))
+        .peekable();
+    if wanted.peek().is_none() {
+        return Ok(());
+    }
+    // The standard library's hash tables ask for a seed.
+    if wanted.all(|import| import.starts_with("wasi:random/insecure-seed@")) {
+        return insecure_seed::add_to_linker::<State, WasiRandom>(linker, |state| {
+            state.ctx().ctx.random()
+        });
+    }
     wasmtime_wasi::p2::add_to_linker_async(linker)?;
     linker.allow_shadowing(true);
     monotonic_clock::add_to_linker::<State, HasSelf<State>>(linker, |state| state)?;

@@ -1,6 +1,7 @@
 //! Asks for what makes no sense, in the fixture `call_targets`, and prints what
 //! it is told.
 
+use pai_plugin::condition::register;
 use pai_plugin::{
     Argument, BreakpointKind, BreakpointOptions, Client, ErrorKind, OnBreakpoint, OnEnter,
     Protection, Result, SyscallEvent, println,
@@ -100,6 +101,10 @@ fn breakpoints(client: &mut Client<Told>, call: &SyscallEvent) {
         ..plain()
     };
     at("of an unknown kind", pid, add10, other);
+    let no_register = plain().when(register("xyz").equals(1));
+    at("with an unknown register", pid, add10 + 8, no_register);
+    let odd = plain().when(register("rax").bytes(3).equals(1));
+    at("of three bytes", pid, add10 + 8, odd);
     say(
         "hook of data",
         client.on_call(pid, text, |_, _| Ok(pai_plugin::OnCall::Proceed)),

@@ -3,9 +3,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use pai_plugin::condition::argument;
 use pai_plugin::{
-    BreakpointOptions, Client, HandlerId, OnBreakpoint, OnEnter, OnExit, Pid, Result, SyscallEvent,
-    options, println,
+    BreakpointOptions, Client, Condition, HandlerId, OnBreakpoint, OnEnter, OnExit, Pid, Result,
+    SyscallEvent, options, println,
 };
 use pai_test_guests::{name, number, told};
 
@@ -24,6 +25,8 @@ pai_plugin::plugin! {
         OptionSpec::integer("remove-after", "each removes itself with so many hits"),
         OptionSpec::flag("once", "each removes itself with its first hit"),
         OptionSpec::integer("skip", "let so many hits pass first").default("0"),
+        OptionSpec::integer("equals", "only when the first argument is this"),
+        OptionSpec::integer("below", "only when the first argument is below this"),
         OptionSpec::flag("calls", "count system calls too"),
         OptionSpec::text("clean", "remove all when this code is told"),
         OptionSpec::integer("pages", "look for mappings of so many pages then"),
@@ -115,6 +118,7 @@ fn insert(client: &mut Client<Seen>, pid: Pid, addr: u64, index: usize) -> Resul
     let how = BreakpointOptions {
         once: options::flag("once"),
         skip: number("skip").unwrap_or(0),
+        when: conditions(),
         ..BreakpointOptions::default()
     };
     let id = client.on_breakpoint_with(pid, addr, how, move |client, hit| {
@@ -129,4 +133,12 @@ fn insert(client: &mut Client<Seen>, pid: Pid, addr: u64, index: usize) -> Resul
     })?;
     client.data_mut().handlers.push(id);
     Ok(())
+}
+
+/// What the first argument is to be.
+fn conditions() -> Vec<Condition> {
+    let argument = || argument(0);
+    let equals = number("equals").map(|value| argument().equals(value));
+    let below = number("below").map(|value| argument().bytes(4).is_below(value));
+    equals.into_iter().chain(below).collect()
 }

@@ -5,8 +5,11 @@
 //! long as one of them does, also while tasks go past it (see
 //! [`crate::displaced`]), so that no hit is lost.
 
+use std::rc::Rc;
+
 use pai_ptrace::{Pid, Tid};
 
+use crate::condition::{self, Condition};
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::event::{BreakpointId, HookId, Subject};
@@ -31,7 +34,7 @@ pub enum BreakpointKind {
 }
 
 /// What a breakpoint is to do.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct BreakpointOptions {
     /// What it is made of.
     pub kind: BreakpointKind,
@@ -41,10 +44,12 @@ pub struct BreakpointOptions {
     pub once: bool,
     /// Hits to let pass before the first that is reported.
     pub skip: u64,
+    /// All of these hold, or it is no hit.
+    pub when: Vec<Condition>,
 }
 
 /// A breakpoint of one client.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(crate) struct Breakpoint {
     pub(crate) client: ClientId,
     pub(crate) addr: u64,
@@ -52,6 +57,7 @@ pub(crate) struct Breakpoint {
     pub(crate) tid: Option<Tid>,
     pub(crate) once: bool,
     pub(crate) skip: u64,
+    pub(crate) when: Rc<[Condition]>,
     pub(crate) enabled: bool,
     pub(crate) hits: u64,
 }
@@ -64,7 +70,8 @@ impl Engine {
     /// `NoSuchProcess`, `BadAddress` for an unmapped page, `Invalid` for what is
     /// no instruction, for a watchpoint that is not aligned, and for a second
     /// breakpoint of this client at the same place and for the same tasks,
-    /// `Unsupported` for shared memory and 32-bit processes, `Limit`.
+    /// `Unsupported` for shared memory and 32-bit processes, `Limit`; `Invalid` and
+    /// `Limit` for conditions, too.
     pub fn insert_breakpoint(
         &mut self,
         client: ClientId,
@@ -88,6 +95,7 @@ impl Engine {
             )));
         }
         self.check_limit(client)?;
+        condition::check(&options.when)?;
         self.learn_own_trap(client, pid);
         let id = BreakpointId(self.next_number());
         match options.kind {
@@ -103,6 +111,7 @@ impl Engine {
                 tid: options.tid,
                 once: options.once,
                 skip: options.skip,
+                when: options.when.into(),
                 enabled: true,
                 hits: 0,
             },
@@ -140,8 +149,8 @@ impl Engine {
         Ok(())
     }
 
-    /// How often tasks came to it while it was enabled, also those hits that
-    /// were not to be reported.
+    /// How often tasks came to it while it was enabled and its conditions held, also
+    /// those hits that were not to be reported.
     ///
     /// # Errors
     /// As [`Engine::remove_breakpoint`].

@@ -256,7 +256,7 @@ impl Engine {
                 Subject::Operation(_) => {}
             }
         }
-        self.report_hits(pid, tid, addr, hits, events);
+        self.report_hits(pid, tid, regs, hits, events);
         if returns {
             self.leave_functions(pid, tid, regs, events);
         }

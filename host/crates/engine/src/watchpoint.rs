@@ -5,9 +5,11 @@
 //! each task has a note of which set it was given last, and gets the current one
 //! before it goes on.
 
+use std::rc::Rc;
+
 use pai_ptrace::{DEBUG_ADDRESSES, Pid, Regs, Stopped, Tid, monotonic_nanos};
 
-use crate::breakpoint::{Breakpoint, BreakpointKind};
+use crate::breakpoint::BreakpointKind;
 use crate::engine::Engine;
 use crate::error::{Error, Fatal, unless_gone};
 use crate::event::{BreakpointId, Event, Hit, Subject};
@@ -266,7 +268,7 @@ impl Engine {
             }
         }
         let mut events = Vec::new();
-        self.report_hits(pid, tid, regs.ip(), hit, &mut events);
+        self.report_hits(pid, tid, regs, hit, &mut events);
         events.sort_by_key(|(client, _)| *client);
         Ok(events)
     }
@@ -277,19 +279,19 @@ impl Engine {
         &mut self,
         pid: Pid,
         tid: Tid,
-        addr: u64,
+        regs: &Regs,
         hits: impl IntoIterator<Item = (BreakpointId, Option<u64>)>,
         events: &mut Vec<(ClientId, Event)>,
     ) {
         for (id, data) in hits {
-            let Some(Breakpoint { client, once, .. }) = self.count_hit(id, pid, tid) else {
+            let Some((client, once)) = self.count_hit(id, pid, tid, regs) else {
                 continue;
             };
             let hit = Hit {
                 pid,
                 tid,
                 breakpoint: id,
-                addr,
+                addr: regs.ip(),
                 data,
                 at: monotonic_nanos(),
             };
@@ -300,9 +302,16 @@ impl Engine {
         }
     }
 
-    /// Counts a hit; the breakpoint, if it is to be reported.
-    fn count_hit(&mut self, id: BreakpointId, pid: Pid, tid: Tid) -> Option<Breakpoint> {
-        let breakpoint = self.breakpoints.get_mut(&id)?;
+    /// Counts a hit; whose it is, if it is to be reported, and whether it is the only
+    /// one.
+    fn count_hit(
+        &mut self,
+        id: BreakpointId,
+        pid: Pid,
+        tid: Tid,
+        regs: &Regs,
+    ) -> Option<(ClientId, bool)> {
+        let breakpoint = self.breakpoints.get(&id)?;
         let client = &self.clients[breakpoint.client.index()];
         if !breakpoint.enabled
             || breakpoint.tid.is_some_and(|only| only != tid)
@@ -310,12 +319,19 @@ impl Engine {
         {
             return None;
         }
+        if !breakpoint.when.is_empty() {
+            let when = Rc::clone(&breakpoint.when);
+            if !when.iter().all(|when| self.holds(pid, regs, when)) {
+                return None;
+            }
+        }
+        let breakpoint = self.breakpoints.get_mut(&id)?;
         breakpoint.hits += 1;
         if breakpoint.skip > 0 {
             breakpoint.skip -= 1;
             return None;
         }
-        Some(*breakpoint)
+        Some((breakpoint.client, breakpoint.once))
     }
 }
 

@@ -43,7 +43,7 @@ pub use filter::{Filter, Test, Verdict, Verdicts};
 pub use ids::{Pid, Tid};
 pub use memory::{MAX_PIECES, Mem, Piece, read_pieces, write_piece};
 pub use options::Options;
-pub use regs::Regs;
+pub use regs::{Register, Regs};
 pub use regsets::DEBUG_ADDRESSES;
 pub use siginfo::SigInfo;
 pub use signal::Signal;

@@ -17,6 +17,29 @@ impl Default for Regs {
 /// TF of eflags (Intel SDM volume 1, 3.4.3.3).
 const TRAP_FLAG: u64 = 1 << 8;
 
+/// A register of [`Regs`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Register(usize);
+
+impl Register {
+    /// That of [`Regs::NAMES`] with this name; "ip", "pc", "sp", "flags" and
+    /// "rflags" are understood too.
+    pub fn named(name: &str) -> Option<Self> {
+        let name = Self::canonical(name);
+        let place = Regs::NAMES.iter().position(|known| *known == name);
+        place.map(Self)
+    }
+
+    fn canonical(name: &str) -> &str {
+        match name {
+            "ip" | "pc" => "rip",
+            "sp" => "rsp",
+            "flags" | "rflags" => "eflags",
+            other => other,
+        }
+    }
+}
+
 macro_rules! fields {
     ($($name:ident),* $(,)?) => {
         /// Register names in the order of [`Regs::values`]: that of
@@ -34,18 +57,10 @@ macro_rules! fields {
             $(self.0.$name = $name;)*
         }
 
-        /// One register by name; "ip", "sp" and "flags" are understood too.
-        pub fn get(&self, name: &str) -> Option<u64> {
-            match Self::canonical(name) {
-                $(stringify!($name) => Some(self.0.$name),)*
-                _ => None,
-            }
-        }
-
         /// Sets one register; false when there is none of that name.
         #[must_use]
         pub fn set(&mut self, name: &str, value: u64) -> bool {
-            match Self::canonical(name) {
+            match Register::canonical(name) {
                 $(stringify!($name) => self.0.$name = value,)*
                 _ => return false,
             }
@@ -63,13 +78,14 @@ impl Regs {
         eflags, rsp, ss, fs_base, gs_base, ds, es, fs, gs,
     );
 
-    fn canonical(name: &str) -> &str {
-        match name {
-            "ip" | "pc" => "rip",
-            "sp" => "rsp",
-            "flags" | "rflags" => "eflags",
-            other => other,
-        }
+    /// One register by name; see [`Register::named`].
+    pub fn get(&self, name: &str) -> Option<u64> {
+        Some(self.value(Register::named(name)?))
+    }
+
+    /// One register.
+    pub fn value(&self, register: Register) -> u64 {
+        self.values()[register.0]
     }
 
     pub(crate) fn zeroed() -> Self {

@@ -171,3 +171,14 @@ fn manifests_are_found_in_nested_modules() {
     wasm.extend(custom("pai:manifest", b"\x09"));
     assert_eq!(problem(&wasm), "it has more than one manifest");
 }
+
+#[test]
+fn bundled_plugins_are_read_without_their_code() {
+    for plugin in crate::bundled::ALL {
+        let quick = examine(plugin.wasm, true).unwrap();
+        let whole = examine(plugin.wasm, false).unwrap();
+        assert_eq!(quick.manifest, whole.manifest);
+        assert_eq!(quick.world, whole.world);
+        assert_eq!(quick.imports, whole.imports);
+    }
+}

@@ -1,12 +1,16 @@
 //! `breakpoints`: what a plugin has in the code of its targets.
 
 use pai_engine::{
-    BreakpointId, BreakpointKind, BreakpointOptions, HookId, HookOptions, HookSite as EngineSite,
+    BreakpointId, BreakpointKind, BreakpointOptions, Comparison as EngineComparison,
+    Condition as EngineCondition, HookId, HookOptions, HookSite as EngineSite,
+    Place as EnginePlace,
 };
+use pai_ptrace::Register;
 use wasmtime::component::Resource;
 
 use crate::runtime::bindings::breakpoints::{
-    HookOptions as WitHookOptions, Host, HostBreakpoint, HostHook, Kind, Options, Site,
+    Comparison, Condition, HookOptions as WitHookOptions, Host, HostBreakpoint, HostHook, Kind,
+    Options, Place, Site,
 };
 use crate::runtime::bindings::types::{Address, Error, Pid};
 use crate::runtime::capability::Capability;
@@ -52,6 +56,39 @@ fn breakpoint_options(options: &Options) -> Result<BreakpointOptions, Error> {
         tid: options.tid.map(convert::tid).transpose()?,
         once: options.once,
         skip: options.skip,
+        when: options
+            .when
+            .iter()
+            .map(condition)
+            .collect::<Result<_, _>>()?,
+    })
+}
+
+fn condition(condition: &Condition) -> Result<EngineCondition, Error> {
+    let register = |name: &String| {
+        Register::named(name).ok_or_else(|| Error::NotFound(format!("the register {name:?}")))
+    };
+    let place = match &condition.place {
+        Place::Register(name) => EnginePlace::Register(register(name)?),
+        Place::Memory((base, offset)) => EnginePlace::Memory {
+            base: base.as_ref().map(register).transpose()?,
+            offset: *offset,
+        },
+        Place::Other(name) => return Err(Error::Unsupported(format!("the place {name:?}"))),
+    };
+    Ok(EngineCondition {
+        place,
+        len: condition.len,
+        mask: condition.mask,
+        comparison: match condition.comparison {
+            Comparison::Equal => EngineComparison::Equal,
+            Comparison::NotEqual => EngineComparison::NotEqual,
+            Comparison::Below => EngineComparison::Below,
+            Comparison::NotBelow => EngineComparison::NotBelow,
+            Comparison::Less => EngineComparison::Less,
+            Comparison::NotLess => EngineComparison::NotLess,
+        },
+        value: condition.value,
     })
 }
 
