@@ -146,7 +146,7 @@ fn skipped_and_only_once() {
 #[test]
 fn memory_is_compared() {
     // push %rbp; mov %rsp,%rbp
-    let frame = 0xe5_8948_55;
+    let frame = 0xe589_4855;
     let (all, _) = hits(|addr| when(&[memory(None, addr.cast_signed(), 4, frame)]));
     assert_eq!(all.len() as u64, N);
     let (all, _) = hits(|_| when(&[memory(Some("rip"), 1, 1, 0x48)]));

@@ -99,7 +99,7 @@ fn c56_clients_share_registers() {
         .client(vec![tells()], |engine, client, delivery| {
             if let Some(told) = told(&delivery.event).filter(|told| told.code == 0x1234) {
                 let options = of(BreakpointKind::Write(8));
-                let id = engine.insert_breakpoint(client, told.pid, told.args[3], options);
+                let id = engine.insert_breakpoint(client, told.pid, told.args[3], options.clone());
                 assert!(id.is_ok());
                 let twice = engine.insert_breakpoint(client, told.pid, told.args[3], options);
                 assert!(matches!(twice, Err(Error::Invalid(_))), "{twice:?}");
