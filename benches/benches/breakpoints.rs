@@ -39,11 +39,27 @@ enum Way {
     Engine,
     /// The host with a plugin whose handler is called at each hit.
     Plugin,
+    /// The same, where a condition is looked at and no hit is reported.
+    Unreported,
     /// gdb with a breakpoint whose `stop` is a function in Python.
     Gdb,
+    /// Frida with a script in the target, which nothing stops.
+    Frida,
 }
 
-const WAYS: &[Way] = &[Way::Native, Way::Floor, Way::Engine, Way::Plugin, Way::Gdb];
+const WAYS: &[Way] = &[
+    Way::Native,
+    Way::Floor,
+    Way::Engine,
+    Way::Plugin,
+    Way::Unreported,
+    Way::Gdb,
+    Way::Frida,
+];
+
+/// At most so many times the loop in C, and at least so many times as quick as gdb.
+const FLOOR_LIMIT: f64 = 1.4;
+const GDB_LIMIT: f64 = 20.0;
 
 /// What the others are compared with.
 const PEERS: &[(Way, &str)] = &[
@@ -59,7 +75,9 @@ impl Way {
             Self::Floor => "C floor",
             Self::Engine => "engine, native client",
             Self::Plugin => "host, plugin",
+            Self::Unreported => "host, plugin, not reported",
             Self::Gdb => "gdb, Python",
+            Self::Frida => "Frida, JavaScript",
         }
     }
 
@@ -73,11 +91,16 @@ impl Way {
                 let tracer = programs::tracer().ok_or("pai-bench-tracer is not built")?;
                 vec![text(tracer), "breakpoints".into(), function.into()]
             }
-            Self::Plugin => {
+            Self::Plugin | Self::Unreported => {
                 let host = programs::host().ok_or("the program pai-host is not built")?;
                 let plugin = programs::breakpoints().ok_or("the plugin is not built")?;
                 let option = format!("--function={function}");
-                vec![text(host), "run".into(), text(plugin), option, "--".into()]
+                let mut words = vec![text(host), "run".into(), text(plugin), option];
+                if self == Self::Unreported {
+                    words.push("--unreported".into());
+                }
+                words.push("--".into());
+                words
             }
             Self::Gdb => {
                 let gdb = programs::in_path("gdb").ok_or("gdb is not installed")?;
@@ -89,6 +112,16 @@ impl Way {
                 words.extend(["-iex", "set startup-with-shell off"].map(str::to_owned));
                 words.extend(["-x", script, "--args"].map(str::to_owned));
                 words
+            }
+            Self::Frida => {
+                let python = programs::in_path("python3").ok_or("python3 is not installed")?;
+                let found = Command::new(&python)
+                    .args(["-c", "import frida"])
+                    .output()
+                    .is_ok_and(|done| done.status.success());
+                let script = concat!(env!("CARGO_MANIFEST_DIR"), "/frida/breakpoints.py");
+                let words = vec![text(python), script.into()];
+                found.then_some(words).ok_or("Frida is not installed")?
             }
         })
     }
@@ -192,6 +225,7 @@ fn bench(options: Options) -> Result<()> {
     columns.extend(PEERS.iter().map(|(_, column)| column));
     let mut table = Table::new(&columns);
     let _placed = Place::OneCpu.take()?;
+    let mut missed = Vec::new();
     for prologue in PROLOGUES {
         eprintln!("breakpoints: {prologue}");
         let all = measure(prologue, &ways, rounds, ops).context(*prologue)?;
@@ -209,9 +243,26 @@ fn bench(options: Options) -> Result<()> {
             }));
             table.row(cells);
         }
+        if let Some(own) = of(&ways, &all, Way::Plugin) {
+            let ratio = |peer| of(&ways, &all, peer).map_or(f64::NAN, |peer| own.ratio_to(peer));
+            let floor = ratio(Way::Floor);
+            if floor > FLOOR_LIMIT {
+                missed.push(format!(
+                    "{prologue}: the plugin takes {floor:.2} times the C floor, the limit is \
+                     {FLOOR_LIMIT:.2}"
+                ));
+            }
+            let gdb = ratio(Way::Gdb).recip();
+            if gdb < GDB_LIMIT {
+                missed.push(format!(
+                    "{prologue}: the plugin is {gdb:.1} times as quick as gdb, {GDB_LIMIT:.0} is \
+                     wanted"
+                ));
+            }
+        }
     }
     println!("{table}");
-    print_end(&[]);
+    print_end(&missed);
     Ok(())
 }
 

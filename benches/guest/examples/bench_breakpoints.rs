@@ -1,7 +1,10 @@
 //! Counts the hits of a breakpoint on a function, and changes nothing. The
 //! handler is called at each hit, while the task waits.
 
-use pai_plugin::{Client, Event, OnBreakpoint, Result, options, output};
+use pai_plugin::condition::argument;
+use pai_plugin::{
+    BreakpointOptions, Client, Event, OnBreakpoint, OnEnter, Result, options, output,
+};
 
 pai_plugin::plugin! {
     name: "bench-breakpoints",
@@ -10,7 +13,10 @@ pai_plugin::plugin! {
         Control("to insert it"),
         MemoryRead("to look the function up"),
     ],
-    options: [OptionSpec::text("function", "its name").default("hot_frame")],
+    options: [
+        OptionSpec::text("function", "its name").default("hot_frame"),
+        OptionSpec::flag("unreported", "let the host count them"),
+    ],
     run: run,
 }
 
@@ -19,10 +25,22 @@ fn run() -> Result<()> {
     if let Some(Event::Execed(exec)) = client.run_until_exec()? {
         let name = options::get("function").unwrap_or_default();
         let function = client.address_of(exec.pid, &name)?;
-        client.on_breakpoint(exec.pid, function, |client, _| {
+        let mut how = BreakpointOptions::default();
+        if options::flag("unreported") {
+            // Always true: each hit is counted by the host, and passed over.
+            how = how.when(argument(0).is_at_least(0));
+            how.skip = u64::MAX;
+        }
+        let id = client.on_breakpoint_with(exec.pid, function, how, |client, _| {
             *client.data_mut() += 1;
             Ok(OnBreakpoint::Keep)
         })?;
+        if options::flag("unreported") {
+            client.on_enter_of(&["exit_group"], move |client, _| {
+                *client.data_mut() += client.hits(id)?;
+                Ok(OnEnter::Proceed)
+            })?;
+        }
     }
     let (_, hits) = client.loop_until_exit()?;
     output::print(&format!("hits {hits}\n"));
