@@ -1,7 +1,7 @@
 //! From a wait report to an event: what each stop means and who hears of it.
 
 use pai_ptrace::wait::{Report, What};
-use pai_ptrace::{Pid, Signal, Stop, Stopped, SyscallInfo, SyscallOp, Tid, monotonic_nanos};
+use pai_ptrace::{Pid, Regs, Signal, Stop, Stopped, SyscallInfo, SyscallOp, Tid, monotonic_nanos};
 
 use crate::engine::{Diagnostic, Engine};
 use crate::error::{Fatal, unless_gone};
@@ -79,15 +79,16 @@ impl Engine {
                     // This stop has taken the place of the one that was asked for.
                     task.interrupting = unless_gone(stopped.interrupt())?.is_some();
                 }
-                if task.trap.copy.is_some() {
-                    self.leave_copy(&stopped, stop)?;
-                }
+                let known = match task.trap.copy {
+                    Some(_) => self.leave_copy(&stopped, stop)?,
+                    None => None,
+                };
                 if let Some(info) = entered {
                     return self.on_call(stopped, &info, interrupted);
                 }
                 match stop {
                     Stop::Syscall => self.on_syscall(stopped, interrupted),
-                    Stop::SignalDelivery(signal) => self.on_signal(stopped, signal),
+                    Stop::SignalDelivery(signal) => self.on_signal(stopped, signal, known),
                     Stop::GroupStop(signal) => self.on_group_stop(stopped, signal),
                     Stop::Interrupt => self.on_interrupt(stopped, status),
                     Stop::NewTask(kind) => self.on_new_task(stopped, kind),
@@ -355,13 +356,19 @@ impl Engine {
         mask
     }
 
-    pub(crate) fn on_signal(&mut self, stopped: Stopped, signal: Signal) -> Result<(), Fatal> {
+    /// `known`: its registers, if they were read.
+    pub(crate) fn on_signal(
+        &mut self,
+        stopped: Stopped,
+        signal: Signal,
+        known: Option<Regs>,
+    ) -> Result<(), Fatal> {
         let tid = stopped.tid();
         if !self.started {
             return self.go_on(stopped, After::Deliver(signal));
         }
         let stopped = if signal == Signal::TRAP {
-            match self.on_trap(stopped)? {
+            match self.on_trap(stopped, known)? {
                 Some(stopped) => {
                     self.own_trap_is_due(tid);
                     stopped

@@ -150,7 +150,7 @@ impl Engine {
         };
         match std::mem::replace(&mut task.state, State::Engaged) {
             // What came before the clients were ready.
-            State::Parked(stopped, After::Deliver(signal)) => self.on_signal(stopped, signal),
+            State::Parked(stopped, After::Deliver(signal)) => self.on_signal(stopped, signal, None),
             State::Parked(stopped, After::Listen(signal)) => self.on_group_stop(stopped, signal),
             State::Parked(stopped, After::Resume) => self.go_on(stopped, After::Resume),
             other => {

@@ -31,8 +31,12 @@ pub(crate) enum Past {
 
 impl Engine {
     /// A SIGTRAP that is ours is served; `None` then. A stop of the target's own
-    /// comes back.
-    pub(crate) fn on_trap(&mut self, stopped: Stopped) -> Result<Option<Stopped>, Fatal> {
+    /// comes back. `known`: the task's registers, if they were read.
+    pub(crate) fn on_trap(
+        &mut self,
+        stopped: Stopped,
+        known: Option<Regs>,
+    ) -> Result<Option<Stopped>, Fatal> {
         let tid = stopped.tid();
         let Some(task) = self.tasks.get_mut(&tid) else {
             return Ok(Some(stopped));
@@ -48,10 +52,21 @@ impl Engine {
             self.dying(tid)?;
             return Ok(None);
         };
-        match info.code() {
-            SI_KERNEL => self.on_int3(stopped),
-            TRAP_BRKPT | TRAP_TRACE | TRAP_HWBKPT => self.on_debug_trap(stopped, stepping),
-            _ => Ok(Some(stopped)),
+        let code = info.code();
+        if !matches!(code, SI_KERNEL | TRAP_BRKPT | TRAP_TRACE | TRAP_HWBKPT) {
+            return Ok(Some(stopped));
+        }
+        let regs = match known {
+            Some(regs) => Some(regs),
+            None => unless_gone(stopped.regs())?,
+        };
+        let Some(regs) = regs else {
+            self.dying(tid)?;
+            return Ok(None);
+        };
+        match code {
+            SI_KERNEL => self.on_int3(stopped, regs),
+            _ => self.on_debug_trap(stopped, regs, stepping, code),
         }
     }
 
@@ -75,16 +90,13 @@ impl Engine {
     fn on_debug_trap(
         &mut self,
         stopped: Stopped,
+        regs: Regs,
         stepping: bool,
+        code: i32,
     ) -> Result<Option<Stopped>, Fatal> {
         let tid = stopped.tid();
-        let Some(regs) = unless_gone(stopped.regs())? else {
-            self.dying(tid)?;
-            return Ok(None);
-        };
         let events = self.watches_hit(&stopped, &regs)?;
-        let code = unless_gone(stopped.siginfo())?.map(|info| info.code());
-        let watched = code == Some(TRAP_HWBKPT);
+        let watched = code == TRAP_HWBKPT;
         let ours = stepping || watched && self.is_watched(tid);
         let stopped = if ours {
             match self.mend_own_trap(stopped)? {
@@ -102,7 +114,7 @@ impl Engine {
                 (false, false) => Ok(Some(stopped)),
             };
         };
-        if !ours && code == Some(TRAP_TRACE) {
+        if !ours && code == TRAP_TRACE {
             // The program steps itself, and the kernel has one signal for both
             // (get_si_code in arch/x86/include/asm/traps.h).
             offer.after = After::Deliver(Signal::TRAP);
@@ -124,12 +136,8 @@ impl Engine {
     }
 
     /// What the kernel sends of itself: behind an `int3`, as a rule.
-    fn on_int3(&mut self, stopped: Stopped) -> Result<Option<Stopped>, Fatal> {
+    fn on_int3(&mut self, stopped: Stopped, mut regs: Regs) -> Result<Option<Stopped>, Fatal> {
         let tid = stopped.tid();
-        let Some(mut regs) = unless_gone(stopped.regs())? else {
-            self.dying(tid)?;
-            return Ok(None);
-        };
         let Some(pid) = self.tasks.get(&tid).map(|task| task.pid) else {
             return Ok(Some(stopped));
         };
@@ -272,16 +280,20 @@ impl Engine {
     /// At the first stop of a task that was sent through a copy: its instruction
     /// pointer is never left in there. Executed means behind the instruction;
     /// not executed means on it, with a mark so that the next hit is known to be
-    /// the same one.
-    pub(crate) fn leave_copy(&mut self, stopped: &Stopped, stop: Stop) -> Result<(), Fatal> {
+    /// the same one. Its registers, as they are then.
+    pub(crate) fn leave_copy(
+        &mut self,
+        stopped: &Stopped,
+        stop: Stop,
+    ) -> Result<Option<Regs>, Fatal> {
         let Some(task) = self.tasks.get_mut(&stopped.tid()) else {
-            return Ok(());
+            return Ok(None);
         };
         let Some(copy) = task.trap.copy.take() else {
-            return Ok(());
+            return Ok(None);
         };
         let Some(mut regs) = unless_gone(stopped.regs())? else {
-            return Ok(());
+            return Ok(None);
         };
         if copy.is_call && stop == Stop::Syscall {
             task.trap.call_at = Some(copy.addr);
@@ -289,17 +301,17 @@ impl Engine {
                 regs.set_syscall_return(next);
                 unless_gone(stopped.set_regs(&regs))?;
             }
-            return Ok(());
+            return Ok(Some(regs));
         }
         let Some(ip) = original_ip(regs.ip(), copy.slot, copy.addr, copy.len) else {
-            return Ok(());
+            return Ok(Some(regs));
         };
         regs.set_ip(ip);
         if ip == copy.addr {
             task.trap.mark = Some(Box::new(Mark::new(&regs)));
         }
         if unless_gone(stopped.set_ip(ip))?.is_none() {
-            return Ok(());
+            return Ok(None);
         }
         // Of these the address is that of the instruction.
         if let Stop::SignalDelivery(signal) = stop
@@ -310,7 +322,7 @@ impl Engine {
             info.set_address(copy.addr);
             unless_gone(stopped.set_siginfo(&info))?;
         }
-        Ok(())
+        Ok(Some(regs))
     }
 
     /// Lets a task go past the breakpoint that it stands at. Its registers are
