@@ -27,7 +27,11 @@ pub enum Variant {
     HostMinimal,
     /// The host with its plugin `strace`.
     HostStrace,
-    /// The same where only openat is wanted: the other calls do not stop.
+    /// The same without reading what arguments lead to.
+    HostBasic,
+    /// The same with registers as they are.
+    HostRaw,
+    /// `HostStrace` where only openat is wanted: the other calls do not stop.
     HostSome,
     /// strace itself, following.
     Strace,
@@ -59,6 +63,8 @@ impl Variant {
             Self::Noop => "host, no-op plugin",
             Self::HostMinimal => "host, minimal",
             Self::HostStrace => "host, strace",
+            Self::HostBasic => "host, strace --detail=basic",
+            Self::HostRaw => "host, strace --detail=raw",
             Self::HostSome => "host, strace -e openat",
             Self::Strace => "strace -f",
             Self::StraceSome => "strace -f -e openat",
@@ -90,12 +96,16 @@ impl Variant {
                 vec![host()?, "run".into(), text(noop), "--".into()]
             }
             Self::HostMinimal => vec![host()?, "run".into(), "minimal".into(), "--".into()],
-            Self::HostStrace | Self::HostSome => {
-                let mut words = vec![host()?, "run".into()];
-                words.extend(["-o", output, "strace"].map(str::to_owned));
-                if self == Self::HostSome {
-                    words.extend(["-e", "trace=openat"].map(str::to_owned));
-                }
+            Self::HostStrace | Self::HostBasic | Self::HostRaw | Self::HostSome => {
+                let option = match self {
+                    Self::HostBasic => Some("--detail=basic"),
+                    Self::HostRaw => Some("--detail=raw"),
+                    Self::HostSome => Some("--trace=openat"),
+                    _ => None,
+                };
+                let mut words = vec![host()?];
+                words.extend(["run", "-o", output, "strace"].map(str::to_owned));
+                words.extend(option.map(str::to_owned));
                 words.push("--".into());
                 words
             }
@@ -200,6 +210,8 @@ impl Variant {
         matches!(
             self,
             Self::HostStrace
+                | Self::HostBasic
+                | Self::HostRaw
                 | Self::HostSome
                 | Self::Strace
                 | Self::StraceSome
