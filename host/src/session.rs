@@ -129,6 +129,8 @@ pub struct SessionStats {
     pub engine: Stats,
     /// Whether system calls were filtered, or why not.
     pub calls: String,
+    /// The most memory that the host has had at once, in bytes; 0 when unknown.
+    pub peak_memory: u64,
     /// Of each plugin, in load order.
     pub plugins: Vec<PluginStats>,
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use pai_engine::observe::{Overflow, buffer};
 use pai_engine::{Client, ClientId, ClientStats, End, Engine, ExitStatus, Fatal, Stats, procfs};
-use pai_ptrace::SignalTrap;
+use pai_ptrace::{Pid, SignalTrap};
 
 use super::place::Placed;
 use super::supervisor::Supervisor;
@@ -218,6 +218,7 @@ impl Stage {
             .zip(&failures)
             .map(|(((_, seat), client), failure)| plugin_stats(seat, client, failure.is_some()))
             .collect();
+        let own = Pid::new(nix::unistd::getpid().as_raw()).leader();
         Ok(Outcome {
             status: ended.status.filter(|_| spawned),
             started: ended.started,
@@ -228,6 +229,7 @@ impl Stage {
             stats: SessionStats {
                 engine: ended.stats,
                 calls: ended.calls,
+                peak_memory: procfs::peak_memory(own).unwrap_or(0),
                 plugins,
             },
         })
