@@ -14,7 +14,7 @@
 use std::fs;
 use std::process::{Child, Command, ExitCode};
 use std::thread::sleep;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use object::{Object, ObjectSection};
@@ -154,6 +154,35 @@ fn cpu_time(child: &Child) -> Result<Duration> {
     Ok(Duration::from_nanos(nanoseconds))
 }
 
+/// First starts, with an empty cache: the compiler runs.
+fn cold(rounds: usize) -> Result<Table> {
+    eprintln!("start_up: cold");
+    let host = programs::host().context("the program pai-host is not built")?;
+    let mut table = Table::new(&["plugin", "ms"]);
+    for plugin in ["minimal", "strace"] {
+        let mut samples = Samples::default();
+        for _ in 0..rounds {
+            let cache = tempfile::tempdir().context("no temporary folder")?;
+            let folder = cache.path().join("cache");
+            let start = Instant::now();
+            let done = Command::new(&host)
+                .args(["run", "-o", "/dev/null", plugin, "--", "true"])
+                .env("PAI_CACHE_DIR", &folder)
+                .output()
+                .context("cannot start the host")?;
+            samples.push(start.elapsed().as_secs_f64() * 1e3);
+            ensure!(done.status.success(), "{plugin}: {}", done.status);
+            let kept = folder.read_dir().context("no cache was made")?.count();
+            ensure!(kept == 1, "{plugin}: {kept} compiled plugins are kept");
+        }
+        table.row(vec![
+            plugin.into(),
+            format!("{:.0} ({:.0})", samples.median(), samples.min()),
+        ]);
+    }
+    Ok(table)
+}
+
 /// Parts of the program, in MiB.
 fn sizes() -> Result<Table> {
     let path = programs::host().context("the program pai-host is not built")?;
@@ -217,6 +246,11 @@ fn bench(options: Options) -> Result<()> {
     println!("Whole runs of `true`, {rounds} rounds, warm. Median (minimum).\n\n{table}");
     // The C loop has no need to look at anything from time to time.
     variants.retain(|variant| !matches!(variant, Variant::Native));
+    let rounds = if options.quick { 1 } else { 5 };
+    println!(
+        "The first start, which compiles the plugin:\n\n{}",
+        cold(rounds)?
+    );
     println!(
         "How large the program is, and what it holds:\n\n{}",
         sizes()?
