@@ -37,7 +37,7 @@ impl Engine {
         let Some(pass) = task.trap.pass.take() else {
             return self.resume(stopped, after);
         };
-        match self.go_past(stopped, *pass)? {
+        match self.go_past(stopped, pass)? {
             Some(Past::Go(stopped, after)) => self.resume(stopped, after),
             Some(Past::Done(stopped)) => self.resume(stopped, after),
             None => Ok(()),

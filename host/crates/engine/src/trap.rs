@@ -6,15 +6,15 @@ use pai_ptrace::{read_pieces, write_piece};
 use crate::displaced::{self, MAX_INSTRUCTION, Memory, Plan, Width, original_ip};
 use crate::engine::Engine;
 use crate::error::{Error, Fatal, unless_gone};
-use crate::event::{Event, Subject};
+use crate::event::Subject;
 use crate::inject::{Place, SI_KERNEL};
 use crate::procfs;
 use crate::single::Here;
 use crate::site::Way;
 use crate::space::Space;
-use crate::subscription::ClientId;
-use crate::task::{After, Held, Offer, State};
+use crate::task::{After, Held, Hits, Offer, State};
 use crate::trap_state::{InCopy, Mark, Pass};
+use smallvec::SmallVec;
 
 // si_code of SIGTRAP (asm-generic/siginfo.h).
 pub(crate) const TRAP_BRKPT: i32 = 1;
@@ -122,7 +122,7 @@ impl Engine {
         }
         if let Some(task) = self.tasks.get_mut(&tid) {
             task.trap.stepped = stepping;
-            task.state = State::Held(Box::new(Held { stopped, offer }));
+            task.state = State::Held(Held { stopped, offer });
         }
         self.offer_next(tid)?;
         Ok(None)
@@ -154,7 +154,7 @@ impl Engine {
         }
         if space.pads.iter().any(|pad| pad.return_at() == addr) {
             regs.set_ip(addr);
-            let mut events = Vec::new();
+            let mut events = Hits::new();
             self.leave_functions(pid, tid, &regs, &mut events);
             if events.is_empty() {
                 return self.returned(stopped, regs);
@@ -167,7 +167,7 @@ impl Engine {
         if let Some(target) = space.stub_target(addr) {
             let hooks = space.stub_hooks(addr);
             regs.set_ip(target);
-            let mut events = Vec::new();
+            let mut events = Hits::new();
             self.enter_function(pid, tid, &regs, &hooks, &mut events);
             return self.hold_at(stopped, addr, regs, events).map(|()| None);
         }
@@ -194,7 +194,7 @@ impl Engine {
         // A handler may come here first, or to another place.
         let mark = task.trap.mark.take_if(|mark| mark.is_over(&regs));
         let told = mark.is_some_and(|mark| mark.is_about(&regs));
-        let mut events = Vec::new();
+        let mut events = Hits::new();
         if self.step_is_back(tid, &regs)
             && let Some(operation) = self
                 .tasks
@@ -216,17 +216,17 @@ impl Engine {
         stopped: Stopped,
         addr: u64,
         regs: Regs,
-        events: Vec<(ClientId, Event)>,
+        events: Hits,
     ) -> Result<(), Fatal> {
         let tid = stopped.tid();
         let Some(mut offer) = Offer::of_hits(events, regs) else {
             if let Some(task) = self.tasks.get_mut(&tid) {
-                task.trap.pass = Some(Box::new(Pass {
+                task.trap.pass = Some(Pass {
                     addr,
                     regs,
                     dirty: false,
                     early: None,
-                }));
+                });
             }
             return self.go_on(stopped, After::Resume);
         };
@@ -234,12 +234,12 @@ impl Engine {
         let Some(task) = self.tasks.get_mut(&tid) else {
             return Ok(());
         };
-        task.state = State::Held(Box::new(Held { stopped, offer }));
+        task.state = State::Held(Held { stopped, offer });
         self.offer_next(tid)
     }
 
     /// What a hit means, to whom, in load order.
-    fn events_at(&mut self, pid: Pid, tid: Tid, regs: &Regs, events: &mut Vec<(ClientId, Event)>) {
+    fn events_at(&mut self, pid: Pid, tid: Tid, regs: &Regs, events: &mut Hits) {
         let addr = regs.ip();
         let Ok(space) = self.space_id(pid) else {
             return;
@@ -251,8 +251,8 @@ impl Engine {
         else {
             return;
         };
-        let mut hits = Vec::new();
-        let mut hooks = Vec::new();
+        let mut hits: SmallVec<[_; 2]> = SmallVec::new();
+        let mut hooks: SmallVec<[_; 2]> = SmallVec::new();
         let mut returns = false;
         let mut jumps = false;
         for owner in &site.owners {
@@ -376,7 +376,7 @@ impl Engine {
             return self.step_in_place(stopped, pid, &regs, addr);
         }
         let len = way.plan.instruction_len();
-        match (&way.plan, way.slot) {
+        match (&*way.plan, way.slot) {
             (Plan::Copy { .. }, Some(slot)) => {
                 self.enter_copy(tid, addr, slot, len, None);
                 self.write_ip(stopped, &regs, dirty, slot)
@@ -491,7 +491,10 @@ impl Engine {
                 if let (Some(code), Some(slot)) = (plan.code(), slot) {
                     self.write_raw(pid, slot, code)?;
                 }
-                Ok(Way { plan, slot })
+                Ok(Way {
+                    plan: plan.into(),
+                    slot,
+                })
             });
         if let Ok(way) = &way
             && let Some(site) = self
