@@ -61,6 +61,7 @@ impl Engine {
                     return self.on_unknown(stopped, stop);
                 };
                 let at_entry = std::mem::take(&mut task.at_entry);
+                task.at_signal = None;
                 let entered = match stop {
                     Stop::Seccomp => on_filter(&stopped, at_entry)?,
                     _ => None,
@@ -382,6 +383,8 @@ impl Engine {
             return Ok(());
         };
         let pid = task.pid;
+        // What happens with these may change registers.
+        let known = known.filter(|_| signal != Signal::TRAP && task.trap.born_in_call.is_none());
         let stopped = if task.trap.born_in_call.is_some() {
             match self.on_return_of_child(stopped)? {
                 Some(stopped) => stopped,
@@ -412,6 +415,16 @@ impl Engine {
             // Killed meanwhile: that is its exit's.
             _ => return self.dying(tid),
         };
+        let regs = match known {
+            Some(regs) => Some(regs),
+            None => unless_gone(stopped.regs())?,
+        };
+        let Some(regs) = regs else {
+            return self.dying(tid);
+        };
+        if let Some(task) = self.tasks.get_mut(&tid) {
+            task.at_signal = Some(regs);
+        }
         let frames = match self.table.limits.frames {
             0 => Vec::new(),
             most => self.named_frames(pid, &stopped, most),
@@ -420,7 +433,7 @@ impl Engine {
             pid,
             tid,
             signal,
-            ip: stopped.syscall_info().map_or(0, |info| info.ip),
+            ip: regs.ip(),
             info,
             frames,
             at: monotonic_nanos(),

@@ -177,6 +177,9 @@ impl Engine {
                 early: offer.change.early.map(|(_, value)| value),
             });
         }
+        if offer.regs_dirty || offer.moved {
+            task.at_signal = None;
+        }
         if offer.regs_dirty
             && let Some(regs) = &offer.regs
         {

@@ -14,7 +14,15 @@ impl Engine {
     pub(crate) fn go_on(&mut self, stopped: Stopped, after: After) -> Result<(), Fatal> {
         let tid = stopped.tid();
         if let (true, After::Deliver(signal)) = (self.started, after) {
-            self.repair_eintr(&stopped, Some(signal))?;
+            let task = self.tasks.get_mut(&tid);
+            let known = task.and_then(|task| task.at_signal.take());
+            let regs = match known {
+                Some(regs) => Some(regs),
+                None => unless_gone(stopped.regs())?,
+            };
+            if let Some(regs) = regs {
+                self.repair_eintr_of(&stopped, regs, Some(signal))?;
+            }
         }
         let Some(task) = self.tasks.get_mut(&tid) else {
             return Ok(());

@@ -132,6 +132,9 @@ pub(crate) struct Task {
     pub(crate) in_call: bool,
     /// Its last stop was an entry-stop: a filter may stop it there, too.
     pub(crate) at_entry: bool,
+    /// Its registers at the signal-delivery-stop that it is in, unless they have been
+    /// changed.
+    pub(crate) at_signal: Option<Regs>,
     /// How it was resumed last.
     pub(crate) resumed: Resume,
     /// What came with signals that are about to be delivered with something
@@ -165,6 +168,7 @@ impl Task {
             operation: None,
             in_call: false,
             at_entry: false,
+            at_signal: None,
             resumed: Resume::Cont,
             displaced_signals: Vec::new(),
             trap: TrapState::default(),
