@@ -66,6 +66,7 @@ impl Engine {
             self.next_stop = self.next_stop.wrapping_add(1).max(1);
             offer.offered = Some((client, stop));
             offer.since = monotonic_nanos();
+            self.offered_last = Some(tid);
             let event = offer.event.clone();
             self.post(
                 client,
