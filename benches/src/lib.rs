@@ -15,6 +15,7 @@ pub mod table;
 pub mod tree;
 pub mod truth;
 pub mod variant;
+pub mod way;
 pub mod whole_run;
 
 pub use counts::Counts;
@@ -22,6 +23,7 @@ pub use options::Options;
 pub use place::Place;
 pub use table::{Samples, Table};
 pub use variant::Variant;
+pub use way::{Ran, Way};
 
 /// How the line of a documented limit that was missed begins.
 const MISSED: &str = "- limit missed:";
