@@ -7,6 +7,7 @@
 pub mod breakpoints;
 pub mod counts;
 pub mod engine;
+pub mod gated;
 pub mod minimal;
 pub mod options;
 pub mod place;
