@@ -211,13 +211,13 @@ impl Contest {
         let ran = way.run(&self.target(ops))?;
         let made: u64 = ran.field("ops")?.parse()?;
         let seen = seen(&ran, self.call).context(way.name)?;
-        let expected = ops + base;
-        ensure!(
-            made == ops && seen == expected,
-            "{}: wrong count: {seen} of {}, {expected} expected after {made} operations",
-            way.name,
-            self.title()
-        );
+        for (what, count, expected) in [("operations", made, ops), ("events", seen, ops + base)] {
+            ensure!(
+                count == expected,
+                "{}: wrong count: {count} {what}, {expected} expected",
+                way.name
+            );
+        }
         Ok(ran.field("ns_per_op")?.parse()?)
     }
 
