@@ -93,7 +93,8 @@ impl Way {
             }
             Self::Plugin | Self::Unreported => {
                 let host = programs::host().ok_or("the program pai-host is not built")?;
-                let plugin = programs::breakpoints().ok_or("the plugin is not built")?;
+                let plugin =
+                    programs::guest("bench_breakpoints").ok_or("the plugin is not built")?;
                 let option = format!("--function={function}");
                 let mut words = vec![text(host), "run".into(), text(plugin), option];
                 if self == Self::Unreported {

@@ -18,7 +18,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use object::{Object, ObjectSection};
-use pai_benches::{Options, Place, Samples, Table, Variant, place, print_end, programs, truth};
+use pai_benches::{
+    Options, Place, Samples, Table, Variant, gated, place, print_end, programs, truth,
+};
 
 const VARIANTS: &[Variant] = &[
     Variant::Native,
@@ -141,17 +143,8 @@ impl Report {
 
 /// CPU time of all threads that a process has now.
 fn cpu_time(child: &Child) -> Result<Duration> {
-    let folder = format!("/proc/{}/task", child.id());
-    let mut nanoseconds = 0;
-    for task in fs::read_dir(&folder).with_context(|| folder.clone())? {
-        let path = task?.path().join("schedstat");
-        let text = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
-        let first = text.split_whitespace().next().unwrap_or_default();
-        nanoseconds += first
-            .parse::<u64>()
-            .with_context(|| format!("no time in '{text}'"))?;
-    }
-    Ok(Duration::from_nanos(nanoseconds))
+    let threads = gated::threads(child.id())?;
+    Ok(threads.iter().map(|(_, _, time)| *time).sum())
 }
 
 /// First starts, with an empty cache: the compiler runs.

@@ -64,9 +64,11 @@ pub fn noop() -> Option<PathBuf> {
     }
 }
 
-/// The component that counts hits of a breakpoint.
-pub fn breakpoints() -> Option<PathBuf> {
-    beside("../guests/wasm32-wasip2/guest/examples/bench_breakpoints.wasm")
+/// One of the other components of the benches.
+pub fn guest(name: &str) -> Option<PathBuf> {
+    beside(format!(
+        "../guests/wasm32-wasip2/guest/examples/{name}.wasm"
+    ))
 }
 
 /// A program with its arguments, to be traced in this process.

@@ -1,14 +1,18 @@
-//! `pai-bench-tracer (minimal|engine) PROGRAM [ARG...]`: traces every entry and
-//! exit without Wasm. `pai-bench-tracer breakpoints FUNCTION PROGRAM [ARG...]`:
-//! has a breakpoint on a function. The counts go to standard error; the exit code
-//! is the program's.
+//! `pai-bench-tracer MODE PROGRAM [ARG...]` traces without Wasm. The modes:
+//!
+//! * `minimal`, `engine`: every entry and exit
+//! * `watch`: every exit, with a client that only watches
+//! * `ask CALL IMPORT TIMES`: entries of one call, with questions at each
+//! * `breakpoints FUNCTION`: a breakpoint on a function
+//!
+//! The counts go to standard error; the exit code is the program's.
 
 #![expect(clippy::print_stderr, reason = "a command line program")]
 
 use std::env;
 use std::process::ExitCode;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use pai_benches::{Counts, breakpoints, engine, minimal, programs};
 use pai_engine::ExitStatus;
 
@@ -30,6 +34,13 @@ fn trace() -> Result<u8> {
     let (text, status) = match (mode.as_str(), program) {
         ("minimal", program) => told(minimal::trace(&programs::program(program)?)?),
         ("engine", program) => told(engine::trace(&programs::program(program)?)?),
+        ("watch", program) => told(engine::watch(&programs::program(program)?)?),
+        ("ask", [call, import, times, program @ ..]) => {
+            let program = programs::program(program)?;
+            let times = times.parse().context("TIMES is a number")?;
+            let (counts, answers, status) = engine::ask(&program, call, import, times)?;
+            (format!("{counts}answers {answers}\n"), status)
+        }
         ("breakpoints", [function, program @ ..]) => {
             let (hits, status) = breakpoints::trace(&programs::program(program)?, function)?;
             (format!("hits {hits}\n"), status)
