@@ -43,7 +43,7 @@ const PEERS: &[(Variant, &str)] = &[
 ///
 /// They hold on one CPU; elsewhere the scheduler decides the ratios.
 const LIMITS: &[(Variant, Variant, f64)] = &[
-    (Variant::Noop, Variant::Engine, 1.35),
+    (Variant::Noop, Variant::Floor, 1.35),
     (Variant::HostStrace, Variant::Strace, 0.95),
 ];
 
