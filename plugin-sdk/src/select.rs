@@ -5,7 +5,7 @@ use pai_syscalls::class;
 use regex_lite::Regex;
 
 use crate::bindings::pai::plugin::types::SyscallId;
-use crate::decode::{Captured, Decoded, Value};
+use crate::decode::{Captured, Decoded, Value, When};
 use crate::error::{ErrorKind, Result};
 
 /// A set of system calls, by number and ABI.
@@ -207,10 +207,23 @@ pub fn time(text: &str) -> (&str, u32) {
 /// descriptor.
 pub fn concerns(decoded: &Decoded, captured: &Captured<'_>, paths: &[Vec<u8>]) -> bool {
     let is_one = |name: &[u8]| paths.iter().any(|path| path == name);
+    let is_on_one = |fd| {
+        let found = captured.descriptor(fd, When::Enter);
+        found.is_some_and(|found| is_one(found.path))
+    };
     decoded.args.iter().any(|arg| match &arg.value {
-        Value::Fd(fd) => captured.descriptor(*fd).is_some_and(is_one),
+        Value::Fd(fd) => is_on_one(*fd),
         Value::To { value, .. } => match &**value {
             Value::Bytes(bytes) => bytes.whole && is_one(&bytes.data),
+            Value::Descriptors(fds) => fds.iter().any(|fd| is_on_one(*fd)),
+            Value::Array(items) => items.items.iter().any(|item| match item {
+                // What poll(2) waits for.
+                Value::Struct(fields) => match fields.get("fd") {
+                    Some(Value::Fd(fd)) => is_on_one(*fd),
+                    _ => false,
+                },
+                _ => false,
+            }),
             _ => false,
         },
         _ => false,

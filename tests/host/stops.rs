@@ -62,6 +62,18 @@ fn cost(plugin: &str, what: What) -> [i64; 3] {
     })
 }
 
+/// At the entry, each once, if anybody asks.
+#[test]
+fn descriptors_are_looked_up_if_that_is_wanted() {
+    let lookups = |plugin, what| {
+        let of = |times| *calls(plugin, what, times).get("readlink").unwrap_or(&0);
+        of(3000) - of(1000)
+    };
+    assert_eq!(lookups("strace -e trace=read", What::Read), 0);
+    assert_eq!(lookups("strace -y -e trace=read", What::Read), 2000);
+    assert_eq!(lookups("strace -y -e trace=getppid", What::Getppid), 0);
+}
+
 #[test]
 fn an_event_costs_what_it_must() {
     // Each stop: what it is, and on; and to be waited for.

@@ -339,7 +339,7 @@ fn the_tracer_stays_a_parent() {
 
 /// Lines of a program whose calls are the same in every run, both ways.
 #[track_caller]
-fn assert_same_lines(options: &[&str], command: &[&str]) {
+pub(crate) fn assert_same_lines(options: &[&str], command: &[&str]) {
     let options = [&["-f", "-a1"], options].concat();
     let [theirs, ours] = [STRACE, OURS].map(|tracer| {
         let text = log(tracer, &options, command);
@@ -381,10 +381,13 @@ fn strings_in_hexadecimal() {
     for option in ["", "=none", "=non-ascii-chars", "=non-ascii", "=all"] {
         let option = format!("--strings-in-hex{option}");
         assert_same_lines(&[&option, "-e", "trace=write"], &command);
+        assert_same_lines(&[&option, "-e", "trace=write"], &["printf", "plain"]);
     }
     for option in ["-x", "-xx"] {
         assert_same_lines(&[option, "-e", "trace=write"], &command);
     }
+    let both = traced(OURS, &["-x", "--strings-in-hex"], &command);
+    assert_eq!(status(&both), 125, "{}", stderr(&both));
 }
 
 #[test]

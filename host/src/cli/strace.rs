@@ -75,13 +75,15 @@ pub(crate) struct Args {
     /// Show all of structures and arrays
     #[arg(short = 'v', long = "no-abbrev")]
     no_abbrev: bool,
-    /// Strings with odd bytes in hexadecimal; -xx: all; or none, non-ascii-chars,
-    /// non-ascii, all
-    #[arg(short = 'x', long = "strings-in-hex", value_name = "WHICH",
-          num_args = 0..=1, require_equals = true, default_missing_value = "",
-          value_parser = ["", "none", "non-ascii-chars", "non-ascii", "all"],
+    /// Strings with odd bytes in hexadecimal; -xx: all
+    #[arg(short = 'x', action = clap::ArgAction::Count)]
+    hex: u8,
+    /// All strings in hexadecimal, or none, non-ascii-chars, non-ascii, all
+    #[arg(long, value_name = "WHICH", conflicts_with = "hex",
+          num_args = 0..=1, require_equals = true, default_missing_value = "all",
+          value_parser = ["none", "non-ascii-chars", "non-ascii", "all"],
           hide_possible_values = true)]
-    hex: Vec<String>,
+    strings_in_hex: Option<String>,
     /// Names as raw numbers, abbrev or verbose
     #[arg(short = 'X', long = "const-print-style", value_name = "STYLE")]
     names: Option<String>,
@@ -202,19 +204,18 @@ impl Args {
                 });
             }
         }
-        for which in &self.hex {
-            let times = match which.as_str() {
-                "" | "non-ascii" => 1,
-                "all" => 2,
-                "non-ascii-chars" => {
-                    push("--escapes-in-hex".to_owned());
-                    0
-                }
-                _ => 0,
-            };
-            for _ in 0..times {
-                push("--strings-in-hex".to_owned());
+        let times = match self.strings_in_hex.as_deref() {
+            None => self.hex,
+            Some("non-ascii") => 1,
+            Some("all") => 2,
+            Some("non-ascii-chars") => {
+                push("--escapes-in-hex".to_owned());
+                0
             }
+            Some(_) => 0,
+        };
+        for _ in 0..times {
+            push("--strings-in-hex".to_owned());
         }
         if self.pidns {
             push("--expr=decode-pids=pidns".to_owned());

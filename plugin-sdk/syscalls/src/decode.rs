@@ -15,6 +15,7 @@
 mod ask;
 pub mod captured;
 mod declare;
+mod descriptor;
 mod ends;
 pub mod json;
 mod layout;
@@ -44,6 +45,7 @@ mod times;
 
 pub use ask::{AT_FDCWD, FileName, SocketAddress};
 pub use captured::{Captured, When};
+pub use descriptor::Descriptor;
 pub use limits::{Descriptors, Limits};
 pub use plan::{Mentioned, Want, mentioned, wants};
 pub use read::{Argument, Decoded, decode, scalar};

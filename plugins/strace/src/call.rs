@@ -61,7 +61,6 @@ pub(crate) fn show<'a>(call: Call<'a>, settings: &Settings) -> Shown<'a> {
         names: settings.argument_names,
         decoded,
         described: descriptors != Descriptors::NONE,
-        details: descriptors.sockets || descriptors.devices || descriptors.processes,
         tasks: settings.limits.tasks,
         hex: settings.raw.has(id),
     }
@@ -76,8 +75,6 @@ pub(crate) struct Shown<'a> {
     decoded: Option<Decoded>,
     /// Descriptors have what they refer to.
     described: bool,
-    /// And numbers of devices and addresses of sockets.
-    details: bool,
     /// Tasks have their names.
     tasks: bool,
     /// The result is shown as arguments are that nothing is known of.
@@ -130,25 +127,13 @@ impl Shown<'_> {
             return push(&self.style);
         }
         let captured = Captured::decode(self.call.captured);
-        // What a target chose must not end the name early. Details have angles themselves.
-        let also: &[u8] = match self.details {
-            true => b"",
-            false => b"<>",
-        };
-        let tell = |out: &mut Vec<u8>, fd: i32| {
-            if let Some(name) = captured.descriptor(fd) {
-                out.push(b'<');
-                push_escaped(out, name, also);
-                out.push(b'>');
-            }
-        };
         let name = |out: &mut Vec<u8>, task: i32| {
             if let Some(name) = captured.task(task) {
                 push_task_name(out, name);
             }
         };
         push(&Style {
-            descriptor: if self.described { Some(&tell) } else { None },
+            descriptors: self.described.then_some(captured),
             task: if self.tasks { Some(&name) } else { None },
             ..self.style
         });

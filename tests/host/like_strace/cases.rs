@@ -4,11 +4,11 @@ use pai_tests::fixtures;
 
 /// A program to run in a folder of its own: options of strace, what makes the folder,
 /// the command. `PORT` in it is that of a server.
-pub(super) struct Case {
-    pub(super) name: &'static str,
-    pub(super) options: &'static [&'static str],
-    pub(super) prepare: &'static str,
-    pub(super) command: &'static [&'static str],
+pub(super) struct Case<'a> {
+    pub(super) name: &'a str,
+    pub(super) options: &'a [&'a str],
+    pub(super) prepare: &'a str,
+    pub(super) command: &'a [&'a str],
 }
 
 const fn case(
@@ -16,7 +16,7 @@ const fn case(
     options: &'static [&'static str],
     prepare: &'static str,
     command: &'static [&'static str],
-) -> Case {
+) -> Case<'static> {
     Case {
         name,
         options,
@@ -36,7 +36,7 @@ const CURL: &[&str] = &["curl", "-sS", "http://127.0.0.1:PORT/"];
 /// Addresses are the same in every run.
 const FIXED: &[&str] = &["setarch", "x86_64", "-R", "cat", "one.c"];
 
-const PROGRAMS: &[Case] = &[
+const PROGRAMS: &[Case<'static>] = &[
     case("ls", &[], TREE, LS),
     case("cp", &[], TREE, &["cp", "-a", "a", "copy"]),
     case("tar", &[], TREE, &["tar", "cf", "all.tar", "a"]),
@@ -87,7 +87,7 @@ const PROGRAMS: &[Case] = &[
     case("curl", &[], TREE, CURL),
 ];
 
-const OPTIONS: &[Case] = &[
+const OPTIONS: &[Case<'static>] = &[
     case("verbose", &["-v"], TREE, &["ls", "-l", "a/b"]),
     case("descriptors", &["-y"], TREE, &["cat", "a/b/file1"]),
     case(
@@ -137,7 +137,7 @@ const OPTIONS: &[Case] = &[
 ];
 
 /// Calls that no program above makes, in all their forms.
-const FIXTURES: &[Case] = &[
+const FIXTURES: &[Case<'static>] = &[
     case("restarts", RESTARTS, TREE, &[fixtures::RESTART_SYSCALL]),
     case("calls in calls", &[], TREE, &[fixtures::DECODE_CALLS_32]),
     case("newer calls", &[], TREE, &[fixtures::DECODE_NEWER]),
@@ -151,7 +151,7 @@ const FIXTURES: &[Case] = &[
 ];
 
 /// Programs that make the same calls in every run, but for how a shell waits.
-pub(super) const SAME_CALLS: &[Case] = &[
+pub(super) const SAME_CALLS: &[Case<'static>] = &[
     case("ls", &[], TREE, &[FIX, X86, NOT_RANDOM, "ls", "-lR", "."]),
     case(
         "tar",
@@ -207,6 +207,6 @@ const X86: &str = "x86_64";
 const NOT_RANDOM: &str = "-R";
 
 /// All of them.
-pub(super) fn all() -> impl Iterator<Item = &'static Case> {
+pub(super) fn all() -> impl Iterator<Item = &'static Case<'static>> {
     PROGRAMS.iter().chain(OPTIONS).chain(FIXTURES)
 }

@@ -28,7 +28,7 @@ fn counts(table: &str) -> Counts {
 fn counts_are_straces() {
     let base = tempfile::tempdir().expect("a temporary folder");
     let folder = base.path().join("work");
-    let counted = |case: &Case, tracer: &[&str]| {
+    let counted = |case: &Case<'_>, tracer: &[&str]| {
         let tracer = [tracer, &["-f", "-c"]].concat();
         counts(&log(case, &folder, 0, &tracer))
     };

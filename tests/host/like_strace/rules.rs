@@ -29,7 +29,25 @@ const fn rule(
     }
 }
 
-const RULES: &[Rule] = &[
+/// Rules of a part of the document.
+pub(super) struct Part {
+    heading: &'static str,
+    rules: &'static [Rule],
+}
+
+/// Of everything.
+pub(super) const LINES: Part = Part {
+    heading: "## Lines",
+    rules: OF_LINES,
+};
+
+/// Of what descriptors refer to.
+pub(super) const DESCRIPTORS: Part = Part {
+    heading: "## Descriptors",
+    rules: OF_DESCRIPTORS,
+};
+
+const OF_LINES: &[Rule] = &[
     rule(
         "interfaces",
         r#"index=if_nametoindex\("[^"]*"\)"#,
@@ -54,6 +72,45 @@ const RULES: &[Rule] = &[
         r", (handled_access_net|scoped)=[^}]*\}",
         ", FIELDS}",
     ),
+    rule(
+        "clone3-cut",
+        r"^(clone3\(.*\}) => \{.*\}(, \d+\) = \w+)$",
+        r"^(clone3\(.*\})(, \d+\) = \w+)$",
+        "$1$2",
+    ),
+];
+
+const OF_DESCRIPTORS: &[Rule] = &[
+    rule(
+        "fds-more",
+        r"\b(FICLONE, \d+\)|open_by_handle_at\(.*\) = \d+$|(?:SIOCGSKNS|TIOCGPTPEER), .*\) = \d+$)",
+        r"\b(FICLONE, \d+|open_by_handle_at\(.*\) = \d+|(?:SIOCGSKNS|TIOCGPTPEER), .*\) = \d+)<.*>(\)|$)",
+        "$1$2",
+    ),
+    rule(
+        "fds-results",
+        r"^(mount_setattr\(.*\) = 0)<.*>$",
+        r"^(mount_setattr\(.*\) = 0)$",
+        "$1",
+    ),
+    rule(
+        "fds-elsewhere",
+        r"^(pidfd_getfd\(.*, \d+)<.*>(, 0\) = )",
+        r"^(pidfd_getfd\(.*, \d+)(, 0\) = )",
+        "$1$2",
+    ),
+    rule(
+        "fds-abbreviated",
+        r"(FIDEDUPERANGE, .* info=\[).*, \.\.\.\]",
+        r"(FIDEDUPERANGE, .* info=\[)[^<]*, \.\.\.\]",
+        "$1...]",
+    ),
+    rule(
+        "fds-elsewhere",
+        r"^(kcmp\(\w+, \w+, KCMP_(?:FILE|EPOLL_TFD)), .*(\) = .*)",
+        r"^(kcmp\(\w+, \w+, KCMP_(?:FILE|EPOLL_TFD)), [^<]*(\) = .*)",
+        "$1, ...$2",
+    ),
 ];
 
 /// A row of the table.
@@ -72,17 +129,18 @@ pub(super) struct Rules {
 }
 
 impl Rules {
-    /// As the document and the patterns have them.
+    /// As parts of the document and the patterns have them.
     ///
     /// # Panics
     /// When a rule is in one of them only.
-    pub(super) fn read() -> Self {
+    pub(super) fn read(parts: &[Part]) -> Self {
         let pattern = |text| Regex::new(text).unwrap_or_else(|error| panic!("{text}: {error}"));
-        let rules: Vec<_> = RULES
+        let rules: Vec<_> = parts
             .iter()
+            .flat_map(|part| part.rules)
             .map(|rule| (rule, pattern(rule.theirs), pattern(rule.ours)))
             .collect();
-        let rows = rows();
+        let rows: Vec<Row> = parts.iter().flat_map(|part| rows(part.heading)).collect();
         for (rule, ..) in &rules {
             let known = rows.iter().any(|row| row.id == rule.id);
             assert!(known, "{} is not in the document", rule.id);
@@ -133,10 +191,16 @@ impl Rules {
         let idle = self.rows.iter().filter(needed);
         idle.map(|row| row.id.as_str()).collect()
     }
+
+    /// The same, of one part.
+    pub(super) fn idle_of(&self, part: &Part) -> Vec<&str> {
+        let is_of_it = |id: &&str| part.rules.iter().any(|rule| rule.id == *id);
+        self.idle().into_iter().filter(is_of_it).collect()
+    }
 }
 
-/// The rows of tables that begin with an id in backquotes and end with a number.
-fn rows() -> Vec<Row> {
+/// The rows below a heading that begin with an id in backquotes and end with a number.
+fn rows(heading: &str) -> Vec<Row> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/STRACE-COMPAT.md");
     let text = std::fs::read_to_string(path).expect("a document");
     let row = |line: &str| {
@@ -145,7 +209,9 @@ fn rows() -> Vec<Row> {
         let lines = cells.next_back()?.trim().parse().ok()?;
         Some(Row { id, lines })
     };
-    let rows: Vec<Row> = text.lines().filter_map(row).collect();
-    assert!(!rows.is_empty(), "no rules");
+    let below = text.lines().skip_while(|line| *line != heading).skip(1);
+    let below = below.take_while(|line| !line.starts_with("## "));
+    let rows: Vec<Row> = below.filter_map(row).collect();
+    assert!(!rows.is_empty(), "no rules below {heading}");
     rows
 }

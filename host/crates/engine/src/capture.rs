@@ -10,6 +10,7 @@ use crate::error::Error;
 use crate::event::{Event, StopId, SyscallStop};
 use crate::memory::{PAGE, read_all};
 use crate::procfs;
+use crate::socket::Peers;
 use crate::subscription::ClientId;
 
 /// A pointer leads to pointers, and so on: no description needs more rounds.
@@ -34,6 +35,7 @@ pub(crate) struct Scratch {
     pieces: Vec<Piece>,
     lens: Vec<usize>,
     bytes: Vec<u8>,
+    peers: Peers,
 }
 
 impl Engine {
@@ -136,7 +138,7 @@ impl Engine {
         let unreadable = self.capture_with(&mut scratch, stop, call, limits, captured);
         self.scratch = scratch;
         if limits.descriptors != Descriptors::NONE || limits.tasks {
-            name_numbers(stop, call, limits, captured);
+            name_numbers(stop, call, limits, captured, &mut self.scratch.peers);
         }
         unreadable
     }
@@ -154,6 +156,7 @@ impl Engine {
             pieces,
             lens,
             bytes: buf,
+            ..
         } = scratch;
         let when = side(stop);
         asked.clear();
@@ -311,7 +314,13 @@ pub(crate) fn side(stop: &SyscallStop) -> When {
 
 /// Says what the descriptors and tasks of a call are, as far as that is wanted. One that
 /// cannot be looked at, such as one that is not open, is left out.
-fn name_numbers(stop: &SyscallStop, call: &'static Call, limits: Limits, captured: &mut Vec<u8>) {
+fn name_numbers(
+    stop: &SyscallStop,
+    call: &'static Call,
+    limits: Limits,
+    captured: &mut Vec<u8>,
+    peers: &mut Peers,
+) {
     let mut mentioned = decode::Mentioned::default();
     let known = Captured::decode(captured);
     let abi = stop.call.abi;
@@ -326,8 +335,8 @@ fn name_numbers(stop: &SyscallStop, call: &'static Call, limits: Limits, capture
     );
     if limits.descriptors != Descriptors::NONE {
         for fd in mentioned.descriptors {
-            if let Some(name) = descriptor::name(stop.tid, fd, limits.descriptors) {
-                captured::encode_descriptor(captured, side(stop), fd, &name);
+            if let Some(of) = descriptor::describe(stop.tid, fd, limits.descriptors, peers) {
+                captured::encode_descriptor(captured, side(stop), fd, &of);
             }
         }
     }

@@ -1,7 +1,5 @@
 //! What clients may ask and do about tasks besides answering stops.
 
-use pai_syscalls::decode::Descriptors;
-
 use pai_ptrace::{Pid, Regs, Signal, Stopped, Tid, kill, tgkill, vectors};
 
 use crate::engine::Engine;
@@ -200,7 +198,7 @@ impl Engine {
         let tid = self
             .task_with_memory(pid)
             .ok_or(Error::NoSuchProcess(pid))?;
-        descriptor::name(tid, fd, Descriptors::PATHS)
+        descriptor::path(tid, fd)
             .ok_or_else(|| Error::NotFound(format!("process {pid} has no descriptor {fd}")))
     }
 

@@ -1,19 +1,42 @@
-//! What sockets are connected with, from /proc/PID/net (proc(5)) and, for the peers of
-//! Unix sockets, from sock_diag(7).
+//! What sockets are connected with, from /proc/PID/net (proc(5)) and, for what that does
+//! not have, from sock_diag(7).
 
+use std::collections::HashMap;
 use std::ffi::CString;
 use std::fs;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::os::fd::AsRawFd;
 
-use nix::sys::socket::{
-    AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, recv, send, socket,
-};
 use pai_ptrace::{Tid, xattr};
+use pai_syscalls::decode::Descriptor;
 
-/// `TCP:[127.0.0.1:80->127.0.0.1:4000]`, `UNIX-STREAM:[123->124,@"name"]`; `None` if not
-/// even the protocol is known. `link` is the descriptor's name in /proc/PID/fd.
-pub(crate) fn describe(tid: Tid, link: &str, inode: u64) -> Option<Vec<u8>> {
+mod diag;
+
+/// The peers of Unix sockets, by inode, as they were last known: the kernel forgets one
+/// that has closed.
+#[derive(Debug, Default)]
+pub(crate) struct Peers(HashMap<u32, u32>);
+
+/// No more are remembered.
+const MAX_PEERS: usize = 4096;
+
+impl Peers {
+    /// That of a socket, 0 for none, which is this if it has one now.
+    fn peer(&mut self, inode: u32, now: u32) -> u32 {
+        if now == 0 {
+            return self.0.get(&inode).copied().unwrap_or(0);
+        }
+        if self.0.len() >= MAX_PEERS {
+            self.0.clear();
+        }
+        self.0.insert(inode, now);
+        now
+    }
+}
+
+/// `TCP:[127.0.0.1:80->127.0.0.1:4000]`, `UNIX-STREAM:[123->124,@"name"]`, in the encoding
+/// of [`Descriptor`]; `None` if not even the protocol is known. `link` is the descriptor's
+/// name in /proc/PID/fd.
+pub(crate) fn describe(tid: Tid, link: &str, inode: u64, peers: &mut Peers) -> Option<Vec<u8>> {
     let path = CString::new(link).ok()?;
     let protocol = xattr(&path, c"system.sockprotoname")?;
     let protocol: Vec<u8> = protocol.into_iter().take_while(|byte| *byte != 0).collect();
@@ -22,11 +45,16 @@ pub(crate) fn describe(tid: Tid, link: &str, inode: u64) -> Option<Vec<u8>> {
         "TCP" | "UDP" | "UDP-Lite" | "RAW" | "PING" | "TCPv6" | "UDPv6" | "UDPLITEv6" | "RAWv6"
         | "PINGv6" => inet(tid, &protocol, inode),
         "NETLINK" => netlink(tid, inode),
-        unix if unix.starts_with("UNIX") => Some(unix_names(inode)),
-        _ => None,
+        unix if unix.starts_with("UNIX") => return Some(unix_names(unix, inode, peers)),
+        _ => return None,
     };
-    let details = details.unwrap_or_else(|| inode.to_string().into_bytes());
-    Some([protocol.as_bytes(), b":[", &details, b"]"].concat())
+    let details = details.unwrap_or_else(|| inode.to_string());
+    let details = format!("{protocol}:[{details}]").into_bytes();
+    let of = Descriptor {
+        details: &details,
+        ..Descriptor::default()
+    };
+    Some(of.encode())
 }
 
 fn table(tid: Tid, name: &str) -> Option<String> {
@@ -35,7 +63,7 @@ fn table(tid: Tid, name: &str) -> Option<String> {
 }
 
 /// Both ends, or the own one of a socket that is not connected.
-fn inet(tid: Tid, protocol: &str, inode: u64) -> Option<Vec<u8>> {
+fn inet(tid: Tid, protocol: &str, inode: u64) -> Option<String> {
     let (base, six) = match protocol.strip_suffix("v6") {
         Some(base) => (base, "6"),
         None => (protocol, ""),
@@ -53,11 +81,18 @@ fn inet(tid: Tid, protocol: &str, inode: u64) -> Option<Vec<u8>> {
         let is_it = fields.get(9)?.parse() == Ok(inode);
         is_it.then(|| Some((end(fields.get(1)?)?, end(fields.get(2)?)?)))?
     });
-    let (own, peer) = row?;
+    let Some((own, peer)) = row else {
+        let bound = (base == "TCP").then(|| diag::bound(inode, !six.is_empty()));
+        return Some(bound??.to_string());
+    };
+    // The port of a raw one is its protocol.
+    if base == "RAW" && own.ip().is_unspecified() && peer.ip().is_unspecified() {
+        return None;
+    }
     Some(if peer.port() == 0 && peer.ip().is_unspecified() {
-        own.to_string().into_bytes()
+        own.to_string()
     } else {
-        format!("{own}->{peer}").into_bytes()
+        format!("{own}->{peer}")
     })
 }
 
@@ -79,7 +114,7 @@ fn end(text: &str) -> Option<SocketAddr> {
 }
 
 /// Protocol and port, of one that is bound.
-fn netlink(tid: Tid, inode: u64) -> Option<Vec<u8>> {
+fn netlink(tid: Tid, inode: u64) -> Option<String> {
     const NAMES: &[(u32, &str)] = &[
         (0, "ROUTE"),
         (2, "USERSOCK"),
@@ -113,89 +148,50 @@ fn netlink(tid: Tid, inode: u64) -> Option<Vec<u8>> {
     }
     let name = NAMES.iter().find(|(number, _)| *number == protocol);
     Some(match name {
-        Some((_, name)) => format!("{name}:{port}").into_bytes(),
-        None => format!("{protocol}:{port}").into_bytes(),
+        Some((_, name)) => format!("{name}:{port}"),
+        None => format!("{protocol}:{port}"),
     })
 }
 
 /// Inode, peer, and name.
-fn unix_names(inode: u64) -> Vec<u8> {
-    let mut out = inode.to_string().into_bytes();
-    let (peer, name) = ask_unix(inode).unwrap_or_default();
-    if peer != 0 {
-        out.extend_from_slice(format!("->{peer}").as_bytes());
-    }
-    if let Some((first, rest)) = name.split_first() {
-        out.push(b',');
-        let (mark, name): (&[u8], &[u8]) = match first {
-            0 => (b"@", rest),
-            _ => (b"", &name),
-        };
-        out.extend_from_slice(mark);
-        out.push(b'"');
-        out.extend(name.iter().take_while(|byte| **byte != 0));
-        out.push(b'"');
-    }
-    out
-}
-
-/// Asks the kernel for one socket (struct unix_diag_req, linux/unix_diag.h). That it is
-/// in our own network namespace is all that it can tell of.
-fn ask_unix(inode: u64) -> Option<(u32, Vec<u8>)> {
-    const SOCK_DIAG_BY_FAMILY: u16 = 20;
-    const NLM_F_REQUEST: u16 = 1;
-    const SHOW_NAME_AND_PEER: u32 = 1 | 4;
-    const NAME: u16 = 0;
-    const PEER: u16 = 2;
-    let inode = u32::try_from(inode).ok()?;
-    let mut request = Vec::new();
-    request.extend(40_u32.to_ne_bytes());
-    request.extend(SOCK_DIAG_BY_FAMILY.to_ne_bytes());
-    request.extend(NLM_F_REQUEST.to_ne_bytes());
-    request.extend([0; 8]);
-    request.extend([1, 0, 0, 0]);
-    request.extend(u32::MAX.to_ne_bytes());
-    request.extend(inode.to_ne_bytes());
-    request.extend(SHOW_NAME_AND_PEER.to_ne_bytes());
-    request.extend([0xff; 8]);
-    let kernel = socket(
-        AddressFamily::Netlink,
-        SockType::Raw,
-        SockFlag::SOCK_CLOEXEC,
-        SockProtocol::NetlinkSockDiag,
-    )
-    .ok()?;
-    send(kernel.as_raw_fd(), &request, MsgFlags::empty()).ok()?;
-    let mut answer = [0; 4096];
-    let len = recv(kernel.as_raw_fd(), &mut answer, MsgFlags::empty()).ok()?;
-    let answer = answer.get(..len)?;
-    if half(answer, 4)? != SOCK_DIAG_BY_FAMILY {
-        return None;
-    }
-    // Header, struct unix_diag_msg, attributes.
-    let mut rest = answer.get(16 + 16..)?;
-    let (mut peer, mut name) = (0, Vec::new());
-    while let (Some(len), Some(kind)) = (half(rest, 0), half(rest, 2)) {
-        let len = usize::from(len);
-        let Some(value) = rest.get(4..len) else { break };
-        match (kind, value) {
-            (PEER, [a, b, c, d]) => peer = u32::from_ne_bytes([*a, *b, *c, *d]),
-            (NAME, value) => name = value.to_vec(),
-            _ => {}
+fn unix_names(protocol: &str, inode: u64, peers: &mut Peers) -> Vec<u8> {
+    let mut details = format!("{protocol}:[{inode}");
+    let mut name = Vec::new();
+    if let Ok(inode) = u32::try_from(inode) {
+        let (now, known) = diag::unix(inode).unwrap_or_default();
+        name = known;
+        let peer = peers.peer(inode, now);
+        if peer != 0 {
+            details.push_str(&format!("->{peer}"));
         }
-        rest = rest.get(len.next_multiple_of(4)..).unwrap_or_default();
     }
-    Some((peer, name))
-}
-
-fn half(bytes: &[u8], at: usize) -> Option<u16> {
-    let bytes = bytes.get(at..at + 2)?;
-    Some(u16::from_ne_bytes(bytes.try_into().ok()?))
+    if name.is_empty() {
+        details.push(']');
+    }
+    let of = Descriptor {
+        details: details.as_bytes(),
+        socket_name: Some(name.as_slice()).filter(|name| !name.is_empty()),
+        ..Descriptor::default()
+    };
+    of.encode()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn peers_are_remembered() {
+        let mut peers = Peers::default();
+        assert_eq!(peers.peer(1, 0), 0);
+        assert_eq!(peers.peer(1, 2), 2);
+        assert_eq!(peers.peer(1, 0), 2);
+        assert_eq!(peers.peer(1, 3), 3);
+        for inode in 2..3 * u32::try_from(MAX_PEERS).expect("few") {
+            peers.peer(inode, 1);
+        }
+        assert!(peers.0.len() <= MAX_PEERS);
+    }
 
     #[test]
     fn ends_of_connections() {

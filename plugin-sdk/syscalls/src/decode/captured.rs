@@ -2,10 +2,13 @@
 
 use alloc::vec::Vec;
 
+use super::descriptor::Descriptor;
+
 /// When something was read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum When {
     /// When the call was made.
+    #[default]
     Enter,
     /// When it had returned.
     Exit,
@@ -25,7 +28,7 @@ struct Piece<'a> {
 /// Each piece is its address and time (8 bytes; the highest bit is set for one of the
 /// exit: no address in user space has it), its length (4 bytes) and its bytes, all
 /// numbers in little-endian order. With the next bit set it is a descriptor, and the
-/// bytes say what that refers to; with bit 32 set too it is the stack of the task, whose
+/// bytes are those of [`Descriptor`]; with bit 32 set too it is the stack of the task, whose
 /// bytes are those of [`super::stack`], and with bit 33 a task, whose name they are. What is
 /// damaged counts as not there.
 #[derive(Clone, Copy, Debug, Default)]
@@ -39,9 +42,14 @@ const SPECIAL: u64 = 1 << 62;
 const DESCRIPTOR: u64 = SPECIAL;
 const TASK: u64 = SPECIAL | 1 << 33;
 
-/// Appends what a descriptor refers to.
-pub fn encode_descriptor(out: &mut Vec<u8>, when: When, fd: i32, name: &[u8]) {
-    encode(out, when, DESCRIPTOR | u64::from(fd.cast_unsigned()), name);
+/// Appends what a descriptor refers to, in the encoding of [`Descriptor`].
+pub fn encode_descriptor(out: &mut Vec<u8>, when: When, fd: i32, encoded: &[u8]) {
+    encode(
+        out,
+        when,
+        DESCRIPTOR | u64::from(fd.cast_unsigned()),
+        encoded,
+    );
 }
 
 /// Appends the name of a task.
@@ -116,12 +124,14 @@ impl<'a> Captured<'a> {
         Self { data }
     }
 
-    /// What a descriptor referred to, when it was last looked at.
+    /// What a descriptor referred to: when the call was made, or when it was last looked
+    /// at, which is at the exit for one that the call has made.
     #[must_use]
-    pub fn descriptor(&self, fd: i32) -> Option<&'a [u8]> {
+    pub fn descriptor(&self, fd: i32, when: When) -> Option<Descriptor<'a>> {
         let addr = DESCRIPTOR | u64::from(fd.cast_unsigned());
         let of_this = self.pieces().filter(|piece| piece.addr == addr);
-        of_this.last().map(|piece| piece.bytes)
+        let of_then = of_this.filter(|piece| piece.when <= when);
+        of_then.last().map(|piece| Descriptor::decode(piece.bytes))
     }
 
     /// The name of a task, when it was first looked at.

@@ -27,7 +27,8 @@ impl Purpose {
             | Type::Pad(_)
             | Type::Chars(_)
             | Type::Raw(..)
-            | Type::Special(..) => Self::Plain,
+            | Type::Special(..)
+            | Type::Naming(..) => Self::Plain,
             Type::Fixed(of, _) | Type::Then(of, _) => Self::of(of),
             Type::Struct(structure) => structure.purpose,
             _ => Self::Leading,
@@ -91,7 +92,11 @@ impl Reads {
     /// Of an argument.
     const fn of(ty: &Type) -> Self {
         match ty {
-            Type::Scalar(..) | Type::Absent | Type::Pad(_) | Type::Special(..) => Self::NONE,
+            Type::Scalar(..)
+            | Type::Absent
+            | Type::Pad(_)
+            | Type::Special(..)
+            | Type::Naming(..) => Self::NONE,
             Type::Then(of, _) => Self::of(of),
             Type::Text | Type::Path | Type::Strings | Type::Environ => Self::ENTER,
             Type::To(dir, of) => Self::behind(*dir, of),
@@ -158,10 +163,12 @@ pub(crate) trait Build {
     type Items: Default;
     type Fields: Default;
 
-    fn scalar(&self, value: u64, width: Width, style: Style, abi: Abi) -> Self::Out;
+    /// `when` it was there: registers are those of the entry.
+    fn scalar(&self, value: u64, width: Width, style: Style, abi: Abi, when: When) -> Self::Out;
     fn address(&self, addr: u64) -> Self::Out;
     fn bytes(&self, data: &[u8], more: bool, whole: bool, look: Look) -> Self::Out;
     fn special(&self, read: fn(&View<'_>) -> Value, view: &View<'_>) -> Self::Out;
+    fn naming(&self, read: fn(&View<'_>) -> Value, view: &View<'_>) -> Self::Out;
     fn then(
         &self,
         value: Self::Out,

@@ -24,7 +24,6 @@ fn by_request(view: &View<'_>) -> Option<&'static Call> {
     let mut names = requests::names(view.abi, view.arg32(1));
     let index = names.find_map(|name| match name {
         "NS_GET_USERNS" | "NS_GET_PARENT" | "SIOCGSKNS" | "TIOCGPTPEER" => Some(0),
-        "SECCOMP_IOCTL_NOTIF_ADDFD" => Some(0),
         "NS_GET_NSTYPE" => Some(1),
         _ => None,
     });

@@ -73,9 +73,11 @@ pub(crate) const fn size(ty: &Type, abi: Abi) -> usize {
     match ty {
         Type::Scalar(width, _) => width.bytes(abi),
         Type::Absent | Type::Tail(..) | Type::Stack(..) | Type::Again(..) => 0,
-        Type::Pad(len) | Type::Chars(len) | Type::Raw(len, _) | Type::Special(_, len) => {
-            *len as usize
-        }
+        Type::Pad(len)
+        | Type::Chars(len)
+        | Type::Raw(len, _)
+        | Type::Special(_, len)
+        | Type::Naming(_, len) => *len as usize,
         Type::Pick(_, len) => *len as usize,
         Type::Then(of, _) => size(of, abi),
         Type::Fixed(of, len) => size(of, abi) * *len as usize,
@@ -109,6 +111,7 @@ const fn alignment(ty: &Type, abi: Abi) -> usize {
         | Type::Chars(_)
         | Type::Raw(..)
         | Type::Special(..)
+        | Type::Naming(..)
         | Type::Pick(..) => 1,
         _ => long,
     }

@@ -9,7 +9,6 @@ use super::ask::AT_FDCWD;
 use super::captured::{Captured, When};
 use super::ends::{Build, Memory, Purpose};
 use super::limits::Limits;
-use super::read::shows_result;
 use super::schema::{Call, Look, Struct, Style, Type, Width};
 use super::value::Value;
 use super::view::View;
@@ -106,6 +105,10 @@ pub struct Mentioned {
     pub tasks: Vec<i32>,
 }
 
+/// No more of either is noted of one call, whatever it says: as many as there are
+/// descriptors in a set of select(2).
+const MAX_MENTIONED: usize = 1024;
+
 /// The descriptors and tasks that a call takes, or, if `ret` is given, has returned, as
 /// far as so much memory shows.
 pub fn mentioned(
@@ -118,17 +121,22 @@ pub fn mentioned(
     out: &mut Mentioned,
 ) {
     let (call, args) = picked(call, abi, registers, known);
-    let view = View::new(abi, args, ret);
-    let mut walk = Walk::new(known, Notes(Some(RefCell::new(out))), limits);
+    let view = View {
+        limits,
+        ..View::new(abi, args, ret)
+    };
+    let out = RefCell::new(out);
+    let noted = |when| Notes(Some(Noted { when, out: &out }));
     if let Some(ret) = ret
         && view.succeeded()
     {
+        // A register as those of the entry are, for the walk.
+        let mut walk = Walk::new(known, noted(When::Enter), limits);
         walk.register(&call.ret.ty, ret.cast_unsigned(), &view);
     }
+    let mut walk = Walk::new(known, noted(now(ret)), limits);
     for (index, arg) in call.args.iter().enumerate() {
-        if shows_result(&arg.ty) == ret.is_some() {
-            walk.argument(&arg.ty, index, &view);
-        }
+        walk.argument(&arg.ty, index, &view);
     }
 }
 
@@ -172,29 +180,48 @@ fn to_end_of_page(addr: u64) -> usize {
 }
 
 /// Makes nothing, but notes descriptors and tasks if it has somewhere to.
-struct Notes<'w>(Option<RefCell<&'w mut Mentioned>>);
+struct Notes<'w, 'o>(Option<Noted<'w, 'o>>);
 
-impl Build for Notes<'_> {
+struct Noted<'w, 'o> {
+    /// Only what was there at this end of the call.
+    when: When,
+    out: &'w RefCell<&'o mut Mentioned>,
+}
+
+impl Noted<'_, '_> {
+    fn descriptor(&self, fd: i32) {
+        note(&mut self.out.borrow_mut().descriptors, fd);
+    }
+}
+
+fn note(numbers: &mut Vec<i32>, number: i32) {
+    if numbers.len() < MAX_MENTIONED && !numbers.contains(&number) {
+        numbers.push(number);
+    }
+}
+
+impl Build for Notes<'_, '_> {
     type Out = ();
     type Items = ();
     type Fields = ();
 
-    fn scalar(&self, value: u64, _: Width, style: Style, _: Abi) {
-        let Some(noted) = &self.0 else { return };
+    fn scalar(&self, value: u64, _: Width, style: Style, _: Abi, when: When) {
+        let Some(noted) = self.0.as_ref().filter(|noted| noted.when == when) else {
+            return;
+        };
         let number = (value & 0xffff_ffff) as u32;
         let number = number.cast_signed();
-        let mut noted = noted.borrow_mut();
-        let (numbers, is_one) = match style {
-            Style::Fd | Style::Dirfd => {
-                let is_folder = matches!(style, Style::Dirfd) && number == AT_FDCWD;
-                let is_one = number >= 0 || is_folder;
-                (&mut noted.descriptors, is_one)
-            }
-            Style::Pid => (&mut noted.tasks, number > 0),
-            _ => return,
-        };
-        if is_one && !numbers.contains(&number) {
-            numbers.push(number);
+        match style {
+            Style::Dirfd if number == AT_FDCWD => noted.descriptor(number),
+            Style::Fd | Style::Dirfd if number >= 0 => noted.descriptor(number),
+            Style::Pid if number > 0 => note(&mut noted.out.borrow_mut().tasks, number),
+            _ => {}
+        }
+    }
+
+    fn naming(&self, read: fn(&View<'_>) -> Value, view: &View<'_>) {
+        if let Some(noted) = self.0.as_ref().filter(|noted| noted.when == view.when) {
+            read(view).each_descriptor(&mut |fd| noted.descriptor(fd));
         }
     }
 
@@ -210,3 +237,6 @@ impl Build for Notes<'_> {
     fn field(&self, (): &mut (), _: &'static super::schema::Field, (): ()) {}
     fn structure(&self, _: &'static Struct, (): (), _: bool, _: &View<'_>) {}
 }
+
+#[cfg(test)]
+mod tests;

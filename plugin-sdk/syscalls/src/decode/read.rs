@@ -167,7 +167,7 @@ impl Build for Values {
     type Items = Vec<Value>;
     type Fields = Vec<Field>;
 
-    fn scalar(&self, value: u64, width: Width, style: Style, abi: Abi) -> Value {
+    fn scalar(&self, value: u64, width: Width, style: Style, abi: Abi, _: When) -> Value {
         scalar(value, width, style, abi)
     }
 
@@ -185,6 +185,10 @@ impl Build for Values {
     }
 
     fn special(&self, read: fn(&View<'_>) -> Value, view: &View<'_>) -> Value {
+        read(view)
+    }
+
+    fn naming(&self, read: fn(&View<'_>) -> Value, view: &View<'_>) -> Value {
         read(view)
     }
 

@@ -234,6 +234,9 @@ pub enum Type {
     Pick(fn(&View<'_>) -> &'static Type, u32),
     /// So many bytes (0: all that there are) that a function reads.
     Special(fn(&View<'_>) -> Value, u32),
+    /// As `Special`, with file descriptors in what the function makes: these are looked up
+    /// where that is wanted.
+    Naming(fn(&View<'_>) -> Value, u32),
     /// So many bytes from here on, which may be more than were read, that hold one of a
     /// type: what only its beginning tells the length of.
     Again(Len, &'static Type),
@@ -358,8 +361,8 @@ pub mod prelude {
     pub const TEXT: Look = Look::Text;
     pub use super::Style;
     pub use super::Type::{
-        self, Absent, Again, Array, Bytes, Chars, Environ, Fixed, Pad, Path, Pick, Raw, Scalar,
-        Sized, Special, Stack, Strings, Struct, Tail, Text, Then, To,
+        self, Absent, Again, Array, Bytes, Chars, Environ, Fixed, Naming, Pad, Path, Pick, Raw,
+        Scalar, Sized, Special, Stack, Strings, Struct, Tail, Text, Then, To,
     };
     pub use super::Width::{self, Long, W8, W16, W32, W64};
     pub use super::{Call, Set};

@@ -3,10 +3,12 @@
 use alloc::format;
 use alloc::vec::Vec;
 
+use super::captured::{Captured, When};
 use super::schema::Look;
 use super::value::{Bytes, Fields, Items, Value};
 
 mod call;
+mod descriptor;
 mod named;
 mod number;
 mod quote;
@@ -43,7 +45,7 @@ pub enum Names {
     Verbose,
 }
 
-/// Says more about a file descriptor or a task: `<...>`.
+/// Says more about a task: `<...>`.
 pub type Tell<'a> = &'a dyn Fn(&mut Vec<u8>, i32);
 
 /// Says the name of a network interface with this index, if there is one.
@@ -60,8 +62,10 @@ pub struct Style<'a> {
     pub names: Names,
     /// All arguments have their names (`-N`).
     pub argument_names: bool,
-    /// Says more about descriptors (`-y`).
-    pub descriptor: Option<Tell<'a>>,
+    /// Knows what descriptors refer to (`-y`).
+    pub descriptors: Option<Captured<'a>>,
+    /// At which end of the call.
+    pub when: When,
     /// Says more about processes and tasks (`-Y`).
     pub task: Option<Tell<'a>>,
     /// Knows network interfaces by name.
@@ -198,8 +202,16 @@ impl Style<'_> {
 
     fn push_changed(&self, out: &mut Vec<u8>, addr: u64, before: &Value, after: &Value) {
         let (mut one, mut other) = (Vec::new(), Vec::new());
-        self.push(&mut one, before);
-        self.push(&mut other, after);
+        let entry = Style {
+            when: When::Enter,
+            ..*self
+        };
+        entry.push(&mut one, before);
+        let exit = Style {
+            when: When::Exit,
+            ..*self
+        };
+        exit.push(&mut other, after);
         let brackets = addr != 0 && is_number(after);
         if brackets {
             out.push(b'[');
@@ -327,8 +339,9 @@ impl Style<'_> {
         } else {
             push_decimal(out, fd.into());
         }
-        if let Some(tell) = self.descriptor {
-            tell(out, fd);
+        let known = self.descriptors.as_ref();
+        if let Some(found) = known.and_then(|known| known.descriptor(fd, self.when)) {
+            self.push_descriptor(out, &found);
         }
     }
 }

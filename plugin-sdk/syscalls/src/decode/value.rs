@@ -208,6 +208,23 @@ impl Value {
         })
     }
 
+    /// The file descriptors in it.
+    pub(crate) fn each_descriptor(&self, tell: &mut dyn FnMut(i32)) {
+        match self {
+            Self::Fd(fd) if *fd >= 0 => tell(*fd),
+            Self::Descriptors(fds) => fds.iter().for_each(|fd| tell(*fd)),
+            Self::Array(items) => items
+                .items
+                .iter()
+                .for_each(|item| item.each_descriptor(tell)),
+            Self::Struct(fields) => {
+                let values = fields.fields.iter().map(|field| &field.value);
+                values.for_each(|value| value.each_descriptor(tell));
+            }
+            _ => {}
+        }
+    }
+
     /// The number that it stands for, if it is one.
     #[must_use]
     pub fn number(&self) -> Option<u64> {

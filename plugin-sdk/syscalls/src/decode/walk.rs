@@ -115,7 +115,10 @@ impl<'m, 'a, M: Memory<'a>, B: Build> Walk<'m, M, B> {
     /// A value in a register.
     pub(crate) fn register(&mut self, ty: &'static Type, raw: u64, view: &View<'a>) -> B::Out {
         match ty {
-            Type::Scalar(width, style) => self.build.scalar(raw, *width, *style, view.abi),
+            Type::Scalar(width, style) => {
+                self.build
+                    .scalar(raw, *width, *style, view.abi, When::Enter)
+            }
             Type::Pick(pick, _) => {
                 let ty = pick(&View { raw, ..*view });
                 if matches!(ty, Type::Pick(..)) {
@@ -123,7 +126,9 @@ impl<'m, 'a, M: Memory<'a>, B: Build> Walk<'m, M, B> {
                 }
                 self.register(ty, raw, view)
             }
-            Type::Special(read, _) => self.build.special(*read, &View { raw, ..*view }),
+            Type::Special(read, _) | Type::Naming(read, _) => {
+                self.build.special(*read, &View { raw, ..*view })
+            }
             Type::Then(of, make) => {
                 let value = self.register(of, raw, view);
                 self.build.then(value, *make, &View { raw, ..*view })
@@ -158,7 +163,7 @@ impl<'m, 'a, M: Memory<'a>, B: Build> Walk<'m, M, B> {
         match *ty {
             Type::Scalar(width, style) => {
                 let value = layout::number(bytes, 0, width.bytes(abi))?;
-                Some(self.build.scalar(value, width, style, abi))
+                Some(self.build.scalar(value, width, style, abi, when))
             }
             Type::Absent | Type::Pad(_) | Type::Stack(..) => None,
             Type::Chars(len) => {
@@ -197,12 +202,16 @@ impl<'m, 'a, M: Memory<'a>, B: Build> Walk<'m, M, B> {
                 self.depth -= 1;
                 value
             }
-            Type::Special(read, len) => {
+            Type::Special(read, len) | Type::Naming(read, len) => {
                 let bytes = match len {
                     0 => bytes,
                     _ => bytes.get(..len as usize)?,
                 };
-                Some(self.build.special(read, &View { bytes, ..here }))
+                let here = View { bytes, ..here };
+                Some(match ty {
+                    Type::Naming(..) => self.build.naming(read, &here),
+                    _ => self.build.special(read, &here),
+                })
             }
             Type::Then(of, make) => {
                 let value = self.object(of, bytes, addr, when, view)?;
@@ -264,7 +273,7 @@ impl<'m, 'a, M: Memory<'a>, B: Build> Walk<'m, M, B> {
                 continue;
             }
             let value = if field.bits > 0 {
-                self.bits(field, part, place.bit.into(), view.abi)
+                self.bits(field, part, place.bit.into(), &inside)
             } else {
                 self.object(
                     &field.ty,
@@ -299,7 +308,7 @@ impl<'m, 'a, M: Memory<'a>, B: Build> Walk<'m, M, B> {
         field: &super::schema::Field,
         bytes: &[u8],
         bit: u32,
-        abi: Abi,
+        view: &View<'a>,
     ) -> Option<B::Out> {
         let Type::Scalar(width, style) = field.ty else {
             return None;
@@ -307,7 +316,8 @@ impl<'m, 'a, M: Memory<'a>, B: Build> Walk<'m, M, B> {
         let whole = layout::number(bytes, 0, bytes.len())?;
         let mask = u64::MAX >> (64 - u32::from(field.bits).min(64));
         let value = whole >> bit & mask;
-        Some(self.build.scalar(value, width, style, abi))
+        let View { abi, when, .. } = *view;
+        Some(self.build.scalar(value, width, style, abi, when))
     }
 
     #[expect(clippy::too_many_arguments, reason = "an array is all of these")]

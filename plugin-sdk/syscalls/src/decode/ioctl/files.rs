@@ -79,7 +79,7 @@ structs! {
     }
     DEDUPE "file_dedupe_range" {
         src_offset: U64, src_length: U64, dest_count: U16, reserved1: Pad(2), reserved2: Pad(4),
-        info: Special(dedupes, 0),
+        info: Naming(dedupes, 0),
     }
     FSXATTR "fsxattr" (arrange_fsxattr) {
         fsx_xflags: flags(&FS_XFLAG), fsx_extsize: U32, fsx_nextents: U32, fsx_projid: PROJECT,

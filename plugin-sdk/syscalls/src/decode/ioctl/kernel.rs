@@ -88,8 +88,9 @@ structs! {
     RESPONSE "seccomp_notif_resp" (arrange_response) {
         id: X64, val: I64, error: I32, flags: flags(&RESPONSE_FLAGS),
     }
+    /// The new one is one of another process.
     ADDFD "seccomp_notif_addfd" {
-        id: X64, flags: flags(&ADDFD_FLAGS), srcfd: FD, newfd: FD, newfd_flags: flags(&NEW_FLAGS),
+        id: X64, flags: flags(&ADDFD_FLAGS), srcfd: FD, newfd: I32, newfd_flags: flags(&NEW_FLAGS),
     }
     UFFDIO_API "uffdio_api" { api: X64, features: bits(&FEATURES), ioctls: bits(&OPERATIONS) }
     RANGE "uffdio_range" { start: X64, len: X64 }

@@ -16,7 +16,18 @@ structs! {
     /// mount_setattr(2), linux/mount.h
     SET_ATTR "mount_attr" (grown) {
         attr_set: ATTRIBUTES, attr_clr: ATTRIBUTES,
-        propagation: Scalar(W64, Style::One(&PROPAGATION)), userns_fd: U64, rest: rest::<4>(),
+        propagation: Scalar(W64, Style::One(&PROPAGATION)), userns_fd: Pick(user_namespace, 8), rest: rest::<4>(),
+    }
+}
+
+/// Of no meaning without a mapping of users, and no descriptor if it is none.
+fn user_namespace(view: &View<'_>) -> &'static Type {
+    const MOUNT_ATTR_IDMAP: u64 = 0x10_0000;
+    let is_mapped = view.field("attr_set").unwrap_or(0) & MOUNT_ATTR_IDMAP != 0;
+    let number = view.number(0, W64).and_then(|fd| i32::try_from(fd).ok());
+    match number.filter(|_| is_mapped) {
+        None => &U64,
+        Some(_) => const { &Scalar(W64, Style::Fd) },
     }
 }
 

@@ -58,7 +58,7 @@ fn header(abi: Abi) -> usize {
 fn control(view: &View<'_>) -> &'static Type {
     match view.is_cut() || view.bytes.len() < header(view.abi) {
         true => &Absent,
-        false => &Special(messages, 0),
+        false => &Naming(messages, 0),
     }
 }
 

@@ -122,7 +122,7 @@ fn fds(view: &View<'_>) -> &'static Type {
     match nfds(view) {
         0 => &Absent,
         _ if view.is_cut() || fds_size(view) > MAX_FDS as u64 => &Absent,
-        _ => &Special(fd_set, 0),
+        _ => &Naming(fd_set, 0),
     }
 }
 

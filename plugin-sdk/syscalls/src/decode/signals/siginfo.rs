@@ -11,7 +11,7 @@ use crate::decode::{Field, Fields};
 use crate::{errno, signal};
 
 /// A siginfo_t in memory: 128 bytes on every ABI.
-pub(crate) const SIGINFO: Type = Special(read, 128);
+pub(crate) const SIGINFO: Type = Naming(read, 128);
 
 fn read(view: &View<'_>) -> Value {
     siginfo(view.bytes, view.abi)

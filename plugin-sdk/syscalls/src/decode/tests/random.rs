@@ -127,7 +127,8 @@ const STYLES: [Style<'static>; 3] = [
         names: Names::Abbrev,
         argument_names: false,
         interface: None,
-        descriptor: None,
+        descriptors: None,
+        when: When::Enter,
         task: None,
     },
     Style {
@@ -136,7 +137,8 @@ const STYLES: [Style<'static>; 3] = [
         names: Names::Verbose,
         argument_names: false,
         interface: None,
-        descriptor: None,
+        descriptors: None,
+        when: When::Enter,
         task: None,
     },
     Style {
@@ -145,7 +147,8 @@ const STYLES: [Style<'static>; 3] = [
         names: Names::Raw,
         argument_names: false,
         interface: None,
-        descriptor: None,
+        descriptors: None,
+        when: When::Enter,
         task: None,
     },
 ];

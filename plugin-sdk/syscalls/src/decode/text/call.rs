@@ -3,8 +3,8 @@
 use alloc::vec::Vec;
 
 use crate::abi::Abi;
-use crate::decode::is_error;
 use crate::decode::read::Decoded;
+use crate::decode::{Value, When, is_error};
 use crate::errno;
 
 use super::{Style, push_decimal, push_hex, push_number};
@@ -24,6 +24,7 @@ impl Style<'_> {
         decoded: &Decoded,
         which: core::ops::Range<usize>,
     ) {
+        let first = which.start;
         let args = decoded.args.get(which).unwrap_or_default();
         for (place, arg) in args.iter().enumerate() {
             if place > 0 {
@@ -33,7 +34,16 @@ impl Style<'_> {
                 out.extend_from_slice(arg.name.as_bytes());
                 out.push(b'=');
             }
-            self.push(out, &arg.value);
+            let is_result = first + place >= decoded.known_at_entry;
+            let style = Style {
+                // What is in a register is there before the call.
+                when: match (is_result, &arg.value) {
+                    (false, _) | (_, Value::Fd(_)) => When::Enter,
+                    (true, _) => When::Exit,
+                },
+                ..*self
+            };
+            style.push(out, &arg.value);
         }
     }
 
@@ -42,12 +52,23 @@ impl Style<'_> {
         out.extend_from_slice(b"= ");
         match &decoded.ret {
             _ if is_error(ret) => push_error(out, ret),
-            Some(value) => self.push(out, value),
+            Some(value) => {
+                let style = Style {
+                    when: When::Exit,
+                    ..*self
+                };
+                style.push(out, value);
+            }
             None => push_decimal(out, ret),
         }
         if let Some(note) = &decoded.note {
             out.extend_from_slice(b" (");
-            self.push(out, note);
+            // Those of poll(2) and select(2), which the arguments have named.
+            let style = Style {
+                descriptors: None,
+                ..*self
+            };
+            style.push(out, note);
             out.push(b')');
         }
     }

@@ -22,6 +22,17 @@ pub(super) fn push_quoted(out: &mut Vec<u8>, data: &[u8], hex: Hex) {
     out.push(b'"');
 }
 
+/// A name between angles, which it must not end early.
+pub(super) fn push_path(out: &mut Vec<u8>, data: &[u8], hex: Hex) {
+    match hex {
+        Hex::Odd if data.iter().all(|byte| is_plain(*byte)) => {
+            push_escapes(out, data, b"<>", false)
+        }
+        Hex::Odd | Hex::All => data.iter().for_each(|byte| push_hex_escape(out, *byte)),
+        Hex::No | Hex::Escapes => push_escapes(out, data, b"<>", hex == Hex::Escapes),
+    }
+}
+
 /// Text without quotes around it, in which these bytes are escaped too.
 pub fn push_escaped(out: &mut Vec<u8>, data: &[u8], also: &[u8]) {
     push_escapes(out, data, also, false);
