@@ -102,7 +102,7 @@ impl Counts {
         let widest = rows.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
         let mut out = columns.line(widest, |column| column.title().to_owned());
         let rule = columns.line(widest, |column| match column {
-            Column::Name => "-".repeat(16.max(if columns.ends_with_name() { 0 } else { widest })),
+            Column::Name => "-".repeat((widest + 1).max(16)),
             column => "-".repeat(column.width()),
         });
         out.push_str(&rule);
@@ -300,10 +300,6 @@ impl Columns {
             };
         }
         object.end()
-    }
-
-    fn ends_with_name(&self) -> bool {
-        self.0.last() == Some(&Column::Name)
     }
 
     fn line(&self, widest: usize, cell: impl Fn(Column) -> String) -> String {
