@@ -56,7 +56,7 @@ pub(crate) struct Args {
     /// Let go of processes that execute another program
     #[arg(short = 'b', long = "detach-on", value_name = "CALL", value_parser = ["execve"])]
     detach_on: Option<String>,
-    /// JSON Lines: one object for each record (not in strace)
+    /// JSON Lines: one object for each record, as in docs/strace.schema.json (not in strace)
     #[arg(long)]
     json: bool,
     /// Set a variable for the command, or without =VALUE remove it
