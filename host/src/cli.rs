@@ -9,6 +9,7 @@ mod list;
 mod log;
 mod message;
 mod output;
+mod pids;
 mod plugin_options;
 mod program;
 mod run;

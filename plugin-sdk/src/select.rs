@@ -88,11 +88,12 @@ impl Calls {
         ids
     }
 
-    /// `[!]openat,%file,/^get/,?new_one,all,none`
+    /// `[!]openat,%file,/^get/,?new_one,all,none`, with `@64` or `@32` behind an item for
+    /// calls of that ABI only. Nothing is known of those of `@x32`: none is meant.
     ///
     /// # Errors
     /// `not-found` for a call or a class that there is not, `invalid` for a pattern
-    /// that is none.
+    /// or an ABI that is none.
     pub fn parse(text: &str) -> Result<Self> {
         let (negated, list) = negation(text);
         let mut set = Self::all(false);
@@ -107,24 +108,33 @@ impl Calls {
             Some(item) => (true, item),
             None => (false, item),
         };
-        let found = match item {
-            "all" => {
+        let (name, of) = of_abi(item)?;
+        let found = match name {
+            "all" if of == Of::Any => {
                 *self = Self::all(true);
                 return Ok(());
             }
-            "none" => return Ok(()),
-            _ => self.add_named(item)?,
+            "all" => {
+                let tables = self.of.iter_mut().zip(ABIS);
+                for (bits, _) in tables.filter(|(_, abi)| of.has(*abi)) {
+                    bits.fill(true);
+                }
+                return Ok(());
+            }
+            "none" if of == Of::Any => return Ok(()),
+            _ => self.add_named(name, of)?,
         };
         if found || optional {
             return Ok(());
         }
-        let closest = pai_syscalls::closest(X86_64, item);
+        let closest = pai_syscalls::closest(X86_64, name);
+        let closest = closest.filter(|closest| *closest != name);
         let hint = closest.map_or_else(String::new, |name| format!("; is it {name:?}?"));
         let text = format!("no system call named {item:?}{hint}");
         Err(ErrorKind::NotFound(text).into())
     }
 
-    fn add_named(&mut self, item: &str) -> Result<bool> {
+    fn add_named(&mut self, item: &str, of: Of) -> Result<bool> {
         let name = item.strip_prefix('%');
         if let Some(name) = name.or_else(|| OLD_CLASSES.contains(&item).then_some(item)) {
             let Some(names) = class(name) else {
@@ -132,40 +142,74 @@ impl Calls {
                 let text = format!("no class of calls named {item:?}: {}", known.join(", "));
                 return Err(ErrorKind::NotFound(text).into());
             };
-            return Ok(self.set(|name| names.contains(&name)));
+            self.set(of, |_, name| names.contains(&name));
+            return Ok(true);
         }
         if let Some(pattern) = item.strip_prefix('/') {
             let pattern = Regex::new(pattern).map_err(|error| {
                 let text = format!("/{pattern} is no regular expression: {error}");
                 ErrorKind::Invalid(text)
             })?;
-            return Ok(self.set(|name| pattern.is_match(name)));
+            return Ok(self.set(of, |_, name| pattern.is_match(name)));
         }
-        if let Ok(number) = item.parse::<usize>() {
-            let bit = self.of[0].get_mut(number);
-            return Ok(bit.is_some_and(|bit| {
-                *bit = true;
-                true
-            }));
+        if let Ok(number) = item.parse::<u32>() {
+            return Ok(self.set(of, |nr, _| nr == number));
         }
-        Ok(self.set(|name| name == item))
+        Ok(self.set(of, |_, name| name == item))
     }
 
-    fn set(&mut self, wanted: impl Fn(&str) -> bool) -> bool {
+    fn set(&mut self, of: Of, wanted: impl Fn(u32, &str) -> bool) -> bool {
         let mut found = false;
         for (bits, abi) in self.of.iter_mut().zip(ABIS) {
+            // Names of x32 are those of 64 bits.
+            let named = of == Of::X32 && abi == X86_64;
             for (nr, name) in pai_syscalls::names(abi) {
                 let Some(bit) = usize::try_from(nr).ok().and_then(|at| bits.get_mut(at)) else {
                     continue;
                 };
-                if wanted(name) {
-                    *bit = true;
+                if (named || of.has(abi)) && wanted(nr, name) {
+                    *bit |= !named;
                     found = true;
                 }
             }
         }
         found
     }
+}
+
+/// Which ABIs an item of a set is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Of {
+    Any,
+    One(u32),
+    X32,
+}
+
+impl Of {
+    fn has(self, abi: u32) -> bool {
+        match self {
+            Self::Any => true,
+            Self::One(one) => one == abi,
+            Self::X32 => false,
+        }
+    }
+}
+
+/// `openat@64`: what is in front of the `@`, and what is behind it.
+fn of_abi(item: &str) -> Result<(&str, Of)> {
+    let Some((name, abi)) = item.rsplit_once('@') else {
+        return Ok((item, Of::Any));
+    };
+    let of = match abi {
+        "64" => Of::One(X86_64),
+        "32" => Of::One(I386),
+        "x32" => Of::X32,
+        _ => {
+            let text = format!("{item}: {abi:?} behind the @ is none of 64, 32, x32");
+            return Err(ErrorKind::Invalid(text).into());
+        }
+    };
+    Ok((name, of))
 }
 
 /// `!`, or `\!` for shells that have plans with it; and what is behind it.
@@ -251,6 +295,45 @@ mod tests {
         assert!(!set.is_all());
         assert!(set.ids().len() > 20);
         assert!(Calls::parse("all").unwrap().is_all());
+    }
+
+    #[test]
+    fn items_are_about_one_abi() {
+        let of = |set: &str, name| {
+            let set = Calls::parse(set).unwrap();
+            ABIS.map(|abi| {
+                let nr = pai_syscalls::number(abi, name).unwrap();
+                set.has(SyscallId { abi, nr })
+            })
+        };
+        for (set, has) in [
+            ("openat", [true, true]),
+            ("openat@64", [true, false]),
+            ("openat@32", [false, true]),
+            ("openat@x32", [false, false]),
+            ("%file@32", [false, true]),
+            ("/^open@64", [true, false]),
+            ("257@64", [true, false]),
+            ("295@32", [false, true]),
+            ("all@32", [false, true]),
+            ("!openat@32", [true, false]),
+            ("!all@64", [false, true]),
+            ("openat@64,openat@32", [true, true]),
+            ("?no_such@32", [false, false]),
+        ] {
+            assert_eq!(of(set, "openat"), has, "{set}");
+        }
+        assert!(Calls::parse("waitpid@32").is_ok());
+        for wrong in [
+            "waitpid@64",
+            "openat@16",
+            "openat@",
+            "none@32",
+            "@32",
+            "no@x32",
+        ] {
+            assert!(Calls::parse(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

@@ -22,6 +22,7 @@ mod schema;
 mod several;
 mod several_instruments;
 mod stops;
+mod strace_command_line;
 mod strace_fds;
 mod strace_inject;
 mod strace_json;

@@ -112,6 +112,7 @@ fn integer(value: &Value) -> Option<i128> {
 fn has_type(value: &Value, name: &str) -> bool {
     match name {
         "integer" => integer(value).is_some(),
+        "number" => value.is_number(),
         "boolean" => value.is_boolean(),
         "string" => value.is_string(),
         "array" => value.is_array(),

@@ -11,12 +11,12 @@ use pai_tests::{fixtures, lines};
 use crate::common::{OURS, STRACE, finish, pai_host, plain, status, stderr, stdout, under};
 
 /// A tracer with these options over a command.
-fn traced(tracer: &[&str], options: &[&str], command: &[&str]) -> Output {
+pub(crate) fn traced(tracer: &[&str], options: &[&str], command: &[&str]) -> Output {
     finish(under(tracer).args(options).args(command))
 }
 
 /// What it writes to the file of `-o`.
-fn log(tracer: &[&str], options: &[&str], command: &[&str]) -> String {
+pub(crate) fn log(tracer: &[&str], options: &[&str], command: &[&str]) -> String {
     let file = tempfile::NamedTempFile::new().expect("a temporary file");
     let path = file.path().to_str().expect("a plain path");
     let options = [&["-o", path], options].concat();

@@ -8,6 +8,7 @@ use pai_host::session::Target;
 use pai_ptrace::Pid;
 
 use super::message::{Halt, cause};
+use super::pids::Pids;
 use super::plugin_options::{self, Place};
 use super::trace;
 use crate::diagnose;
@@ -37,11 +38,10 @@ pub(crate) struct Args {
         short = 'p',
         long = "pid",
         value_name = "PID",
-        value_delimiter = ',',
-        value_parser = clap::value_parser!(i32).range(1..),
+        value_parser = Pids::parse,
         help_heading = "Target"
     )]
-    pids: Vec<i32>,
+    pids: Vec<Pids>,
 
     /// Trace the one process with this name, or this executable
     #[arg(long, help_heading = "Target")]
@@ -78,7 +78,7 @@ pub(crate) fn run(args: &Args, color: clap::ColorChoice) -> Result<Exit, Halt> {
         Some(name) => vec![find(name)?],
         None => {
             let mut pids: Vec<Pid> = Vec::new();
-            for pid in args.pids.iter().copied().map(Pid::new) {
+            for pid in Pids::all(&args.pids) {
                 if !pids.contains(&pid) {
                     pids.push(pid);
                 }

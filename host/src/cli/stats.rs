@@ -132,7 +132,7 @@ mod tests {
     #[test]
     fn people_get_tables() {
         let text = tables(&example());
-        assert!(text.starts_with("stops               12\n"), "{text}");
+        assert!(text.starts_with("stops                    12\n"), "{text}");
         assert!(
             text.contains("\n\nplugin  stops  notices  lost   time"),
             "{text}"

@@ -1,6 +1,7 @@
 //! `pai-host strace`: a command line of strace(1) as it is.
 
 use std::ffi::{CString, OsStr, OsString};
+use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
@@ -9,10 +10,11 @@ use pai_host::session::Target;
 use pai_ptrace::{Pid, Program};
 
 use super::message::Halt;
+use super::pids::Pids;
 use super::plugin_options::{self, Place};
 use super::{program, trace, user};
 use crate::diagnose;
-use crate::exit::{self, Exit, Whose};
+use crate::exit::{self, Code, Exit, Whose};
 
 /// Trace as strace(1) does, with its options
 ///
@@ -24,15 +26,18 @@ use crate::exit::{self, Exit, Whose};
                       pai-host strace [OPTIONS] -p PID...",
     after_long_help = exit::HELP,
     disable_version_flag = true,
+    args_override_self = true,
 )]
 pub(crate) struct Args {
     /// Trace the processes that the target starts, too
     #[arg(short, long = "follow-forks", action = ArgAction::Count)]
     follow: u8,
+    /// The old name of -f
+    #[arg(short = 'F', hide = true)]
+    follow_too: bool,
     /// Trace a process that runs already
-    #[arg(short = 'p', long = "attach", value_name = "PID", value_delimiter = ',',
-          value_parser = clap::value_parser!(i32).range(1..))]
-    pids: Vec<i32>,
+    #[arg(short = 'p', long = "attach", value_name = "PID", value_parser = Pids::parse)]
+    pids: Vec<Pids>,
     /// Write to FILE instead of standard error
     #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     output: Option<PathBuf>,
@@ -51,7 +56,7 @@ pub(crate) struct Args {
     /// Let go of processes that execute another program
     #[arg(short = 'b', long = "detach-on", value_name = "CALL", value_parser = ["execve"])]
     detach_on: Option<String>,
-    /// JSON Lines: one object for each record (not in strace)
+    /// JSON Lines: one object for each record, as in docs/strace.schema.json (not in strace)
     #[arg(long)]
     json: bool,
     /// Set a variable for the command, or without =VALUE remove it
@@ -76,21 +81,24 @@ pub(crate) struct Args {
     #[arg(short = 'v', long = "no-abbrev")]
     no_abbrev: bool,
     /// Strings with odd bytes in hexadecimal; -xx: all
-    #[arg(short = 'x', action = clap::ArgAction::Count)]
+    #[arg(short = 'x', action = ArgAction::Count)]
     hex: u8,
     /// All strings in hexadecimal, or none, non-ascii-chars, non-ascii, all
     #[arg(long, value_name = "WHICH", conflicts_with = "hex",
           num_args = 0..=1, require_equals = true, default_missing_value = "all",
           value_parser = ["none", "non-ascii-chars", "non-ascii", "all"],
           hide_possible_values = true)]
-    strings_in_hex: Option<String>,
+    strings_in_hex: Vec<String>,
     /// Names as raw numbers, abbrev or verbose
     #[arg(short = 'X', long = "const-print-style", value_name = "STYLE")]
     names: Option<String>,
-    /// Paths of descriptors; -yy: more about them; or a set of path, socket, dev, pidfd
-    #[arg(short = 'y', long = "decode-fds", value_name = "SET",
+    /// Paths of descriptors; -yy: more about them
+    #[arg(short = 'y', action = ArgAction::Count)]
+    descriptors: u8,
+    /// The same: a set of path, socket, dev, pidfd
+    #[arg(long = "decode-fds", value_name = "SET",
           num_args = 0..=1, require_equals = true, default_missing_value = "")]
-    descriptors: Vec<String>,
+    descriptor_sets: Vec<String>,
     /// Names of commands behind ids
     #[arg(short = 'Y')]
     tasks: bool,
@@ -103,12 +111,26 @@ pub(crate) struct Args {
     /// Time of day; -tt: microseconds; -ttt: since 1970
     #[arg(short = 't', action = ArgAction::Count)]
     times: u8,
+    /// The same: none, time or unix, and s, ms, us or ns, as in unix,ns
+    #[arg(long = "absolute-timestamps", alias = "timestamps", value_name = "FORMAT",
+          num_args = 0..=1, require_equals = true, default_missing_value = "")]
+    timestamps: Option<String>,
     /// Time since the line before
-    #[arg(short, long = "relative-timestamps")]
+    #[arg(short)]
     relative: bool,
+    /// The same, in s, ms, us or ns
+    #[arg(long = "relative-timestamps", value_name = "UNIT", value_parser = UNITS,
+          num_args = 0..=1, require_equals = true, default_missing_value = "us",
+          hide_possible_values = true)]
+    relative_unit: Option<String>,
     /// Time spent in each call
-    #[arg(short = 'T', long = "syscall-times")]
+    #[arg(short = 'T')]
     took: bool,
+    /// The same, in s, ms, us or ns
+    #[arg(long = "syscall-times", value_name = "UNIT", value_parser = UNITS,
+          num_args = 0..=1, require_equals = true, default_missing_value = "us",
+          hide_possible_values = true)]
+    took_unit: Option<String>,
     /// Who called whom, behind each line
     #[arg(short = 'k', long = "stack-traces")]
     stacks: bool,
@@ -140,20 +162,33 @@ pub(crate) struct Args {
     /// Count wall-clock time; it is what is always counted
     #[arg(short = 'w', long = "summary-wall-clock")]
     wall_clock: bool,
-    /// -qq: do not tell of exits, -qqq: nor of execs in threads; or a set of attach,
-    /// exit, path-resolution, personality, thread-execve
-    #[arg(short, long, alias = "silent", alias = "silence", value_name = "SET",
+    /// -qq: do not tell of exits, -qqq: nor of execs in threads
+    #[arg(short, action = ArgAction::Count)]
+    quiet: u8,
+    /// The same: a set of attach, exit, path-resolution, personality, thread-execve
+    #[arg(long = "quiet", alias = "silent", alias = "silence", value_name = "SET",
           num_args = 0..=1, require_equals = true, default_missing_value = "")]
-    quiet: Vec<String>,
+    quiet_sets: Vec<String>,
     /// Not here: the tracer stays the parent of the command
     #[arg(short = 'D', long = "daemonize", action = ArgAction::Count, hide = true)]
     daemonize: u8,
     /// When the tracer can be interrupted; it always can
-    #[arg(short = 'I', long = "interruptible", value_name = "WHEN", hide = true)]
+    #[arg(short = 'I', long = "interruptible", value_name = "WHEN", hide = true,
+          value_parser = ["1", "2", "3", "4", "anywhere", "waiting", "never", "never_tstp"])]
     interruptible: Option<String>,
     /// Stop only at calls that are wanted; with -f that is so anyway
     #[arg(long = "seccomp-bpf", hide = true)]
     seccomp: bool,
+    /// Tell on standard error what pai-host itself does
+    #[arg(short = 'd', long)]
+    debug: bool,
+    /// Not here: there are no tips
+    #[arg(long, value_name = "FORMAT", num_args = 0..=1, require_equals = true,
+          default_missing_value = "random", hide = true)]
+    tips: Option<String>,
+    /// Print the version, and whose options these are
+    #[arg(short = 'V', long)]
+    version: bool,
 
     /// The command to run
     #[arg(value_name = "COMMAND", trailing_var_arg = true,
@@ -183,6 +218,9 @@ impl Args {
             ("--absolute-timestamps", self.times),
             ("--relative-timestamps", u8::from(self.relative)),
             ("--syscall-times", u8::from(self.took)),
+            ("--quiet", self.quiet),
+            ("--decode-fds", self.descriptors),
+            ("--strings-in-hex", self.hex),
             ("--stack-traces", u8::from(self.stacks)),
             ("--instruction-pointer", u8::from(self.instruction_pointer)),
             ("--syscall-number", u8::from(self.number)),
@@ -194,8 +232,8 @@ impl Args {
             }
         }
         for (option, expression, sets) in [
-            ("--quiet", "quiet", &self.quiet),
-            ("--decode-fds", "decode-fds", &self.descriptors),
+            ("--quiet", "quiet", &self.quiet_sets),
+            ("--decode-fds", "decode-fds", &self.descriptor_sets),
         ] {
             for set in sets {
                 push(match set.as_str() {
@@ -204,7 +242,7 @@ impl Args {
                 });
             }
         }
-        let times = match self.strings_in_hex.as_deref() {
+        let times = match self.strings_in_hex.last().map(String::as_str) {
             None => self.hex,
             Some("non-ascii") => 1,
             Some("all") => 2,
@@ -225,6 +263,9 @@ impl Args {
             ("--string-limit", number(self.string_limit)),
             ("--const-print-style", self.names.clone()),
             ("--columns", number(self.columns)),
+            ("--timestamp-format", self.timestamps.clone()),
+            ("--relative-precision", self.relative_unit.clone()),
+            ("--syscall-precision", self.took_unit.clone()),
             ("--summary-sort-by", self.sort.clone()),
             ("--summary-columns", self.table.clone()),
             ("--summary-syscall-overhead", self.overhead.clone()),
@@ -257,8 +298,44 @@ impl Args {
         Some(words)
     }
 
+    fn follows(&self) -> bool {
+        self.follow > 0 || self.follow_too
+    }
+
+    /// Each once.
+    fn pids(&self) -> Vec<Pid> {
+        let mut pids: Vec<Pid> = Pids::all(&self.pids).collect();
+        pids.sort_unstable();
+        pids.dedup();
+        pids
+    }
+
+    /// What strace refuses, too, and what there is not here.
+    fn check(&self) -> Result<(), Halt> {
+        if self.daemonize > 0 {
+            return Err(
+                Halt::failed("-D: the tracer stays the parent of the command")
+                    .help("put & behind the command to have the shell back"),
+            );
+        }
+        let tips = self.tips.as_deref().unwrap_or("none");
+        if !tips.split([',', ':']).any(|word| word == "none") {
+            return Err(Halt::failed(format!("--tips={tips}: there are none"))
+                .help("docs/STRACE-COMPAT.md has what differs from strace"));
+        }
+        if self.times > 0 && self.timestamps.is_some() {
+            return Err(Halt::failed("-t and --absolute-timestamps: one of them"));
+        }
+        if self.wall_clock && !self.summary && !self.summary_only {
+            return Err(Halt::failed(
+                "-w is about the table of -c or -C: with one of them",
+            ));
+        }
+        Ok(())
+    }
+
     fn task_ids(&self) -> &'static str {
-        match (self.follow > 0 || self.pids.len() > 1, &self.output) {
+        match (self.follows() || self.pids().len() > 1, &self.output) {
             (true, Some(_)) => "always",
             (true, None) => "several",
             (false, _) => "never",
@@ -271,12 +348,10 @@ impl Args {
 /// # Errors
 /// When anything is wrong before, or the session fails.
 pub(crate) fn run(args: &Args, color: clap::ColorChoice) -> Result<Exit, Halt> {
-    if args.daemonize > 0 {
-        return Err(
-            Halt::failed("-D: the tracer stays the parent of the command")
-                .help("put & behind the command to have the shell back"),
-        );
+    if args.version {
+        return version();
     }
+    args.check()?;
     let separate = (args.follow > 1 || args.output_separately) && args.output.is_some();
     if separate && args.json {
         return Err(
@@ -293,8 +368,9 @@ pub(crate) fn run(args: &Args, color: clap::ColorChoice) -> Result<Exit, Halt> {
         append: args.append,
         output_separately: separate,
         json: args.json,
-        quiet: args.quiet.iter().any(|set| is_of_attach(set)),
-        no_follow: args.follow == 0,
+        quiet: args.quiet > 0 || args.quiet_sets.iter().any(|set| is_of_attach(set)),
+        verbose: args.debug,
+        no_follow: !args.follows(),
         detach_on_exec: args.detach_on.is_some(),
         all_or_none: true,
         ..trace::Options::default()
@@ -311,9 +387,7 @@ pub(crate) fn run(args: &Args, color: clap::ColorChoice) -> Result<Exit, Halt> {
                 "-u and --argv0 are for a command, not with -p",
             ));
         }
-        let mut pids: Vec<Pid> = args.pids.iter().copied().map(Pid::new).collect();
-        pids.sort_unstable();
-        pids.dedup();
+        let pids = args.pids();
         for pid in &pids {
             diagnose::before_attach(*pid)?;
         }
@@ -335,6 +409,19 @@ pub(crate) fn run(args: &Args, color: clap::ColorChoice) -> Result<Exit, Halt> {
     }
     options.trace(Target::Spawn(program), plugins, Whose::Target)
 }
+
+/// Prints the version; nobody reading it is no error.
+fn version() -> Result<Exit, Halt> {
+    let text = format!(
+        "pai-host {} -- options and lines of strace 6.1\n",
+        env!("CARGO_PKG_VERSION")
+    );
+    drop(io::stdout().write_all(text.as_bytes()));
+    Err(Halt::Said(Code::SUCCESS))
+}
+
+/// Of `--relative-timestamps` and `--syscall-times`.
+const UNITS: [&str; 4] = ["s", "ms", "us", "ns"];
 
 /// `-e NAME=VALUE` and the options that are short for it, in the order given: of several
 /// for one thing the last counts.

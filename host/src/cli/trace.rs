@@ -78,6 +78,9 @@ pub(crate) struct Options {
     pub(super) output_separately: bool,
 
     /// Write JSON Lines: one object for each record
+    ///
+    /// Records of the plugin `strace` are described by docs/strace.schema.json, those of
+    /// others by their READMEs.
     #[arg(long, help_heading = "Output")]
     pub(super) json: bool,
 

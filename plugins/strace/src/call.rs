@@ -7,7 +7,7 @@ use pai_plugin::decode::text::{
     push_restart,
 };
 use pai_plugin::decode::{Captured, Decoded, Descriptors, Limits, Value, is_error};
-use pai_plugin::select::concerns;
+use pai_plugin::select::concerns as has_one;
 use pai_plugin::{Call, RecordFlags, SyscallId, SyscallRecord};
 
 use crate::addresses;
@@ -43,6 +43,16 @@ pub(crate) fn decoded(call: Call<'_>, settings: &Settings, brief: bool) -> Optio
         addresses::instead(&mut decoded);
     }
     Some(decoded)
+}
+
+/// Whether one of these paths is among the arguments of a call, by name or as a
+/// descriptor; without paths all calls are meant.
+pub(crate) fn concerns(
+    decoded: Option<&Decoded>,
+    captured: &Captured<'_>,
+    paths: &[Vec<u8>],
+) -> bool {
+    paths.is_empty() || decoded.is_some_and(|decoded| has_one(decoded, captured, paths))
 }
 
 /// A call as these settings show it.
@@ -84,10 +94,8 @@ pub(crate) struct Shown<'a> {
 impl Shown<'_> {
     /// Whether one of these is among its arguments, by name or as a descriptor.
     pub(crate) fn concerns(&self, paths: &[Vec<u8>]) -> bool {
-        let Some(decoded) = &self.decoded else {
-            return false;
-        };
-        concerns(decoded, &Captured::decode(self.call.captured), paths)
+        let captured = Captured::decode(self.call.captured);
+        concerns(self.decoded.as_ref(), &captured, paths)
     }
 
     /// What was read or written, if its descriptor is among these.

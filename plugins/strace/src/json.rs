@@ -1,43 +1,130 @@
 //! The same as JSON objects, one for each thing that happened.
 
-use pai_plugin::decode::Captured;
 use pai_plugin::decode::json::push_arguments;
 use pai_plugin::decode::text::push_name;
+use pai_plugin::decode::{Captured, Decoded};
 use pai_plugin::json::Object;
 use pai_plugin::output::emit;
-use pai_plugin::{Call, Event, ExecInfo, ExitStatus, RecordFlags, Result, SignalStop};
+use pai_plugin::{
+    Call, Event, ExecInfo, ExitStatus, JobEvent, RecordFlags, Result, SignalStop, TaskEnd,
+};
 use pai_syscalls::errno;
 use pai_syscalls::signal::Name;
 
 use crate::call;
-use crate::settings::Settings;
+use crate::settings::{Settings, Summary};
 use crate::siginfo;
 use crate::stack;
+use crate::summary::Counts;
+use crate::time::Clock;
 
-pub(crate) fn call(call: Call<'_>, settings: &Settings) -> Result<()> {
-    emit("syscall", &call_object(call, settings))
+mod about;
+
+/// Makes records of what happens.
+pub(crate) struct Records<'s> {
+    settings: &'s Settings,
+    clock: Clock,
+    /// When the record before was begun, nanoseconds.
+    before: Option<u64>,
+    counts: Counts,
 }
 
-pub(crate) fn event(event: &Event) -> Result<()> {
-    match event {
-        Event::Signal(stop) => emit("signal", &signal_object(stop)),
-        Event::TaskExited(end) => {
-            let object = Object::new().number("pid", end.pid).number("tid", end.tid);
-            let object = with_status(object, &end.status).number("at", end.at);
-            emit("exit", &object.end())
+impl<'s> Records<'s> {
+    pub(crate) fn new(settings: &'s Settings, clock: Clock) -> Self {
+        Self {
+            settings,
+            clock,
+            before: None,
+            counts: Counts::default(),
         }
-        Event::Execed(exec) => emit("exec", &exec_object(exec)),
-        Event::JobControl(job) => {
-            let object = Object::new()
-                .number("pid", job.pid)
-                .number("tid", job.tid)
-                .text("signal", &Name(job.signal).to_string())
-                .flag("stopped", job.stopped)
-                .number("at", job.at);
-            emit("job-control", &object.end())
+    }
+
+    pub(crate) fn call(&mut self, call: Call<'_>) -> Result<()> {
+        let settings = self.settings;
+        if !settings.trace.has(call.call) {
+            return Ok(());
         }
-        Event::Lost(events) => lost(*events),
-        _ => Ok(()),
+        if settings.summary != Summary::None {
+            self.counts.add(call.record, settings.overhead);
+        }
+        if settings.summary == Summary::Only || !settings.statuses.want(call.record) {
+            return Ok(());
+        }
+        let decoded = call::decoded(call, settings, false);
+        let captured = Captured::decode(call.captured);
+        if !call::concerns(decoded.as_ref(), &captured, &settings.paths) {
+            return Ok(());
+        }
+        let object = call_object(call, decoded.as_ref());
+        let object = about::push(object, decoded.as_ref(), &captured, call.tid, settings);
+        let object = self.with_place(object, call.ip);
+        let object = object.number("at", call.at).number("took", call.took);
+        self.emit("syscall", object, call.at)
+    }
+
+    pub(crate) fn event(&mut self, event: &Event) -> Result<()> {
+        let settings = self.settings;
+        if let Event::Lost(events) = event {
+            return lost(*events);
+        }
+        if settings.summary == Summary::Only {
+            return Ok(());
+        }
+        match event {
+            Event::Signal(stop) if settings.signals.has(stop.signal) => {
+                let object = self.with_place(signal_object(stop), stop.ip);
+                self.emit("signal", object.number("at", stop.at), stop.at)
+            }
+            Event::TaskExited(TaskEnd {
+                status: ExitStatus::Other(_),
+                ..
+            }) if settings.quiet.superseded => Ok(()),
+            Event::TaskExited(end) if settings.tells_end(&end.status) => {
+                let object = Object::new().number("pid", end.pid).number("tid", end.tid);
+                let object = with_status(object, &end.status).number("at", end.at);
+                self.emit("exit", object, end.at)
+            }
+            Event::Execed(exec) if exec.pid == exec.former_tid || !settings.quiet.superseded => {
+                self.emit("exec", exec_object(exec), exec.at)
+            }
+            Event::JobControl(job) => self.emit("job-control", job_object(job), job.at),
+            _ => Ok(()),
+        }
+    }
+
+    /// The rows of the table of counts, if there is to be one.
+    pub(crate) fn end(&self) -> Result<()> {
+        if self.settings.summary == Summary::None {
+            return Ok(());
+        }
+        let (sort, columns) = (self.settings.sort, &self.settings.table);
+        for (kind, object) in self.counts.objects(sort, columns) {
+            emit(kind, &object)?;
+        }
+        Ok(())
+    }
+
+    fn with_place(&self, object: Object, ip: u64) -> Object {
+        match self.settings.instruction_pointer {
+            true => object.text("ip", &format!("{ip:#x}")),
+            false => object,
+        }
+    }
+
+    /// With the times that are wanted.
+    fn emit(&mut self, kind: &str, mut object: Object, at: u64) -> Result<()> {
+        let times = self.settings.times;
+        let mut time = Vec::new();
+        if times.push_absolute(&mut time, at, self.clock) {
+            object = object.text("time", &String::from_utf8_lossy(&time));
+        }
+        if times.relative.is_some() {
+            // Calls are told when they have ended: one may have begun before the last.
+            let before = self.before.unwrap_or(at);
+            object = object.number("since", i128::from(at) - i128::from(before));
+        }
+        self.before = Some(at);
+        emit(kind, &object.end())
     }
 }
 
@@ -47,11 +134,10 @@ pub(crate) fn lost(records: u64) -> Result<()> {
 
 /// Arguments and results in typed form; texts with registers for a call of which nothing
 /// is known, and for all where nothing more is wanted.
-fn call_object(call: Call<'_>, settings: &Settings) -> String {
+fn call_object(call: Call<'_>, decoded: Option<&Decoded>) -> Object {
     let record = call.record;
-    let decoded = call::decoded(call, settings, false);
     let mut name = Vec::new();
-    match &decoded {
+    match decoded {
         Some(decoded) => decoded.push_name(&mut name),
         None => push_name(&mut name, record.call.abi, record.call.nr),
     }
@@ -61,7 +147,7 @@ fn call_object(call: Call<'_>, settings: &Settings) -> String {
         .text("syscall", &String::from_utf8_lossy(&name))
         .number("nr", record.call.nr)
         .number("abi", record.call.abi);
-    if let Some(decoded) = &decoded {
+    if let Some(decoded) = decoded {
         let mut args = String::new();
         push_arguments(&mut args, decoded);
         object = object.json("args", &args);
@@ -80,7 +166,7 @@ fn call_object(call: Call<'_>, settings: &Settings) -> String {
     } else {
         object = object.number("ret", record.ret);
     }
-    if let Some(result) = decoded.as_ref().and_then(|decoded| decoded.ret.as_ref()) {
+    if let Some(result) = decoded.and_then(|decoded| decoded.ret.as_ref()) {
         object = object.value("result", result);
     }
     if flags.contains(RecordFlags::RESTARTS) {
@@ -89,7 +175,7 @@ fn call_object(call: Call<'_>, settings: &Settings) -> String {
     if let Some(name) = call::error(record).and_then(errno::name) {
         object = object.text("error", name);
     }
-    if let Some(note) = decoded.as_ref().and_then(|decoded| decoded.note.as_ref()) {
+    if let Some(note) = decoded.and_then(|decoded| decoded.note.as_ref()) {
         object = object.value("note", note);
     }
     if flags.contains(RecordFlags::NO_ENTRY) {
@@ -108,12 +194,9 @@ fn call_object(call: Call<'_>, settings: &Settings) -> String {
         object = object.json("stack", &stack::json(frames));
     }
     object
-        .number("at", record.at)
-        .number("took", record.took)
-        .end()
 }
 
-fn signal_object(stop: &SignalStop) -> String {
+fn signal_object(stop: &SignalStop) -> Object {
     let mut object = Object::new()
         .number("pid", stop.pid)
         .number("tid", stop.tid)
@@ -129,17 +212,25 @@ fn signal_object(stop: &SignalStop) -> String {
     if !stop.frames.is_empty() {
         object = object.json("stack", &stack::json(&stop.frames));
     }
-    object.number("at", stop.at).end()
+    object
 }
 
-fn exec_object(exec: &ExecInfo) -> String {
+fn job_object(job: &JobEvent) -> Object {
+    Object::new()
+        .number("pid", job.pid)
+        .number("tid", job.tid)
+        .text("signal", &Name(job.signal).to_string())
+        .flag("stopped", job.stopped)
+        .number("at", job.at)
+}
+
+fn exec_object(exec: &ExecInfo) -> Object {
     Object::new()
         .number("pid", exec.pid)
         .number("former_tid", exec.former_tid)
         .text("path", &exec.path)
         .texts("argv", &exec.argv)
         .number("at", exec.at)
-        .end()
 }
 
 fn with_status(object: Object, status: &ExitStatus) -> Object {
@@ -167,7 +258,9 @@ mod tests {
             ..Settings::default()
         };
         let captured = &[];
-        call_object(Call { record, captured }, &settings)
+        let call = Call { record, captured };
+        let decoded = call::decoded(call, &settings, false);
+        call_object(call, decoded.as_ref()).end()
     }
 
     #[test]
@@ -175,11 +268,11 @@ mod tests {
         let close = record(11, "close", &[3], -9);
         assert_eq!(
             object(&close, Detail::Raw),
-            r#"{"pid":10,"tid":11,"syscall":"close","nr":3,"abi":3221225534,"args":["0x3"],"ret":-9,"error":"EBADF","at":1000,"took":5}"#
+            r#"{"pid":10,"tid":11,"syscall":"close","nr":3,"abi":3221225534,"args":["0x3"],"ret":-9,"error":"EBADF"}"#
         );
         assert_eq!(
             object(&close, Detail::Basic),
-            r#"{"pid":10,"tid":11,"syscall":"close","nr":3,"abi":3221225534,"args":[{"name":"fd","raw":"0x3","value":3}],"ret":-9,"error":"EBADF","at":1000,"took":5}"#
+            r#"{"pid":10,"tid":11,"syscall":"close","nr":3,"abi":3221225534,"args":[{"name":"fd","raw":"0x3","value":3}],"ret":-9,"error":"EBADF"}"#
         );
     }
 
@@ -190,7 +283,7 @@ mod tests {
         assert_eq!(
             object(&seek, Detail::Full),
             format!(
-                r#"{{"pid":10,"tid":11,"syscall":"lseek","nr":8,"abi":3221225534,"args":{args},"ret":1152921504606846976,"result":"0x1000000000000000","at":1000,"took":5}}"#
+                r#"{{"pid":10,"tid":11,"syscall":"lseek","nr":8,"abi":3221225534,"args":{args},"ret":1152921504606846976,"result":"0x1000000000000000"}}"#
             )
         );
     }
@@ -201,15 +294,15 @@ mod tests {
         pause.record_flags = RecordFlags::NO_RETURN;
         assert_eq!(
             object(&pause, Detail::Raw),
-            r#"{"pid":10,"tid":10,"syscall":"pause","nr":34,"abi":3221225534,"args":[],"no_return":true,"at":1000,"took":5}"#
+            r#"{"pid":10,"tid":10,"syscall":"pause","nr":34,"abi":3221225534,"args":[],"no_return":true}"#
         );
     }
 
     #[test]
     fn events_are_objects() {
         assert_eq!(
-            signal_object(&stop(11, 1, &[])),
-            r#"{"pid":7,"tid":7,"signal":"SIGSEGV","number":11,"code":"SEGV_MAPERR","at":0}"#
+            signal_object(&stop(11, 1, &[])).end(),
+            r#"{"pid":7,"tid":7,"signal":"SIGSEGV","number":11,"code":"SEGV_MAPERR"}"#
         );
         let exec = ExecInfo {
             pid: 1,
@@ -220,7 +313,7 @@ mod tests {
             at: 9,
         };
         assert_eq!(
-            exec_object(&exec),
+            exec_object(&exec).end(),
             r#"{"pid":1,"former_tid":2,"path":"/bin/a\"b","argv":["a",""],"at":9}"#
         );
     }

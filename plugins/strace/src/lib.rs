@@ -3,9 +3,7 @@
 
 use pai_plugin::decode::{Descriptors, Limits};
 use pai_plugin::output::{print, print_to, separate, structured};
-use pai_plugin::{
-    End, Event, Item, Observer, Overflow, Result, SyscallFilter, SyscallSet, Topic, clock,
-};
+use pai_plugin::{End, Event, Item, Observer, Overflow, Result, SyscallFilter, SyscallSet, Topic};
 
 mod addresses;
 mod call;
@@ -16,10 +14,13 @@ mod settings;
 mod siginfo;
 mod stack;
 mod summary;
+mod time;
 
 use call::Detail;
+use json::Records;
 use lines::separate::Sheets;
 use settings::{Settings, Summary};
+use time::Clock;
 
 pai_plugin::plugin! {
     name: "strace",
@@ -53,8 +54,12 @@ pai_plugin::plugin! {
         OptionSpec::flag("arg-names", "names of arguments").short("N"),
         OptionSpec::flag("absolute-timestamps", "time of day; -tt: microseconds; -ttt: since 1970")
             .short("t").repeated(),
+        OptionSpec::text("timestamp-format", "as -t: none, time or unix, and s, ms, us or ns")
+            .metavar("FORMAT"),
         OptionSpec::flag("relative-timestamps", "time since the line before").short("r"),
+        OptionSpec::text("relative-precision", "as -r: in s, ms, us or ns").metavar("UNIT"),
         OptionSpec::flag("syscall-times", "time spent in each call").short("T"),
+        OptionSpec::text("syscall-precision", "as -T: in s, ms, us or ns").metavar("UNIT"),
         OptionSpec::flag("stack-traces", "who called whom, behind each line").short("k"),
         OptionSpec::flag("instruction-pointer", "where the call was made").short("i"),
         OptionSpec::flag("syscall-number", "numbers of calls").short("n"),
@@ -85,12 +90,7 @@ fn run() -> Result<()> {
         return as_json(&settings);
     }
     let observer = observer(true, &settings);
-    let realtime = clock::realtime();
-    let clock = lines::Clock {
-        realtime,
-        ahead: clock::utc_offset(realtime / 1_000_000_000).into(),
-    };
-    let mut lines = Sheets::new(settings, clock, separate());
+    let mut lines = Sheets::new(settings, Clock::now(), separate());
     for task in Observer::tasks(None)? {
         lines.started(task.tid);
     }
@@ -113,22 +113,25 @@ fn run() -> Result<()> {
 }
 
 fn as_json(settings: &Settings) -> Result<()> {
+    let mut records = Records::new(settings, Clock::now());
     observer(false, settings).run(|item| match item {
-        Item::Call(call) if settings.trace.has(call.call) => json::call(call, settings),
-        Item::Event(event) => json::event(event),
+        Item::Call(call) => records.call(call),
+        Item::Event(event) => records.event(event),
         Item::Lost(records) => json::lost(records),
-        Item::Call(_) | Item::Flush => Ok(()),
+        Item::Flush => Ok(()),
     })?;
-    Ok(())
+    records.end()
 }
 
 /// With `entries` calls show before they return, if they take long.
 fn observer(entries: bool, settings: &Settings) -> Observer {
-    let which = match settings.trace.is_all() {
+    let only_counted = settings.summary == Summary::Only;
+    // Signals and ends have the number of the last call, which need not be shown itself.
+    let all_numbers = entries && settings.number && !only_counted;
+    let which = match all_numbers || settings.trace.is_all() {
         true => SyscallSet::All,
         false => SyscallSet::Only(settings.trace.ids()),
     };
-    let only_counted = settings.summary == Summary::Only;
     let capture = settings.detail == Detail::Full && !only_counted;
     let limits = Limits {
         text: match settings.reads.is_none() && settings.writes.is_none() {

@@ -3,8 +3,8 @@
 
 use std::rc::Rc;
 
+use pai_plugin::decode::Captured;
 use pai_plugin::decode::text::{push_decimal, push_name};
-use pai_plugin::decode::{Captured, is_error};
 use pai_plugin::{
     Call, ExecInfo, ExitStatus, JobEvent, Pid, ProcessEnd, RecordFlags, SignalStop, SyscallId,
     SyscallRecord, TaskEnd, Tid,
@@ -12,11 +12,11 @@ use pai_plugin::{
 use pai_syscalls::signal::Name;
 
 use crate::call::{Shown, push_task_name, show};
-use crate::select::Statuses;
-use crate::settings::{Settings, Summary, TaskIds, Time};
+use crate::settings::{Settings, Summary, TaskIds};
 use crate::siginfo;
 use crate::stack;
 use crate::summary::Counts;
+use crate::time::Clock;
 
 mod dump;
 pub(crate) mod separate;
@@ -45,15 +45,6 @@ pub(crate) struct Lines {
     /// When the line before was begun, nanoseconds.
     before: u64,
     pub(crate) counts: Counts,
-}
-
-/// From the times of events to those of the day.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Clock {
-    /// What to add for nanoseconds since 1970.
-    pub(crate) realtime: i64,
-    /// How far the time zone is ahead, seconds.
-    pub(crate) ahead: i64,
 }
 
 struct Task {
@@ -104,6 +95,7 @@ impl Lines {
         let record = call.record;
         let unfinished = record.record_flags.contains(RecordFlags::UNFINISHED);
         let task = self.task(record.tid);
+        task.last_call = record.call.nr;
         let inside = task.inside.take();
         let interrupted = task.interrupted;
         if !unfinished {
@@ -118,9 +110,7 @@ impl Lines {
         if !self.settings.trace.has(record.call) {
             return;
         }
-        let endless = RecordFlags::DETACHED | RecordFlags::NO_RETURN;
-        let ends = !unfinished && !record.record_flags.intersects(endless);
-        if ends && self.settings.summary != Summary::None {
+        if self.settings.summary != Summary::None {
             self.counts.add(record, self.settings.overhead);
         }
         if self.settings.summary == Summary::Only {
@@ -176,10 +166,8 @@ impl Lines {
         self.out.push(b')');
         self.pad();
         shown.push_result(&mut self.out);
-        if self.settings.took && !record.record_flags.contains(RecordFlags::NO_RETURN) {
-            self.out.extend_from_slice(b" <");
-            push_seconds(&mut self.out, record.took, 1);
-            self.out.push(b'>');
+        if !record.record_flags.contains(RecordFlags::NO_RETURN) {
+            self.settings.times.push_took(&mut self.out, record.took);
         }
         self.out.push(b'\n');
         self.dump(&call, &shown);
@@ -196,24 +184,7 @@ impl Lines {
 
     /// Whether the options leave this call in.
     fn is_wanted(&self, call: &Call<'_>, shown: &Shown<'_>) -> bool {
-        let statuses = self.settings.statuses;
-        if statuses != Statuses::ALL {
-            let flags = call.record_flags;
-            // A line is written when it is known how it ends.
-            let wanted = match () {
-                () if flags.contains(RecordFlags::UNFINISHED) => false,
-                () if flags.contains(RecordFlags::DETACHED) => statuses.detached,
-                () if flags.contains(RecordFlags::NO_RETURN) => statuses.unfinished,
-                () if flags.contains(RecordFlags::RESTARTS) => statuses.failed,
-                () if is_error(call.ret) => statuses.failed,
-                () => statuses.successful,
-            };
-            if !wanted {
-                return false;
-            }
-        }
-        let paths = &self.settings.paths;
-        paths.is_empty() || shown.concerns(paths)
+        self.settings.statuses.want(call.record) && shown.concerns(&self.settings.paths)
     }
 
     /// `[ 257] ` and `[00007f0bb93d2b1d] `, if they are wanted.
@@ -303,12 +274,7 @@ impl Lines {
 
     fn ended(&mut self, tid: Tid, status: &ExitStatus, at: u64) {
         self.vanish(tid);
-        let told = match status {
-            ExitStatus::Exited(_) => !self.settings.quiet.exits,
-            ExitStatus::Killed((signal, _)) => self.settings.signals.has(*signal),
-            ExitStatus::Other(_) => true,
-        };
-        if told && self.settings.summary != Summary::Only {
+        if self.settings.tells_end(status) && self.settings.summary != Summary::Only {
             self.tell_end(tid, status, at);
         }
         let last_stack = std::mem::take(&mut self.task(tid).last_stack);
@@ -407,7 +373,12 @@ impl Lines {
             }
             _ => {}
         }
-        self.push_time(at);
+        let past = match self.before {
+            0 => 0,
+            before => at.saturating_sub(before),
+        };
+        let times = self.settings.times;
+        times.push(&mut self.out, at, past, self.clock);
         self.before = at;
     }
 
@@ -434,7 +405,6 @@ impl Lines {
 
     /// What is known of a task by its call, before or after it.
     fn note(&mut self, call: &Call<'_>, after: bool) {
-        self.task(call.tid).last_call = call.call.nr;
         if !self.settings.limits.tasks {
             return;
         }
@@ -445,30 +415,6 @@ impl Lines {
         };
         if let Some(name) = name {
             name.clone_into(&mut self.task(call.tid).name);
-        }
-    }
-
-    fn push_time(&mut self, at: u64) {
-        let since = at.cast_signed().saturating_add(self.clock.realtime);
-        let since = since.max(0).cast_unsigned();
-        let (seconds, micros) = (since / 1_000_000_000, since / 1000 % 1_000_000);
-        let of_day = (seconds.cast_signed() + self.clock.ahead).rem_euclid(86_400);
-        let (hour, minute, second) = (of_day / 3600, of_day / 60 % 60, of_day % 60);
-        match self.settings.time {
-            Time::None => {}
-            Time::Second => self.text(&format!("{hour:02}:{minute:02}:{second:02} ")),
-            Time::Micro => {
-                self.text(&format!("{hour:02}:{minute:02}:{second:02}.{micros:06} "));
-            }
-            Time::Epoch => self.text(&format!("{seconds}.{micros:06} ")),
-            Time::Relative => {
-                let past = match self.before {
-                    0 => 0,
-                    before => at.saturating_sub(before),
-                };
-                push_seconds(&mut self.out, past, 6);
-                self.out.push(b' ');
-            }
         }
     }
 
@@ -540,12 +486,6 @@ fn is_interrupted(record: &SyscallRecord) -> bool {
 
 fn is_restart(call: SyscallId) -> bool {
     pai_syscalls::name(call.abi, call.nr) == Some("restart_syscall")
-}
-
-/// Seconds with six decimals, right-aligned in front of the point.
-fn push_seconds(out: &mut Vec<u8>, nanos: u64, width: usize) {
-    let (seconds, micros) = (nanos / 1_000_000_000, nanos / 1000 % 1_000_000);
-    out.extend_from_slice(format!("{seconds:width$}.{micros:06}").as_bytes());
 }
 
 /// Where to cut off a piece of text: after the last line that fits.

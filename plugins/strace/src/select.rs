@@ -1,9 +1,9 @@
 //! `-e` and its kin: which signals and results are shown, and how.
 
-use pai_plugin::decode::Descriptors as Described;
+use pai_plugin::decode::{Descriptors as Described, is_error};
 use pai_plugin::select::negation;
 pub(crate) use pai_plugin::select::{Calls, signal};
-use pai_plugin::{ErrorKind, Result};
+use pai_plugin::{ErrorKind, RecordFlags, Result, SyscallRecord};
 
 /// Signals that are shown, by number.
 #[derive(Clone, Copy, Debug)]
@@ -76,6 +76,23 @@ impl Statuses {
         unavailable: false,
         detached: false,
     };
+
+    /// Whether a call that ended so is shown.
+    pub(crate) fn want(self, record: &SyscallRecord) -> bool {
+        if self == Self::ALL {
+            return true;
+        }
+        let flags = record.record_flags;
+        // A line is written when it is known how it ends.
+        match () {
+            () if flags.contains(RecordFlags::UNFINISHED) => false,
+            () if flags.contains(RecordFlags::DETACHED) => self.detached,
+            () if flags.contains(RecordFlags::NO_RETURN) => self.unfinished,
+            () if flags.contains(RecordFlags::RESTARTS) => self.failed,
+            () if is_error(record.ret) => self.failed,
+            () => self.successful,
+        }
+    }
 
     pub(crate) fn parse(text: &str) -> Result<Self> {
         const NAMES: [(&str, u8); 5] = [

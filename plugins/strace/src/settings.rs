@@ -2,12 +2,16 @@
 
 use pai_plugin::decode::text::{Hex, Names, Style};
 use pai_plugin::decode::{Descriptors, Limits};
-use pai_plugin::output::separate;
-use pai_plugin::{ErrorKind, Result, options};
+use pai_plugin::output::{separate, structured};
+use pai_plugin::{ErrorKind, ExitStatus, Result, options};
 
 use crate::call::Detail;
 use crate::select::{self, Calls, Quiet, Signals, Statuses};
 use crate::summary::{self, Columns, Sort};
+use crate::time::Times;
+
+/// Where results start.
+const COLUMNS: usize = 40;
 
 /// What the options say.
 #[derive(Clone, Debug)]
@@ -27,9 +31,7 @@ pub(crate) struct Settings {
     pub(crate) detail: Detail,
     pub(crate) limits: Limits,
     pub(crate) style: Style<'static>,
-    pub(crate) time: Time,
-    /// Behind the result how long the call took.
-    pub(crate) took: bool,
+    pub(crate) times: Times,
     /// Behind each line the functions that the task is in.
     pub(crate) stacks: bool,
     pub(crate) instruction_pointer: bool,
@@ -46,20 +48,6 @@ pub(crate) struct Settings {
     /// What each call is too long by, nanoseconds.
     pub(crate) overhead: u64,
     pub(crate) quiet: Quiet,
-}
-
-/// The time in front of a line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Time {
-    None,
-    /// Of the day, to the second.
-    Second,
-    /// To the microsecond.
-    Micro,
-    /// Since the epoch, to the microsecond.
-    Epoch,
-    /// Since the line before.
-    Relative,
 }
 
 /// When lines say whose they are.
@@ -95,13 +83,12 @@ impl Default for Settings {
             detail: Detail::Full,
             limits: Limits::default(),
             style: Style::default(),
-            time: Time::None,
-            took: false,
+            times: Times::default(),
             stacks: false,
             instruction_pointer: false,
             number: false,
             argument_names: false,
-            columns: 40,
+            columns: COLUMNS,
             task_ids: TaskIds::Several,
             paths: Vec::new(),
             summary: Summary::None,
@@ -148,13 +135,12 @@ impl Settings {
                 names: names()?,
                 ..Style::default()
             },
-            time: time()?,
-            took: options::flag("syscall-times"),
+            times: Times::read()?,
             stacks: options::flag("stack-traces"),
             instruction_pointer: options::flag("instruction-pointer"),
             number: options::flag("syscall-number"),
             argument_names: options::flag("arg-names"),
-            columns: number("columns", 40, 1 << 16)?,
+            columns: number("columns", COLUMNS, 1 << 16)?,
             task_ids: match options::get("task-ids").as_deref() {
                 None | Some("several") => TaskIds::Several,
                 Some("always") => TaskIds::Always,
@@ -166,7 +152,11 @@ impl Settings {
                 .map(String::into_bytes)
                 .collect(),
             summary: match (options::flag("summary-only"), options::flag("summary")) {
-                (true, _) => Summary::Only,
+                (true, true) => {
+                    let text = "-c and -C: one of them, only the table or the calls too";
+                    return Err(ErrorKind::Invalid(text.to_owned()).into());
+                }
+                (true, false) => Summary::Only,
                 (false, true) => Summary::Also,
                 (false, false) => Summary::None,
             },
@@ -192,7 +182,51 @@ impl Settings {
             let text = "-c and -C count for all tasks together: not with a file for each";
             return Err(ErrorKind::Invalid(text.to_owned()).into());
         }
+        if structured() {
+            settings.check_records()?;
+        }
         Ok(settings)
+    }
+
+    /// What only changes how lines look makes no sense where there are none.
+    fn check_records(&self) -> Result<()> {
+        let dumps = "they are lines; with --json, -s N has the first N bytes of each call";
+        let style = &self.style;
+        for (is_there, option, why) in [
+            (self.columns != COLUMNS, "-a", "records have no columns"),
+            (
+                style.hex != Hex::No,
+                "-x",
+                "records have all bytes: as text, or as hex",
+            ),
+            (
+                style.names != Names::Abbrev,
+                "-X",
+                "records have numbers and names",
+            ),
+            (!self.reads.is_none(), "-e read", dumps),
+            (!self.writes.is_none(), "-e write", dumps),
+        ] {
+            if is_there {
+                let text = format!("{option} with --json: {why}");
+                return Err(ErrorKind::Invalid(text).into());
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether anything is told of descriptors.
+    pub(crate) fn describes(&self) -> bool {
+        self.limits.descriptors != Descriptors::NONE
+    }
+
+    /// Whether it is told that a task ended so.
+    pub(crate) fn tells_end(&self, status: &ExitStatus) -> bool {
+        match status {
+            ExitStatus::Exited(_) => !self.quiet.exits,
+            ExitStatus::Killed((signal, _)) => self.signals.has(*signal),
+            ExitStatus::Other(_) => true,
+        }
     }
 
     /// One `-e`: `trace=openat`, or without a name the same.
@@ -273,18 +307,6 @@ fn names() -> Result<Names> {
             "raw, abbrev or verbose",
         )),
     }
-}
-
-fn time() -> Result<Time> {
-    if options::flag("relative-timestamps") {
-        return Ok(Time::Relative);
-    }
-    Ok(match count("absolute-timestamps") {
-        0 => Time::None,
-        1 => Time::Second,
-        2 => Time::Micro,
-        _ => Time::Epoch,
-    })
 }
 
 fn statuses() -> Statuses {

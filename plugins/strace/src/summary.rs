@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use pai_plugin::decode::text::push_name;
-use pai_plugin::{ErrorKind, Result, SyscallId, SyscallRecord, select};
+use pai_plugin::json::Object;
+use pai_plugin::{ErrorKind, RecordFlags, Result, SyscallId, SyscallRecord, select};
+use pai_syscalls::abi::I386;
 
 use crate::call::error;
 
@@ -57,8 +59,12 @@ struct Row {
 pub(crate) struct Counts(BTreeMap<(u32, u32), Row>);
 
 impl Counts {
-    /// Each call is taken to be that much shorter, nanoseconds.
+    /// Each call that returns; it is taken to be that much shorter, nanoseconds.
     pub(crate) fn add(&mut self, record: &SyscallRecord, overhead: u64) {
+        let endless = RecordFlags::UNFINISHED | RecordFlags::DETACHED | RecordFlags::NO_RETURN;
+        if record.record_flags.intersects(endless) {
+            return;
+        }
         let took = record.took.saturating_sub(overhead);
         let key = (record.call.abi, record.call.nr);
         let row = self.0.entry(key).or_insert(Row {
@@ -76,11 +82,66 @@ impl Counts {
         row.errors += u64::from(error(record).is_some());
     }
 
-    /// The table, as strace lays it out.
+    /// The tables, as strace lays them out: calls of 32 bits have one of their own.
     pub(crate) fn table(&self, sort: Sort, columns: &Columns) -> String {
-        let mut rows: Vec<(String, Row)> = self
+        let mut out = self.table_of(false, sort, columns);
+        let narrow = self.table_of(true, sort, columns);
+        if !narrow.is_empty() {
+            out.push_str("System call usage summary for 32 bit mode:\n");
+            out.push_str(&narrow);
+        }
+        out
+    }
+
+    /// Nothing where there are no calls.
+    fn table_of(&self, narrow: bool, sort: Sort, columns: &Columns) -> String {
+        let rows = self.rows(narrow, sort);
+        let Some(all) = sum(&rows) else {
+            return String::new();
+        };
+        let widest = rows.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+        let mut out = columns.line(widest, |column| column.title().to_owned());
+        let rule = columns.line(widest, |column| match column {
+            Column::Name => "-".repeat((widest + 1).max(16)),
+            column => "-".repeat(column.width()),
+        });
+        out.push_str(&rule);
+        for (name, row) in &rows {
+            out.push_str(&columns.line(widest, |column| column.cell(name, row, all.nanos)));
+        }
+        out.push_str(&rule);
+        out.push_str(&columns.line(widest, |column| column.cell("total", &all, all.nanos)));
+        out
+    }
+
+    /// The same as JSON objects, with their kinds: one for each row, and a total.
+    pub(crate) fn objects(&self, sort: Sort, columns: &Columns) -> Vec<(&'static str, String)> {
+        let mut objects = Vec::new();
+        for narrow in [false, true] {
+            let rows = self.rows(narrow, sort);
+            let Some(all) = sum(&rows) else {
+                continue;
+            };
+            for (name, row) in &rows {
+                let object = Object::new()
+                    .text("syscall", name)
+                    .number("nr", row.call.nr)
+                    .number("abi", row.call.abi);
+                objects.push(("summary", columns.object(object, row, all.nanos)));
+            }
+            let object = Object::new().number("abi", all.call.abi);
+            objects.push(("summary-total", columns.object(object, &all, all.nanos)));
+        }
+        objects
+    }
+
+    /// Of calls of 32 bits, or of all others, with their names.
+    fn rows(&self, narrow: bool, sort: Sort) -> Vec<(String, Row)> {
+        let of_these = self
             .0
             .values()
+            .filter(|row| (row.call.abi == I386) == narrow);
+        let mut rows: Vec<(String, Row)> = of_these
             .map(|row| {
                 let mut name = Vec::new();
                 push_name(&mut name, row.call.abi, row.call.nr);
@@ -100,31 +161,21 @@ impl Counts {
             Sort::Average => rows.sort_by(down(|row| row.nanos / row.calls.max(1))),
             Sort::Nothing => {}
         }
-        let all = rows.iter().map(|(_, row)| *row).reduce(|all, row| Row {
-            call: all.call,
-            nanos: all.nanos + row.nanos,
-            shortest: all.shortest.min(row.shortest),
-            longest: all.longest.max(row.longest),
-            calls: all.calls + row.calls,
-            errors: all.errors + row.errors,
-        });
-        let total = all.map_or(0, |all| all.nanos);
-        let widest = rows.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
-        let mut out = columns.line(widest, |column| column.title().to_owned());
-        let rule = columns.line(widest, |column| match column {
-            Column::Name => "-".repeat(16.max(if columns.ends_with_name() { 0 } else { widest })),
-            column => "-".repeat(column.width()),
-        });
-        out.push_str(&rule);
-        for (name, row) in &rows {
-            out.push_str(&columns.line(widest, |column| column.cell(name, row, total)));
-        }
-        out.push_str(&rule);
-        if let Some(all) = all {
-            out.push_str(&columns.line(widest, |column| column.cell("total", &all, total)));
-        }
-        out
+        rows
     }
+}
+
+/// `None` of no rows.
+fn sum(rows: &[(String, Row)]) -> Option<Row> {
+    let rows = rows.iter().map(|(_, row)| *row);
+    rows.reduce(|all, row| Row {
+        call: all.call,
+        nanos: all.nanos + row.nanos,
+        shortest: all.shortest.min(row.shortest),
+        longest: all.longest.max(row.longest),
+        calls: all.calls + row.calls,
+        errors: all.errors + row.errors,
+    })
 }
 
 /// One column of the table.
@@ -234,8 +285,21 @@ impl Columns {
         Ok(Self(columns))
     }
 
-    fn ends_with_name(&self) -> bool {
-        self.0.last() == Some(&Column::Name)
+    /// With a key for each column; times are in nanoseconds.
+    fn object(&self, mut object: Object, row: &Row, total: u64) -> String {
+        for column in &self.0 {
+            object = match column {
+                Column::Percent => object.json("percent", &percent(row.nanos, total)),
+                Column::Total => object.number("total", row.nanos),
+                Column::Average => object.number("average", row.nanos / row.calls.max(1)),
+                Column::Shortest => object.number("shortest", row.shortest),
+                Column::Longest => object.number("longest", row.longest),
+                Column::Calls => object.number("calls", row.calls),
+                Column::Errors => object.number("errors", row.errors),
+                Column::Name => object,
+            };
+        }
+        object.end()
     }
 
     fn line(&self, widest: usize, cell: impl Fn(Column) -> String) -> String {
@@ -273,10 +337,15 @@ fn percent(nanos: u64, total: u64) -> String {
 /// `100` (microseconds), `1ms`, of `-O`.
 pub(crate) fn nanoseconds(text: &str) -> Result<u64> {
     let (digits, unit) = select::time(text);
-    let time = digits.parse::<u64>().ok();
-    let nanos = time.and_then(|time| time.checked_mul(unit.into()));
+    let is_plain = digits
+        .bytes()
+        .all(|byte| byte.is_ascii_digit() || b".eE+-".contains(&byte));
+    let time = digits.parse::<f64>().ok();
+    let time = time.filter(|time| is_plain && *time >= 0.0);
+    // What is too long is as long as can be.
+    let nanos = time.map(|time| (time * f64::from(unit)).round() as u64);
     nanos.ok_or_else(|| {
-        let text = format!("-O {text}: it is no time, such as 100, 100us or 1ms");
+        let text = format!("-O {text}: it is no time, such as 100, 0.5us or 1ms");
         ErrorKind::Invalid(text).into()
     })
 }
@@ -345,7 +414,12 @@ total            0.001000 0.002500         2
         assert_eq!(nanoseconds("1ms").unwrap(), 1_000_000);
         assert_eq!(nanoseconds("2s").unwrap(), 2_000_000_000);
         assert_eq!(nanoseconds("7ns").unwrap(), 7);
-        for wrong in ["", "x", "ms", "1h", "-1"] {
+        assert_eq!(nanoseconds("0.1").unwrap(), 100);
+        assert_eq!(nanoseconds("1e3").unwrap(), 1_000_000);
+        assert_eq!(nanoseconds(".5ms").unwrap(), 500_000);
+        assert_eq!(nanoseconds("+5").unwrap(), 5_000);
+        assert_eq!(nanoseconds("1e20").unwrap(), u64::MAX);
+        for wrong in ["", "x", "ms", "1h", "-1", "0x10", "inf", "nan"] {
             assert!(nanoseconds(wrong).is_err(), "{wrong}");
         }
     }

@@ -5,8 +5,9 @@ use std::rc::Rc;
 
 use pai_plugin::{Call, ExecInfo, JobEvent, ProcessEnd, SignalStop, TaskEnd, TaskStart, Tid};
 
-use super::{Clock, Inside, Lines};
+use super::{Inside, Lines};
 use crate::settings::{Settings, TaskIds};
+use crate::time::Clock;
 
 /// Where lines go.
 pub(crate) enum Sheets {
