@@ -24,6 +24,7 @@ mod several_instruments;
 mod stops;
 mod strace_inject;
 mod strace_json;
+mod strace_limits;
 mod strace_options;
 mod terminal;
 mod whole_client;

@@ -69,7 +69,7 @@ pub(crate) struct Args {
     /// Only calls that have failed
     #[arg(short = 'Z', long = "failed-only")]
     failed: bool,
-    /// Show so many bytes of a string
+    /// Show so many bytes of a string, at most 1 MiB
     #[arg(short, long, value_name = "BYTES")]
     string_limit: Option<u32>,
     /// Show all of structures and arrays

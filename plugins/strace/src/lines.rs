@@ -182,7 +182,7 @@ impl Lines {
             self.out.push(b'>');
         }
         self.out.push(b'\n');
-        self.dump(&call, &shown);
+        self.dump(&call);
         self.note(&call, true);
         if self.settings.stacks {
             let frames = Captured::decode(call.captured).frames().unwrap_or(&[]);
@@ -227,11 +227,8 @@ impl Lines {
     }
 
     /// The bytes that went through a descriptor, if they are wanted.
-    fn dump(&mut self, call: &Call<'_>, shown: &Shown<'_>) {
-        let (reads, writes) = (&self.settings.reads, &self.settings.writes);
-        if let Some(bytes) = shown.transferred(call, reads, writes) {
-            dump::push(&mut self.out, &bytes);
-        }
+    fn dump(&mut self, call: &Call<'_>) {
+        dump::push(&mut self.out, call, &self.settings);
     }
 
     pub(crate) fn signal(&mut self, stop: &SignalStop) {

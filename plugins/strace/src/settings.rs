@@ -119,7 +119,8 @@ impl Settings {
     /// # Errors
     /// What makes no sense, by option.
     pub(crate) fn read() -> Result<Self> {
-        let text_limit = number("string-limit", 32, 1 << 20)?;
+        // What is more than can be had is all that can be had.
+        let text_limit = number("string-limit", 32, usize::MAX)?.min(Limits::MOST_TEXT);
         let verbose = options::flag("no-abbrev");
         let mut settings = Self {
             verbose: Calls::all(verbose),
@@ -127,7 +128,7 @@ impl Settings {
             detail: detail()?,
             limits: Limits {
                 text: text_limit,
-                items: if verbose { 4096 } else { text_limit },
+                items: text_limit.min(Limits::MOST_ITEMS),
                 descriptors: match count("decode-fds") {
                     0 => Descriptors::NONE,
                     1 => Descriptors::PATHS,
@@ -193,6 +194,28 @@ impl Settings {
             return Err(ErrorKind::Invalid(text.to_owned()).into());
         }
         Ok(settings)
+    }
+
+    /// How many elements of an array show in a call, with everything or without.
+    pub(crate) fn items(&self, verbose: bool) -> usize {
+        match verbose {
+            true => self.limits.items.max(Limits::ALL),
+            false => self.limits.items,
+        }
+    }
+
+    /// What has to be read for all that may be shown.
+    pub(crate) fn captured(&self) -> Limits {
+        // What is dumped is dumped whole.
+        let dumps = !self.reads.is_none() || !self.writes.is_none();
+        Limits {
+            text: match dumps {
+                true => Limits::MOST_TEXT,
+                false => self.limits.text,
+            },
+            items: self.items(dumps || self.verbose.has_any()),
+            ..self.limits
+        }
     }
 
     /// One `-e`: `trace=openat`, or without a name the same.

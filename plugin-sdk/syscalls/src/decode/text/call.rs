@@ -4,7 +4,8 @@ use alloc::vec::Vec;
 
 use crate::abi::Abi;
 use crate::decode::is_error;
-use crate::decode::read::Decoded;
+use crate::decode::read::{Argument, Decoded};
+use crate::decode::value::Value;
 use crate::errno;
 
 use super::{Style, push_decimal, push_hex, push_number};
@@ -29,11 +30,54 @@ impl Style<'_> {
             if place > 0 {
                 out.extend_from_slice(b", ");
             }
-            if arg.named || self.argument_names {
-                out.extend_from_slice(arg.name.as_bytes());
-                out.push(b'=');
+            self.push_argument(out, arg, &arg.value);
+        }
+    }
+
+    fn push_argument(&self, out: &mut Vec<u8>, arg: &Argument, value: &Value) {
+        if arg.named || self.argument_names {
+            out.extend_from_slice(arg.name.as_bytes());
+            out.push(b'=');
+        }
+        self.push(out, value);
+    }
+
+    /// The arguments that are known when the call is made, and the comma in front of others.
+    pub fn push_entry(&self, out: &mut Vec<u8>, decoded: &Decoded) {
+        let known = decoded.known_at_entry;
+        self.push_arguments(out, decoded, 0..known);
+        if known > 0 && known < decoded.args.len() {
+            out.extend_from_slice(b", ");
+        }
+        if let Some((before, _)) = Self::halves(decoded) {
+            self.push_argument(out, &decoded.args[known], before);
+        }
+    }
+
+    /// The others.
+    pub fn push_rest(&self, out: &mut Vec<u8>, decoded: &Decoded) {
+        let mut known = decoded.known_at_entry;
+        if let Some((_, after)) = Self::halves(decoded) {
+            if let Some(after) = after {
+                out.extend_from_slice(b" => ");
+                self.push(out, after);
             }
-            self.push(out, &arg.value);
+            known += 1;
+            if known < decoded.args.len() {
+                out.extend_from_slice(b", ");
+            }
+        }
+        self.push_arguments(out, decoded, known..decoded.args.len());
+    }
+
+    /// What went in of an argument that is known in halves, and what has come out, if that
+    /// is known.
+    fn halves(decoded: &Decoded) -> Option<(&Value, Option<&Value>)> {
+        let arg = decoded.args.get(decoded.known_at_entry)?;
+        match &arg.value {
+            _ if !decoded.halved => None,
+            Value::Changed { before, after, .. } => Some((before, Some(after))),
+            value => Some((value, None)),
         }
     }
 
