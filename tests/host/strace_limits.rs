@@ -77,12 +77,13 @@ fn buffers_are_cut_and_not_left_out() {
 
 #[test]
 fn arguments_are_cut_and_not_left_out() {
-    let many = ["sh", "-c", "exec true $(seq 1100)"];
-    assert_same(&["-v", "-e", "trace=execve"], &many);
     let python = |count: u32, length: u32| {
         let args = format!("['x' * {length}] * {count}");
         format!("import os; os.execv('/bin/true', ['true'] + {args})")
     };
+    let script = python(1100, 1);
+    let many = ["/usr/bin/python3", "-I", "-S", "-c", &script];
+    assert_same(&["-v", "-e", "trace=execve"], &many);
     let script = python(1000, 1000);
     let long = ["/usr/bin/python3", "-I", "-S", "-c", &script];
     assert_same(&["-v", "-s", "2000", "-e", "trace=execve"], &long);
