@@ -35,7 +35,8 @@ pub(crate) fn decoded(call: Call<'_>, settings: &Settings, brief: bool) -> Optio
         ..settings.limits
     })?;
     if !settings.structures.has(call.record.call) {
-        addresses::instead(&mut decoded);
+        let captured = Captured::decode(call.captured);
+        addresses::instead(&mut decoded, &captured, settings.limits.text);
     }
     Some(decoded)
 }

@@ -236,7 +236,10 @@ impl Lines {
             return;
         }
         self.begin_event(stop.tid, stop.at, Some(stop.ip));
-        let (name, info) = (Name(stop.signal), siginfo::describe(stop));
+        let (name, info) = (
+            Name(stop.signal),
+            siginfo::describe(stop, &self.settings.style),
+        );
         self.text(&format!("--- {name} {info} ---\n"));
         stack::push(&mut self.out, &stop.frames);
     }

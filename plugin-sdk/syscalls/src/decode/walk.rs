@@ -385,7 +385,8 @@ impl<'m, 'a, M: Memory<'a>, B: Build> Walk<'m, M, B> {
                 // What no memory holds is no array.
                 let end = count.checked_mul(size as u64);
                 end.and_then(|end| addr.checked_add(end))?;
-                let most = (walk.limits.items as u64).min(count);
+                // Whether it is there shows even where nothing of it does.
+                let most = (walk.limits.items.max(1) as u64).min(count);
                 let read = size * usize::try_from(most).unwrap_or(0);
                 let purpose = Purpose::of(of);
                 let bytes = walk.memory.get(when, addr, read, purpose);

@@ -3,12 +3,13 @@
 use alloc::vec::Vec;
 
 use crate::abi::Abi;
-use crate::decode::is_error;
 use crate::decode::read::{Argument, Decoded};
+use crate::decode::schema::Numbers;
 use crate::decode::value::Value;
+use crate::decode::{describe, is_error};
 use crate::errno;
 
-use super::{Style, push_decimal, push_hex, push_number};
+use super::{Names, Style, push_decimal, push_hex, push_number};
 
 impl Decoded {
     /// Its name, which is that of the call in it for ipc(2) and socketcall(2).
@@ -90,10 +91,35 @@ impl Style<'_> {
             None => push_decimal(out, ret),
         }
         if let Some(note) = &decoded.note {
-            out.extend_from_slice(b" (");
-            self.push(out, note);
-            out.push(b')');
+            self.push_note(out, decoded.call.name, note);
         }
+    }
+}
+
+impl Style<'_> {
+    /// ` (flags O_RDWR)`: names are what a note is there for, but for those of parts.
+    fn push_note(&self, out: &mut Vec<u8>, call: &str, note: &Value) {
+        let raw = self.names == Names::Raw;
+        let names = match note {
+            Value::Flags(_, set) if set.numbers == Numbers::Parts => self.names,
+            Value::Flags(..) if raw && call != "prctl" => self.names,
+            Value::Flags(..) | Value::Call(..) if raw => return,
+            Value::Flags(..) | Value::One(..) | Value::Named(..) | Value::Signal(_) => {
+                Names::Abbrev
+            }
+            // Those of a file, but not those of a descriptor.
+            Value::Titled("flags", flags) if matches!(&**flags, Value::Flags(_, set) if !set.first.is_empty()) => {
+                Names::Abbrev
+            }
+            _ => self.names,
+        };
+        out.extend_from_slice(b" (");
+        match note {
+            // The result is its number already.
+            Value::Call(name, args) => self.push_as_call(out, name, args),
+            _ => Style { names, ..*self }.push(out, note),
+        }
+        out.push(b')');
     }
 }
 
@@ -111,8 +137,10 @@ pub fn push_name(out: &mut Vec<u8>, abi: Abi, number: u32) {
 /// The arguments that the kernel reads, as numbers; all six of a call that is not
 /// known.
 pub fn push_raw_arguments(out: &mut Vec<u8>, abi: Abi, number: u32, args: [u64; 6]) {
-    let known = crate::argument_count(abi, number).unwrap_or(6);
-    for (place, arg) in args.into_iter().take(known.into()).enumerate() {
+    let known = crate::argument_count(abi, number).map(usize::from);
+    // What no kernel has any more reads nothing: then as many as it had.
+    let known = known.or_else(|| Some(describe(abi, number)?.args.len()));
+    for (place, arg) in args.into_iter().take(known.unwrap_or(6)).enumerate() {
         if place > 0 {
             out.extend_from_slice(b", ");
         }
