@@ -236,3 +236,23 @@ impl<'a> Captured<'a> {
         Pieces { data: self.data }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_there_is_no_room_for_is_marked() {
+        let mut out = Vec::new();
+        assert!(encode_up_to(&mut out, When::Enter, 0x1000, b"abcd", 40));
+        assert!(!encode_up_to(&mut out, When::Enter, 0x2000, &[7; 100], 40));
+        encode_left_out(&mut out, When::Enter);
+        let captured = Captured::decode(&out);
+        assert_eq!(captured.get(When::Enter, 0x1000, 9), b"abcd");
+        assert!(!captured.is_cut(When::Enter, 0x1000, 4));
+        assert_eq!(captured.get(When::Enter, 0x2000, 100), &[7; 12]);
+        assert!(captured.is_cut(When::Enter, 0x2000, 12));
+        assert!(captured.is_cut(When::Enter, 0x3000, 0));
+        assert!(!captured.is_cut(When::Exit, 0x3000, 0));
+    }
+}

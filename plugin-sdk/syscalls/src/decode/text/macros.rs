@@ -41,7 +41,7 @@ impl Style<'_> {
         if self.names == Names::Verbose {
             out.extend_from_slice(b" /* ");
             let args = match args {
-                [family, address, _] => &[family.clone(), address.clone()],
+                [family, address, Value::Plain(_)] => &[family.clone(), address.clone()],
                 args => args,
             };
             // Of these only the class of a priority has its number.
@@ -78,4 +78,44 @@ fn inside(name: &str, args: &[Value]) -> Option<Inside> {
         }
         _ => return None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::string::String;
+
+    fn shown(names: Names, name: &'static str, args: &[Value]) -> String {
+        let mut out = Vec::new();
+        let style = Style {
+            names,
+            ..Style::default()
+        };
+        style.push(&mut out, &Value::Call(name, args.to_vec()));
+        String::from_utf8(out).expect("text")
+    }
+
+    #[test]
+    fn calls_are_what_they_make() {
+        let version = [6, 1, 76].map(Value::Unsigned);
+        let port = [Value::Unsigned(80)];
+        for (name, args, raw, verbose) in [
+            (
+                "htons",
+                &port[..],
+                r#""\x00\x50""#,
+                r#""\x00\x50" /* htons(80) */"#,
+            ),
+            (
+                "KERNEL_VERSION",
+                &version,
+                "0x6014c",
+                "0x6014c /* KERNEL_VERSION(6, 1, 76) */",
+            ),
+        ] {
+            assert_eq!(shown(Names::Raw, name, args), raw);
+            assert_eq!(shown(Names::Verbose, name, args), verbose);
+        }
+        assert_eq!(shown(Names::Abbrev, "htons", &port), "htons(80)");
+    }
 }
