@@ -71,8 +71,10 @@ pub fn decode(
         if matches!(ty, Type::Absent) {
             continue;
         }
+        // What was shown at the entry is what was known there, whatever the result makes of it.
         let halved = shows_outcome(ty);
-        if known_at_entry.is_none() && (halved || shows_result(ty)) {
+        let before = resolved(&arg.ty, index, &View { ret: None, ..view });
+        if known_at_entry.is_none() && (halved || shows_result(before)) {
             known_at_entry = Some((args.len(), halved));
         }
         args.push(Argument {
