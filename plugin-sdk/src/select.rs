@@ -60,6 +60,11 @@ impl Calls {
         self.others && self.of.iter().flatten().all(|bit| *bit)
     }
 
+    /// Whether any call is in it.
+    pub fn has_any(&self) -> bool {
+        self.others || self.of.iter().flatten().any(|bit| *bit)
+    }
+
     /// Whether it has calls that no table has, and that [`Calls::ids`] leaves out.
     pub fn has_unknown(&self) -> bool {
         self.others

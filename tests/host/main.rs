@@ -26,6 +26,7 @@ mod strace_command_line;
 mod strace_fds;
 mod strace_inject;
 mod strace_json;
+mod strace_limits;
 mod strace_options;
 mod terminal;
 mod whole_client;

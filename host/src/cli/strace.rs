@@ -74,7 +74,7 @@ pub(crate) struct Args {
     /// Only calls that have failed
     #[arg(short = 'Z', long = "failed-only")]
     failed: bool,
-    /// Show so many bytes of a string
+    /// Show so many bytes of a string, at most 1 MiB
     #[arg(short, long, value_name = "BYTES")]
     string_limit: Option<u32>,
     /// Show all of structures and arrays
@@ -220,7 +220,6 @@ impl Args {
             ("--syscall-times", u8::from(self.took)),
             ("--quiet", self.quiet),
             ("--decode-fds", self.descriptors),
-            ("--strings-in-hex", self.hex),
             ("--stack-traces", u8::from(self.stacks)),
             ("--instruction-pointer", u8::from(self.instruction_pointer)),
             ("--syscall-number", u8::from(self.number)),

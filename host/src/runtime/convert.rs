@@ -205,15 +205,15 @@ fn descriptors(wanted: events::Descriptors) -> Descriptors {
 
 /// How much a plugin may have captured of one call.
 pub(crate) fn limits(limits: events::CaptureLimits) -> Result<Limits, Error> {
-    const MOST_TEXT: u32 = 1 << 20;
-    const MOST_ITEMS: u32 = 1 << 16;
     const MOST_FRAMES: u32 = 4096;
-    if limits.text > MOST_TEXT || limits.items > MOST_ITEMS || limits.frames > MOST_FRAMES {
+    let (text, items) = (limits.text as usize, limits.items as usize);
+    let few = text <= Limits::MOST_TEXT && items <= Limits::MOST_ITEMS;
+    if !few || limits.frames > MOST_FRAMES {
         return Err(Error::Limit("capture".to_owned()));
     }
     Ok(Limits {
-        text: limits.text as usize,
-        items: limits.items as usize,
+        text,
+        items,
         descriptors: descriptors(limits.descriptors),
         frames: limits.frames as usize,
         tasks: limits.tasks,

@@ -47,7 +47,7 @@ pub use ask::{AT_FDCWD, FileName, SocketAddress};
 pub use captured::{Captured, When};
 pub use descriptor::Descriptor;
 pub use limits::{Descriptors, Limits};
-pub use plan::{Mentioned, Want, mentioned, wants};
+pub use plan::{MAX_WANTS, Mentioned, Want, mentioned, wants};
 pub use read::{Argument, Decoded, decode, scalar};
 pub use signals::siginfo::siginfo;
 pub use value::{Bytes, Field, Fields, Items, Value, file_type, major_minor};

@@ -1,7 +1,5 @@
 //! One system call as text: arguments and result.
 
-use std::ops::Range;
-
 use pai_plugin::decode::text::{
     Style, push_decimal, push_error, push_escaped, push_hex, push_name, push_raw_arguments,
     push_restart,
@@ -11,11 +9,7 @@ use pai_plugin::select::concerns as has_one;
 use pai_plugin::{Call, RecordFlags, SyscallId, SyscallRecord};
 
 use crate::addresses;
-use crate::select;
 use crate::settings::Settings;
-
-/// Bytes that are dumped of one call.
-pub(crate) const MOST_DUMPED: usize = 1 << 16;
 
 /// How much is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -37,10 +31,12 @@ pub(crate) fn decoded(call: Call<'_>, settings: &Settings, brief: bool) -> Optio
     }
     let mut decoded = call.decode(Limits {
         brief,
+        items: settings.items(settings.verbose.has(call.record.call)),
         ..settings.limits
     })?;
     if !settings.structures.has(call.record.call) {
-        addresses::instead(&mut decoded);
+        let captured = Captured::decode(call.captured);
+        addresses::instead(&mut decoded, &captured, settings.limits.text);
     }
     Some(decoded)
 }
@@ -63,12 +59,12 @@ pub(crate) fn show<'a>(call: Call<'a>, settings: &Settings) -> Shown<'a> {
     let decoded = decoded(call, settings, !verbose);
     let style = Style {
         verbose,
+        argument_names: settings.argument_names,
         ..settings.style
     };
     Shown {
         call,
         style,
-        names: settings.argument_names,
         decoded,
         described: descriptors != Descriptors::NONE,
         tasks: settings.limits.tasks,
@@ -80,8 +76,6 @@ pub(crate) fn show<'a>(call: Call<'a>, settings: &Settings) -> Shown<'a> {
 pub(crate) struct Shown<'a> {
     call: Call<'a>,
     style: Style<'static>,
-    /// All arguments have their names.
-    names: bool,
     decoded: Option<Decoded>,
     /// Descriptors have what they refer to.
     described: bool,
@@ -96,37 +90,6 @@ impl Shown<'_> {
     pub(crate) fn concerns(&self, paths: &[Vec<u8>]) -> bool {
         let captured = Captured::decode(self.call.captured);
         concerns(self.decoded.as_ref(), &captured, paths)
-    }
-
-    /// What was read or written, if its descriptor is among these.
-    pub(crate) fn transferred(
-        &self,
-        call: &Call<'_>,
-        reads: &select::Descriptors,
-        writes: &select::Descriptors,
-    ) -> Option<Vec<u8>> {
-        let shown = self.decoded.as_ref()?;
-        let Value::Fd(fd) = shown.args.first()?.value else {
-            return None;
-        };
-        if !reads.has(fd) && !writes.has(fd) {
-            return None;
-        }
-        // All of them, however many the line shows.
-        let decoded = call.decode(Limits {
-            text: MOST_DUMPED,
-            ..Limits::default()
-        })?;
-        let incoming = match decoded.call.name {
-            "read" | "pread64" | "recv" | "recvfrom" => true,
-            "write" | "pwrite64" | "send" | "sendto" => false,
-            _ => return None,
-        };
-        let wanted = if incoming { reads } else { writes };
-        let done = usize::try_from(call.ret).unwrap_or(0);
-        let bytes = decoded.args.get(1)?.value.bytes()?;
-        let wanted = wanted.has(fd) && done > 0;
-        wanted.then(|| bytes[..done.min(bytes.len())].to_vec())
     }
 
     /// With what descriptors refer to, and the names of tasks, if these are wanted.
@@ -161,28 +124,14 @@ impl Shown<'_> {
         let Some(decoded) = &self.decoded else {
             return push_raw_arguments(out, abi, nr, self.call.arguments());
         };
-        self.push_some(out, decoded, 0..decoded.known_at_entry);
-        let some = decoded.known_at_entry > 0;
-        if some && decoded.known_at_entry < decoded.args.len() {
-            out.extend_from_slice(b", ");
-        }
+        self.with_style(|style| style.push_entry(out, decoded));
     }
 
     /// The others.
     pub(crate) fn push_rest(&self, out: &mut Vec<u8>) {
         if let Some(decoded) = &self.decoded {
-            self.push_some(out, decoded, decoded.known_at_entry..decoded.args.len());
+            self.with_style(|style| style.push_rest(out, decoded));
         }
-    }
-
-    fn push_some(&self, out: &mut Vec<u8>, decoded: &Decoded, which: Range<usize>) {
-        self.with_style(|style| {
-            let style = Style {
-                argument_names: self.names,
-                ..*style
-            };
-            style.push_arguments(out, decoded, which);
-        });
     }
 
     /// `= 3`, `= -1 ENOENT (No such file or directory)`, `= ?`.

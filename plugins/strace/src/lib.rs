@@ -40,7 +40,7 @@ pai_plugin::plugin! {
         OptionSpec::flag("failed-only", "only calls that have failed").short("Z"),
         OptionSpec::text("detail", "raw (registers), basic (names) or full (what they lead to)")
             .default("full"),
-        OptionSpec::integer("string-limit", "show so many bytes of a string")
+        OptionSpec::integer("string-limit", "show so many bytes of a string, at most 1 MiB")
             .short("s").default("32"),
         OptionSpec::flag("no-abbrev", "show all of structures and arrays").short("v"),
         OptionSpec::flag("strings-in-hex", "strings with odd bytes in hexadecimal; -xx: all")
@@ -134,17 +134,13 @@ fn observer(entries: bool, settings: &Settings) -> Observer {
     };
     let capture = settings.detail == Detail::Full && !only_counted;
     let limits = Limits {
-        text: match settings.reads.is_none() && settings.writes.is_none() {
-            true => settings.limits.text,
-            false => call::MOST_DUMPED.max(settings.limits.text),
-        },
         frames: if settings.stacks { MOST_FRAMES } else { 0 },
         // A descriptor concerns the path that it was opened by.
         descriptors: match settings.paths.is_empty() {
             true => settings.limits.descriptors,
             false => settings.limits.descriptors.or(Descriptors::PATHS),
         },
-        ..settings.limits
+        ..settings.captured()
     };
     let wanted = match capture {
         true => Some(limits),

@@ -170,7 +170,7 @@ impl Lines {
             self.settings.times.push_took(&mut self.out, record.took);
         }
         self.out.push(b'\n');
-        self.dump(&call, &shown);
+        self.dump(&call);
         self.note(&call, true);
         if self.settings.stacks {
             let frames = Captured::decode(call.captured).frames().unwrap_or(&[]);
@@ -198,11 +198,8 @@ impl Lines {
     }
 
     /// The bytes that went through a descriptor, if they are wanted.
-    fn dump(&mut self, call: &Call<'_>, shown: &Shown<'_>) {
-        let (reads, writes) = (&self.settings.reads, &self.settings.writes);
-        if let Some(bytes) = shown.transferred(call, reads, writes) {
-            dump::push(&mut self.out, &bytes);
-        }
+    fn dump(&mut self, call: &Call<'_>) {
+        dump::push(&mut self.out, call, &self.settings);
     }
 
     pub(crate) fn signal(&mut self, stop: &SignalStop) {
@@ -210,7 +207,10 @@ impl Lines {
             return;
         }
         self.begin_event(stop.tid, stop.at, Some(stop.ip));
-        let (name, info) = (Name(stop.signal), siginfo::describe(stop));
+        let (name, info) = (
+            Name(stop.signal),
+            siginfo::describe(stop, &self.settings.style),
+        );
         self.text(&format!("--- {name} {info} ---\n"));
         stack::push(&mut self.out, &stop.frames);
     }

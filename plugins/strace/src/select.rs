@@ -217,7 +217,7 @@ impl Descriptors {
     }
 
     pub(crate) fn has(&self, fd: i32) -> bool {
-        self.listed.contains(&fd) != self.negated
+        fd >= 0 && self.listed.contains(&fd) != self.negated
     }
 
     pub(crate) fn parse(text: &str) -> Result<Self> {

@@ -106,7 +106,8 @@ impl Settings {
     /// # Errors
     /// What makes no sense, by option.
     pub(crate) fn read() -> Result<Self> {
-        let text_limit = number("string-limit", 32, 1 << 20)?;
+        // What is more than can be had is all that can be had.
+        let text_limit = number("string-limit", 32, usize::MAX)?.min(Limits::MOST_TEXT);
         let verbose = options::flag("no-abbrev");
         let mut settings = Self {
             verbose: Calls::all(verbose),
@@ -114,7 +115,7 @@ impl Settings {
             detail: detail()?,
             limits: Limits {
                 text: text_limit,
-                items: if verbose { 4096 } else { text_limit },
+                items: text_limit.min(Limits::MOST_ITEMS),
                 descriptors: match count("decode-fds") {
                     0 => Descriptors::NONE,
                     1 => Descriptors::PATHS,
@@ -226,6 +227,28 @@ impl Settings {
             ExitStatus::Exited(_) => !self.quiet.exits,
             ExitStatus::Killed((signal, _)) => self.signals.has(*signal),
             ExitStatus::Other(_) => true,
+        }
+    }
+
+    /// How many elements of an array show in a call, with everything or without.
+    pub(crate) fn items(&self, verbose: bool) -> usize {
+        match verbose {
+            true => self.limits.items.max(Limits::ALL),
+            false => self.limits.items,
+        }
+    }
+
+    /// What has to be read for all that may be shown.
+    pub(crate) fn captured(&self) -> Limits {
+        // What is dumped is dumped whole.
+        let dumps = !self.reads.is_none() || !self.writes.is_none();
+        Limits {
+            text: match dumps {
+                true => Limits::MOST_TEXT,
+                false => self.limits.text,
+            },
+            items: self.items(dumps || self.verbose.has_any()),
+            ..self.limits
         }
     }
 

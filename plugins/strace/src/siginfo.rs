@@ -13,9 +13,9 @@ pub(crate) fn code(signal: u32, code: i32) -> String {
 
 /// `{si_signo=SIGUSR1, si_code=SI_USER, si_pid=7, si_uid=0}`. The tracer gets it as the
 /// 64-bit kernel has it, whatever the target is.
-pub(crate) fn describe(stop: &SignalStop) -> String {
+pub(crate) fn describe(stop: &SignalStop, style: &Style<'_>) -> String {
     let mut text = Vec::new();
-    Style::default().push(&mut text, &siginfo(&stop.info, X86_64));
+    style.push(&mut text, &siginfo(&stop.info, X86_64));
     String::from_utf8_lossy(&text).into_owned()
 }
 
@@ -97,7 +97,10 @@ pub(crate) mod tests {
                 "{si_signo=SIGSYS, si_code=SYS_SECCOMP, si_call_addr=0x1000, si_syscall=__NR_getpid, si_arch=AUDIT_ARCH_X86_64}",
             ),
         ] {
-            assert_eq!(describe(&stop(signal, code, words)), text);
+            assert_eq!(
+                describe(&stop(signal, code, words), &Style::default()),
+                text
+            );
         }
     }
 
@@ -105,6 +108,6 @@ pub(crate) mod tests {
     fn a_short_siginfo_is_no_panic() {
         let mut short = stop(17, 1, &[]);
         short.info.truncate(3);
-        assert!(describe(&short).starts_with("{si_signo=SIGCHLD"));
+        assert!(describe(&short, &Style::default()).starts_with("{si_signo=SIGCHLD"));
     }
 }

@@ -15,8 +15,9 @@ use crate::subscription::ClientId;
 
 /// A pointer leads to pointers, and so on: no description needs more rounds.
 const MAX_ROUNDS: usize = 8;
-/// No more is kept of one call, whatever its arguments say.
-const MAX_CAPTURED: usize = 256 << 10;
+/// No more is kept of one call, whatever its arguments say: a buffer as long as
+/// [`Limits::MOST_TEXT`], and what leads to it.
+const MAX_CAPTURED: usize = Limits::MOST_TEXT + (64 << 10);
 /// No more is read at once.
 const MAX_AT_ONCE: usize = 256 << 10;
 
@@ -161,6 +162,7 @@ impl Engine {
         let when = side(stop);
         asked.clear();
         let mut unreadable = 0;
+        let mut full = false;
         for _ in 0..MAX_ROUNDS {
             let first = asked.len();
             let known = Captured::decode(captured);
@@ -170,11 +172,14 @@ impl Engine {
                 break;
             };
             let mut again = false;
+            if first > 0 {
+                captured::forget_starts(captured, when, new);
+            }
             if new.iter().any(|want| want.addr == captured::STACK) {
                 captured::encode(captured, when, captured::STACK, &stop.sp.to_le_bytes());
                 again = true;
             }
-            while !new.is_empty() {
+            while !new.is_empty() && !full {
                 let (now, later) = new.split_at(at_once(new));
                 new = later;
                 pieces.clear();
@@ -198,14 +203,18 @@ impl Engine {
                     again |= want.leads || want.text && end.is_none();
                     unreadable += usize::from(bytes.is_empty());
                     let bytes = &bytes[..end.unwrap_or(bytes.len())];
-                    if captured.len() + bytes.len() <= MAX_CAPTURED {
-                        captured::encode(captured, when, want.addr, bytes);
+                    full |= !captured::encode_up_to(captured, when, want.addr, bytes, MAX_CAPTURED);
+                    if full {
+                        break;
                     }
                 }
             }
-            if !again {
+            if !again || full {
                 break;
             }
+        }
+        if full || asked.len() >= decode::MAX_WANTS {
+            captured::encode_left_out(captured, when);
         }
         unreadable
     }

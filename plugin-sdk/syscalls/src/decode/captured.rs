@@ -29,8 +29,9 @@ struct Piece<'a> {
 /// exit: no address in user space has it), its length (4 bytes) and its bytes, all
 /// numbers in little-endian order. With the next bit set it is a descriptor, and the
 /// bytes are those of [`Descriptor`]; with bit 32 set too it is the stack of the task, whose
-/// bytes are those of [`super::stack`], and with bit 33 a task, whose name they are. What is
-/// damaged counts as not there.
+/// bytes are those of [`super::stack`], with bit 33 a task, whose name they are, and with
+/// bit 34 the bytes are an address: what is there was left out, or, if all its bits are
+/// set, whatever is not here was. What is damaged counts as not there.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Captured<'a> {
     data: &'a [u8],
@@ -41,6 +42,9 @@ const AT_EXIT: u64 = 1 << 63;
 const SPECIAL: u64 = 1 << 62;
 const DESCRIPTOR: u64 = SPECIAL;
 const TASK: u64 = SPECIAL | 1 << 33;
+const CUT: u64 = SPECIAL | 1 << 34;
+/// Whatever is not here was left out.
+const ALL: u64 = u64::MAX;
 
 /// Appends what a descriptor refers to, in the encoding of [`Descriptor`].
 pub fn encode_descriptor(out: &mut Vec<u8>, when: When, fd: i32, encoded: &[u8]) {
@@ -75,6 +79,45 @@ pub fn encode(out: &mut Vec<u8>, when: When, addr: u64, bytes: &[u8]) {
     out.extend_from_slice(&(addr & !AT_EXIT | mark).to_le_bytes());
     out.extend_from_slice(&len.to_le_bytes());
     out.extend_from_slice(&bytes[..len as usize]);
+}
+
+/// Appends as much of a piece as there is room for, if no more than `most` bytes are to be
+/// there together, and says what was left out. Returns whether all of it was appended.
+pub fn encode_up_to(out: &mut Vec<u8>, when: When, addr: u64, bytes: &[u8], most: usize) -> bool {
+    const HEADER: usize = 12;
+    let room = most.saturating_sub(out.len() + HEADER).min(bytes.len());
+    encode(out, when, addr, &bytes[..room]);
+    if room < bytes.len() {
+        let next = addr.wrapping_add(room as u64);
+        encode(out, when, CUT, &next.to_le_bytes());
+    }
+    room == bytes.len()
+}
+
+/// Says that whatever is not here was left out.
+pub fn encode_left_out(out: &mut Vec<u8>, when: When) {
+    encode(out, when, CUT, &ALL.to_le_bytes());
+}
+
+/// Takes out what was read of texts that are longer, at this time: of each want the start
+/// is to be read once more.
+pub fn forget_starts(out: &mut Vec<u8>, when: When, wants: &[super::Want]) {
+    let again = |piece: &Piece<'_>| {
+        let is_start = |want: &super::Want| {
+            want.text && want.addr == piece.addr && want.len > piece.bytes.len()
+        };
+        piece.when == when && !piece.bytes.contains(&0) && wants.iter().any(is_start)
+    };
+    let is_text = wants.iter().any(|want| want.text);
+    if !is_text || !Captured::decode(out).pieces().any(|piece| again(&piece)) {
+        return;
+    }
+    let old = core::mem::take(out);
+    for piece in Captured::decode(&old).pieces() {
+        if !again(&piece) {
+            encode(out, piece.when, piece.addr, piece.bytes);
+        }
+    }
 }
 
 /// Reads one piece after the other.
@@ -159,6 +202,24 @@ impl<'a> Captured<'a> {
         Some(found.bytes)
     }
 
+    /// Whether what was behind so many bytes from an address at that time was left out,
+    /// because there was no room for it.
+    #[must_use]
+    pub fn is_cut(&self, when: When, addr: u64, known: usize) -> bool {
+        let marks = || {
+            let of_cuts = |piece: &Piece<'_>| piece.addr == CUT && piece.when == when;
+            let number = |piece: Piece<'_>| Some(u64::from_le_bytes(piece.bytes.try_into().ok()?));
+            self.pieces().filter(of_cuts).filter_map(number)
+        };
+        let next = addr.wrapping_add(known as u64);
+        if marks().any(|at| at == next) {
+            return true;
+        }
+        // What cannot be read is a piece of no bytes.
+        let is_here = |piece: Piece<'_>| piece.when == when && piece.addr == addr;
+        known == 0 && marks().any(|at| at == ALL) && !self.pieces().any(is_here)
+    }
+
     /// What is known to have been at an address at that time: at most `len` bytes.
     #[must_use]
     pub fn get(&self, when: When, addr: u64, len: usize) -> &'a [u8] {
@@ -183,5 +244,25 @@ impl<'a> Captured<'a> {
 
     fn pieces(&self) -> Pieces<'a> {
         Pieces { data: self.data }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_there_is_no_room_for_is_marked() {
+        let mut out = Vec::new();
+        assert!(encode_up_to(&mut out, When::Enter, 0x1000, b"abcd", 40));
+        assert!(!encode_up_to(&mut out, When::Enter, 0x2000, &[7; 100], 40));
+        encode_left_out(&mut out, When::Enter);
+        let captured = Captured::decode(&out);
+        assert_eq!(captured.get(When::Enter, 0x1000, 9), b"abcd");
+        assert!(!captured.is_cut(When::Enter, 0x1000, 4));
+        assert_eq!(captured.get(When::Enter, 0x2000, 100), &[7; 12]);
+        assert!(captured.is_cut(When::Enter, 0x2000, 12));
+        assert!(captured.is_cut(When::Enter, 0x3000, 0));
+        assert!(!captured.is_cut(When::Exit, 0x3000, 0));
     }
 }

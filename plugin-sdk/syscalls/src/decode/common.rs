@@ -149,15 +149,15 @@ pub(crate) fn unreadable(_: &View<'_>) -> Value {
 }
 
 fn unknown_bytes(view: &View<'_>) -> Value {
-    const SHOWN: usize = 32;
+    let most = view.limits.text;
     let known = view.outer.map_or(0, |(_, all)| all.len());
     let first = known.saturating_sub(view.bytes.len());
     let mut text = format!("/* bytes {first}..{} */ \"", known.saturating_sub(1));
-    for byte in view.bytes.iter().take(SHOWN) {
+    for byte in view.bytes.iter().take(most) {
         text.push_str(&format!("\\x{byte:02x}"));
     }
     text.push('"');
-    if view.bytes.len() > SHOWN {
+    if view.bytes.len() > most {
         text.push_str("...");
     }
     Value::Plain(text.into())

@@ -11,12 +11,13 @@ use super::schema::{Call, Set, Struct};
 ///     /// lseek(2)
 ///     WHENCE "SEEK_???" { SEEK_SET = 0, SEEK_CUR = 1 }
 ///     FLAGS "O_???" { O_CREAT = 0o100 }
+///     SOCK "SOCK_???" as Parts first(0xf => SOCK_TYPE) { SOCK_CLOEXEC = 0o2000000 }
 ///     OPEN "O_???" first(0o3 => ACCESS) and(FLAGS) {}
 /// }
 /// ```
 macro_rules! sets {
     ($(
-        $(#[$doc:meta])* $set:ident $unknown:literal
+        $(#[$doc:meta])* $set:ident $unknown:literal $(as $numbers:ident)?
         $(first($($first_mask:expr => $first:ident),+))?
         $(last($($last_mask:expr => $last:ident),+))?
         $(and($base:ident))?
@@ -29,6 +30,10 @@ macro_rules! sets {
             first: &[$($(($first_mask, &$first)),+)?],
             last: &[$($(($last_mask, &$last)),+)?],
             unknown: $unknown,
+            numbers: $crate::decode::declare::optional!(
+                $crate::decode::schema::Numbers::Hex
+                $(, $crate::decode::schema::Numbers::$numbers)?
+            ),
         };
     )*};
 }

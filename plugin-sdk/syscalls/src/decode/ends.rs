@@ -155,6 +155,12 @@ impl Reads {
 pub(crate) trait Memory<'a> {
     /// Up to `len` bytes from `addr`, as far as they are known.
     fn get(&self, when: When, addr: u64, len: usize, purpose: Purpose) -> &'a [u8];
+
+    /// Whether what is behind so many bytes from an address was left out because there was
+    /// no room for it.
+    fn is_cut(&self, _: When, _: u64, _: usize) -> bool {
+        false
+    }
 }
 
 /// What is made of them.
@@ -183,7 +189,8 @@ pub(crate) trait Build {
         &self,
         addr: u64,
         items: Self::Items,
-        missing: Option<u64>,
+        more: Option<u64>,
+        missing: bool,
         count: usize,
     ) -> Self::Out;
     fn field(&self, fields: &mut Self::Fields, of: &'static Field, value: Self::Out);

@@ -6,8 +6,7 @@ mod sets;
 mod structs;
 
 use alloc::borrow::Cow;
-use alloc::format;
-use alloc::string::String;
+use alloc::vec::Vec;
 
 use super::common::{TIMESPEC_IN, TIMESPEC64_IN};
 use super::schema::prelude::*;
@@ -20,30 +19,14 @@ use structs::{
 };
 
 /// Flags of a call that gets an object, and its permissions: `IPC_CREAT|0600`.
-fn get_flags(value: &Value, set: &Set) -> Value {
+fn get_flags(value: &Value, set: &'static Set) -> Value {
     const PERMISSIONS: u64 = 0o777;
     let value = value.number().unwrap_or(0);
-    let mut text = String::new();
-    let mut left = value & !PERMISSIONS;
-    for (bits, name) in set.each() {
-        if left & bits == bits {
-            text.push_str(name);
-            text.push('|');
-            left &= !bits;
-        }
+    let permissions = Value::Octal(value & PERMISSIONS);
+    match value & !PERMISSIONS {
+        0 => permissions,
+        flags => Value::Parts(value, Vec::from([Value::Flags(flags, set), permissions])),
     }
-    let last = set.last.iter().fold(0, |all, (mask, _)| all | mask);
-    if left & !last != 0 {
-        text.push_str(&format!("{:#x}|", left & !last));
-    }
-    for (mask, values) in set.last {
-        if let Some(name) = values.name(left & mask) {
-            text.push_str(name);
-            text.push('|');
-        }
-    }
-    text.push_str(&format!("0{:02o}", value & PERMISSIONS));
-    Value::Named(value, Cow::Owned(text))
 }
 
 fn flags_to_get(value: Value, _: &View<'_>) -> Value {
@@ -64,12 +47,9 @@ fn command(value: &Value, set: &'static Set) -> Value {
     if value & IPC_64 == 0 {
         return Value::One(value, set);
     }
-    let command = value & !IPC_64;
-    let text = match set.name(command) {
-        Some(name) => format!("IPC_64|{name}"),
-        None => format!("IPC_64|{command:#x} /* {} */", set.unknown),
-    };
-    Value::Named(value, Cow::Owned(text))
+    let bit = Value::Named(IPC_64, Cow::Borrowed("IPC_64"));
+    let command = Value::One(value & !IPC_64, set);
+    Value::Parts(value, Vec::from([bit, command]))
 }
 
 fn semctl_command(value: Value, _: &View<'_>) -> Value {

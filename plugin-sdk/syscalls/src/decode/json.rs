@@ -31,6 +31,7 @@
 
 use alloc::format;
 use alloc::string::{String, ToString};
+use alloc::vec::Vec;
 
 use crate::signal;
 
@@ -63,6 +64,11 @@ pub fn push(out: &mut String, value: &Value) {
         Value::One(number, set) => push_named(out, *number, set.name(*number)),
         Value::Flags(bits, set) => push_flags(out, *bits, set),
         Value::Named(number, name) => push_named(out, *number, Some(name)),
+        Value::Parts(number, _) => {
+            let mut name = Vec::new();
+            super::text::Style::default().push(&mut name, value);
+            push_named(out, *number, Some(&String::from_utf8_lossy(&name)));
+        }
         Value::Bytes(bytes) => push_bytes(out, bytes),
         Value::Struct(fields) | Value::Table(fields) | Value::List(fields) => {
             push_fields(out, fields);

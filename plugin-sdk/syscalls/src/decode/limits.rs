@@ -77,6 +77,10 @@ impl Limits {
     /// As many `items` as strace(1) shows with everything (`-v`); environments are read
     /// too.
     pub const ALL: usize = 4096;
+    /// No more `text` is read, whoever wants it.
+    pub const MOST_TEXT: usize = 1 << 20;
+    /// No more `items` are.
+    pub const MOST_ITEMS: usize = 1 << 16;
 
     /// The greater of both.
     #[must_use]

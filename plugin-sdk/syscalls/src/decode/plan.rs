@@ -31,8 +31,11 @@ pub struct Want {
 const PATH_FIRST: usize = 256;
 /// Memory is there or not by pages of this size at least.
 const PAGE: u64 = 4096;
-/// No memory is asked for beyond this much in one call, whatever it says.
-const MAX_WANTS: usize = 1024;
+/// How much more of a text is read when that was not all of it.
+const TEXT_GROWTH: usize = 16;
+/// No memory is asked for beyond this many pieces in one call, whatever it says: all that
+/// [`Limits::ALL`] shows, and what leads to it.
+pub const MAX_WANTS: usize = Limits::ALL + 256;
 
 /// Adds to `asked` what is wanted next for a call, when so much is known. For the
 /// exit, `ret` is the result.
@@ -156,10 +159,14 @@ impl<'k> Memory<'k> for Planned<'k, '_> {
         if text && known.contains(&0) {
             return known;
         }
+        if !known.is_empty() && self.is_cut(when, addr, known.len()) {
+            return known;
+        }
         // Nearly all text is short, and ends in its page.
-        let len = match text && known.is_empty() {
-            true => len.min(PATH_FIRST).min(to_end_of_page(addr)),
-            false => len,
+        let len = match known.len() {
+            _ if !text => len,
+            0 => len.min(PATH_FIRST).min(to_end_of_page(addr)),
+            read => len.min((read.max(PATH_FIRST)).saturating_mul(TEXT_GROWTH)),
         };
         let want = Want {
             addr,
@@ -172,6 +179,10 @@ impl<'k> Memory<'k> for Planned<'k, '_> {
             asked.push(want);
         }
         known
+    }
+
+    fn is_cut(&self, when: When, addr: u64, known: usize) -> bool {
+        self.known.is_cut(when, addr, known)
     }
 }
 
@@ -233,7 +244,7 @@ impl Build for Notes<'_, '_> {
     fn changed(&self, _: u64, (): (), (): ()) {}
     fn item(&self, (): &mut (), (): ()) {}
     fn array(&self, (): (), _: Option<u64>, _: bool) {}
-    fn counted(&self, _: u64, (): (), _: Option<u64>, _: usize) {}
+    fn counted(&self, _: u64, (): (), _: Option<u64>, _: bool, _: usize) {}
     fn field(&self, (): &mut (), _: &'static super::schema::Field, (): ()) {}
     fn structure(&self, _: &'static Struct, (): (), _: bool, _: &View<'_>) {}
 }

@@ -25,6 +25,9 @@ pub struct Decoded {
     /// How many of them are known when the call is made: the others, and those behind
     /// them, show what the call has done.
     pub known_at_entry: usize,
+    /// Of the one behind these what went in is known, too: what the call has made of it shows
+    /// behind that.
+    pub halved: bool,
     /// Its result; an errno is not among these.
     pub ret: Option<Value>,
     /// What is said behind the result.
@@ -68,8 +71,11 @@ pub fn decode(
         if matches!(ty, Type::Absent) {
             continue;
         }
-        if known_at_entry.is_none() && shows_result(ty) {
-            known_at_entry = Some(args.len());
+        // What was shown at the entry is what was known there, whatever the result makes of it.
+        let halved = shows_outcome(ty);
+        let before = resolved(&arg.ty, index, &View { ret: None, ..view });
+        if known_at_entry.is_none() && (halved || shows_result(before)) {
+            known_at_entry = Some((args.len(), halved));
         }
         args.push(Argument {
             name: arg.name,
@@ -86,12 +92,14 @@ pub fn decode(
         }
         call.ret.note.and_then(|note| note(&view, &also))
     });
+    let (known_at_entry, halved) = known_at_entry.unwrap_or((args.len(), false));
     Decoded {
         call: match named.name {
             "ipc" | "socketcall" => call,
             _ => named,
         },
-        known_at_entry: known_at_entry.unwrap_or(args.len()),
+        known_at_entry,
+        halved,
         args,
         ret: returned.map(|ret| walk.register(&call.ret.ty, ret.cast_unsigned(), &view)),
         note,
@@ -104,6 +112,15 @@ fn resolved(ty: &'static Type, index: usize, view: &View<'_>) -> &'static Type {
     match ty {
         Type::Pick(pick, _) => pick(&View { raw, ..*view }),
         _ => ty,
+    }
+}
+
+/// Whether what the call has written shows behind what went in, though the kernel only reads
+/// the structure itself: clone3(2) writes where that points.
+fn shows_outcome(ty: &Type) -> bool {
+    match ty {
+        Type::Then(Type::Sized(Dir::In, _, Type::Struct(of)), _) => of.name == "clone_args",
+        _ => false,
     }
 }
 
@@ -135,6 +152,10 @@ fn leads_to_result(ty: &Type, depth: u32) -> bool {
 impl<'a> Memory<'a> for Captured<'a> {
     fn get(&self, when: When, addr: u64, len: usize, _: Purpose) -> &'a [u8] {
         Captured::get(self, when, addr, len)
+    }
+
+    fn is_cut(&self, when: When, addr: u64, known: usize) -> bool {
+        Captured::is_cut(self, when, addr, known)
     }
 }
 
@@ -226,11 +247,18 @@ impl Build for Values {
         })
     }
 
-    fn counted(&self, addr: u64, items: Vec<Value>, missing: Option<u64>, count: usize) -> Value {
+    fn counted(
+        &self,
+        addr: u64,
+        items: Vec<Value>,
+        more: Option<u64>,
+        missing: bool,
+        count: usize,
+    ) -> Value {
         let items = Items {
             items,
-            more: missing,
-            missing: missing.is_some(),
+            more,
+            missing,
         };
         Value::Counted {
             addr,

@@ -31,6 +31,20 @@ pub struct Set {
     pub last: &'static [(u64, &'static Set)],
     /// Shown in a comment behind what has no name: `O_???`.
     pub unknown: &'static str,
+    /// How it shows where numbers are wanted (`strace -X raw`).
+    pub numbers: Numbers,
+}
+
+/// How values of a set show as numbers, for people who do not want names.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Numbers {
+    /// In hexadecimal digits.
+    #[default]
+    Hex,
+    /// In decimal ones, with a sign, where they have names.
+    Decimal,
+    /// As many numbers as the value has parts, or as many as it has words: `0x1|0x80000`.
+    Parts,
 }
 
 impl Set {

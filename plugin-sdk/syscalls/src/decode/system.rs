@@ -48,6 +48,7 @@ static LOGLEVEL: Set = Set {
     base: None,
     first: &[],
     last: &[],
+    numbers: crate::decode::schema::Numbers::Hex,
     unknown: "LOGLEVEL_???",
 };
 

@@ -190,3 +190,17 @@ fn every_call_is_described() {
     let missing: Vec<&str> = calls.filter(|name| !described.contains(name)).collect();
     assert!(missing.is_empty(), "not described: {missing:?}");
 }
+
+/// What was written at the entry is not written again, nor left out, at the exit.
+#[test]
+fn what_is_known_at_the_entry_does_not_depend_on_the_result() {
+    let call = super::index::find("wait4").expect("a description");
+    let known = |ret| {
+        let captured = super::Captured::decode(&[]);
+        let args = [7, 0x1000, 1, 0, 0, 0];
+        let limits = super::Limits::default();
+        super::decode(call, crate::abi::X86_64, args, ret, limits, &captured).known_at_entry
+    };
+    assert_eq!(known(Some(0)), known(None));
+    assert_eq!(known(Some(7)), known(None));
+}

@@ -9,6 +9,7 @@ use super::value::{Bytes, Fields, Items, Value};
 
 mod call;
 mod descriptor;
+mod macros;
 mod named;
 mod number;
 mod quote;
@@ -105,13 +106,21 @@ impl Style<'_> {
             Value::Mode(mode) => self.push_mode(out, *mode),
             Value::Device(device) => self.push_device(out, *device),
             Value::Signal(number) => self.push_signal(out, *number),
-            Value::Signals(set) => push_signals(out, *set),
+            Value::Signals(set) => push_signals(out, *set, self.names),
             Value::WaitStatus(status) => push_wait_status(out, *status),
             Value::Interface(index) => self.push_interface(out, *index),
             Value::Limit(limit) => self.push_limit(out, *limit),
             Value::One(value, set) => self.push_one(out, *value, set),
             Value::Flags(bits, set) => self.push_flags(out, *bits, set),
             Value::Named(number, name) => self.push_named(out, name, number.cast_signed()),
+            Value::Parts(_, parts) => {
+                for (index, part) in parts.iter().enumerate() {
+                    if index > 0 {
+                        out.push(b'|');
+                    }
+                    self.push(out, part);
+                }
+            }
             Value::Bytes(bytes) => self.push_bytes(out, bytes),
             Value::Struct(fields) => self.push_fields(out, fields),
             Value::Table(fields) => self.push_table(out, fields),
@@ -160,12 +169,7 @@ impl Style<'_> {
                 }
                 out.push(b']');
             }
-            Value::Call(name, args) => {
-                out.extend_from_slice(name.as_bytes());
-                out.push(b'(');
-                self.push_list(out, args);
-                out.push(b')');
-            }
+            Value::Call(name, args) => self.push_call(out, name, args),
             Value::Titled(title, value) => {
                 out.extend_from_slice(title.as_bytes());
                 out.push(b' ');
@@ -177,7 +181,9 @@ impl Style<'_> {
                 push_comment(out, comment);
             }
             Value::Told(value, told) => {
-                if self.verbose || self.names == Names::Raw {
+                // What is told of termios is no place, as it is of others.
+                let raw = self.names == Names::Raw && !told.starts_with("0x");
+                if self.verbose || raw {
                     return self.push(out, value);
                 }
                 out.extend_from_slice(told.as_bytes());
@@ -313,7 +319,7 @@ impl Style<'_> {
                 self.hex
             }
             Look::Each => return quote::push_each(out, data, bytes.more),
-            Look::Colons => return quote::push_colons(out, data),
+            Look::Colons => return self.push_colons(out, data),
         };
         let whole = match data.split_last() {
             Some((0, text)) if bytes.look == Look::Terminated => Some(text),
@@ -322,6 +328,22 @@ impl Style<'_> {
         quote::push_quoted(out, whole.unwrap_or(data), hex);
         if bytes.more && whole.is_none() {
             out.extend_from_slice(b"...");
+        }
+    }
+
+    /// An address of a network card.
+    fn push_colons(&self, out: &mut Vec<u8>, data: &[u8]) {
+        if self.names != Names::Abbrev {
+            quote::push_quoted(out, data, Hex::All);
+        }
+        match self.names {
+            Names::Abbrev => quote::push_colons(out, data),
+            Names::Raw => {}
+            Names::Verbose => {
+                out.extend_from_slice(b" /* ");
+                quote::push_colons(out, data);
+                out.extend_from_slice(b" */");
+            }
         }
     }
 
@@ -366,6 +388,7 @@ fn is_number(value: &Value) -> bool {
             | Value::Limit(_)
             | Value::One(..)
             | Value::Flags(..)
+            | Value::Parts(..)
             | Value::Named(..)
             | Value::To { .. }
     )

@@ -46,6 +46,8 @@ pub enum Value {
     Flags(u64, &'static Set),
     /// A number with a name that is in no set: a request of ioctl(2).
     Named(u64, Cow<'static, str>),
+    /// A number of several parts, each with a meaning of its own: `IPC_CREAT|0600`.
+    Parts(u64, Vec<Value>),
     /// Bytes.
     Bytes(Bytes),
     /// A structure.
@@ -239,6 +241,7 @@ impl Value {
             | Self::Limit(value)
             | Self::One(value, _)
             | Self::Flags(value, _)
+            | Self::Parts(value, _)
             | Self::Named(value, _) => *value,
             Self::Fd(value) | Self::Pid(value) => i64::from(*value).cast_unsigned(),
             Self::Uid(value)

@@ -13,6 +13,8 @@ use super::limits::Limits;
 use super::schema::{Call, Dir, Len, Look, Struct, Type, Width};
 use super::view::View;
 
+mod bytes;
+
 /// Names of files are read up to here (PATH_MAX in linux/limits.h).
 pub(crate) const PATH_MAX: usize = 4096;
 /// Structures in structures, pointers to pointers: more than any description has.
@@ -22,7 +24,7 @@ const MAX_DEPTH: u32 = 12;
 const MAX_OBJECTS: u32 = 1 << 16;
 /// Bytes of buffers and of text made in one call: more than can be captured, and less than
 /// the same bytes many times are.
-const MAX_SHOWN: usize = 1 << 20;
+const MAX_SHOWN: usize = (1 << 20) + (128 << 10);
 /// Of structures with a size of their own this much is read.
 const MAX_SIZED: usize = 64 << 10;
 
@@ -393,7 +395,8 @@ impl<'m, 'a, M: Memory<'a>, B: Build> Walk<'m, M, B> {
                 // What no memory holds is no array.
                 let end = count.checked_mul(size as u64);
                 end.and_then(|end| addr.checked_add(end))?;
-                let most = (walk.limits.items as u64).min(count);
+                // Whether it is there shows even where nothing of it does.
+                let most = (walk.limits.items.max(1) as u64).min(count);
                 let read = size * usize::try_from(most).unwrap_or(0);
                 let purpose = Purpose::of(of);
                 let bytes = walk.memory.get(when, addr, read, purpose);
@@ -461,96 +464,6 @@ impl<'m, 'a, M: Memory<'a>, B: Build> Walk<'m, M, B> {
             return None;
         }
         self.object(of, bytes, addr, when, &View { size, ..*view })
-    }
-
-    /// Whether so many more bytes may be shown, which they then are.
-    fn more_bytes(&mut self, count: usize) -> Option<()> {
-        self.shown = self.shown.saturating_add(count);
-        (self.shown <= MAX_SHOWN).then_some(())
-    }
-
-    /// So many bytes; nothing if some of those that are wanted are not there.
-    fn buffer(&mut self, addr: u64, len: u64, look: Look, when: When) -> Option<B::Out> {
-        // One more than is shown has to be there as well.
-        let read = (self.limits.text as u64 + 1).min(len);
-        let read = usize::try_from(read).unwrap_or(0);
-        let bytes = self.memory.get(when, addr, read, Purpose::Plain);
-        if bytes.len() < read {
-            return None;
-        }
-        let shown = &bytes[..read.min(self.limits.text)];
-        self.more_bytes(shown.len())?;
-        Some(self.build.bytes(shown, shown.len() < read, false, look))
-    }
-
-    fn text(&mut self, addr: u64, when: When, most: usize, whole: bool) -> Option<B::Out> {
-        let bytes = self.memory.get(when, addr, most + 1, Purpose::Text);
-        let end = bytes.iter().position(|byte| *byte == 0);
-        if end.is_none() && bytes.len() <= most {
-            // It runs into memory that is not there.
-            return None;
-        }
-        let len = end.unwrap_or(bytes.len()).min(most);
-        let more = end.is_none_or(|end| end > most);
-        self.more_bytes(len)?;
-        Some(self.build.bytes(&bytes[..len], more, whole, Look::Text))
-    }
-
-    fn strings(&mut self, addr: u64, when: When, view: &View<'a>) -> Option<B::Out> {
-        let size = Width::Long.bytes(view.abi);
-        let most = self.limits.items;
-        let read = size * (most + 1);
-        let bytes = self.memory.get(when, addr, read, Purpose::Leading);
-        if bytes.len() < size {
-            return None;
-        }
-        let mut items = B::Items::default();
-        let mut done = 0;
-        for part in bytes.chunks_exact(size) {
-            let at = layout::number(part, 0, size)?;
-            if at == 0 {
-                return Some(self.build.array(items, None, false));
-            }
-            if done == most {
-                break;
-            }
-            let text = self.pointer(&Type::Text, at, when, view);
-            self.build.item(&mut items, text);
-            done += 1;
-        }
-        let next = addr.wrapping_add((done * size) as u64);
-        Some(self.build.array(items, Some(next), done < most))
-    }
-
-    fn environment(&mut self, addr: u64, when: When, view: &View<'a>) -> Option<B::Out> {
-        const MOST: usize = 4096;
-        let size = Width::Long.bytes(view.abi);
-        let whole = self.limits.items >= Limits::ALL;
-        let purpose = match whole {
-            true => Purpose::Leading,
-            false => Purpose::Plain,
-        };
-        let bytes = self.memory.get(when, addr, size * MOST, purpose);
-        if bytes.len() < size {
-            return None;
-        }
-        let pointers = || bytes.chunks_exact(size);
-        let end = pointers().position(|part| layout::number(part, 0, size) == Some(0));
-        if end.is_none() && bytes.len() == size * MOST {
-            return None;
-        }
-        let count = end.unwrap_or(bytes.len() / size);
-        let mut items = B::Items::default();
-        if whole {
-            for part in pointers().take(count) {
-                let at = layout::number(part, 0, size)?;
-                let text = self.pointer(&Type::Text, at, when, view);
-                self.build.item(&mut items, text);
-            }
-        }
-        let next = addr.wrapping_add((count * size) as u64);
-        let next = end.is_none().then_some(next);
-        Some(self.build.counted(addr, items, next, count))
     }
 
     fn length(&mut self, len: Len, when: When, view: &View<'a>) -> u64 {

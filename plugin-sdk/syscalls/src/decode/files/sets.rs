@@ -76,7 +76,7 @@ sets! {
     /// How statx(2) synchronizes, if nothing is said.
     AT_STATX_AS_STAT "AT_???" { AT_STATX_SYNC_AS_STAT = 0 }
     /// statx(2) without a word on how it synchronizes.
-    AT_STATX "AT_???" first(0x6000 => AT_STATX_AS_STAT) and(AT) {}
+    AT_STATX "AT_???" as Parts first(0x6000 => AT_STATX_AS_STAT) and(AT) {}
     /// statx(2)
     AT_STATX_SYNC "AT_???" {
         AT_STATX_FORCE_SYNC = 0x2000, AT_STATX_DONT_SYNC = 0x4000,
@@ -181,5 +181,6 @@ static MEMFD_HUGE: Set = Set {
     base: None,
     first: &[],
     last: &[],
+    numbers: crate::decode::schema::Numbers::Hex,
     unknown: "MFD_???",
 };

@@ -14,7 +14,7 @@ sets! {
     /// linux/kd.h
     SCREENS "KD_???" { KD_TEXT = 0, KD_GRAPHICS = 1, KD_TEXT0 = 2, KD_TEXT1 = 3 }
     KEYBOARDS "KB_???" { KB_84 = 1, KB_101 = 2, KB_OTHER = 3 }
-    KEY_MODES "K_???" {
+    KEY_MODES "K_???" as Decimal {
         K_RAW = 0, K_XLATE = 1, K_MEDIUMRAW = 2, K_UNICODE = 3, K_OFF = 4,
     }
     META_MODES "K_???" { K_METABIT = 3, K_ESCPREFIX = 4 }

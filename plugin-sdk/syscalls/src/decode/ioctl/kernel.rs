@@ -69,6 +69,7 @@ static OPERATIONS: Set = Set {
     base: None,
     first: &[],
     last: &[],
+    numbers: crate::decode::schema::Numbers::Hex,
     unknown: "_UFFDIO_???",
 };
 

@@ -1,6 +1,7 @@
 //! Terminals (ioctl_tty(2), asm-generic/termbits.h, asm-generic/termios.h).
 
 use alloc::borrow::Cow;
+use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -91,11 +92,20 @@ fn push_bits(out: &mut String, bits: u64, set: &'static Set) {
     }
 }
 
-fn push_parts(out: &mut String, bits: &mut u64, parts: Parts<'_>) {
+fn take_parts(out: &mut Vec<Value>, bits: &mut u64, parts: Parts<'_>) {
     for (mask, set) in parts {
-        out.push_str(set.name(*bits & mask).unwrap_or(set.unknown));
-        out.push('|');
+        let value = *bits & mask;
+        let name = set.name(value).unwrap_or(set.unknown);
+        out.push(Value::Named(value, Cow::Borrowed(name)));
         *bits &= !mask;
+    }
+}
+
+/// The bits that are left, which may be none.
+fn rest(bits: u64, set: &'static Set) -> Value {
+    match bits {
+        0 => Value::Plain(Cow::Borrowed("")),
+        bits => Value::Flags(bits, set),
     }
 }
 
@@ -116,26 +126,27 @@ fn input(view: &View<'_>) -> Value {
 }
 
 fn output(view: &View<'_>) -> Value {
-    let mut text = String::new();
+    let mut parts = Vec::new();
     let mut left = bits(view);
-    push_parts(&mut text, &mut left, OUTPUT_PARTS);
-    push_bits(&mut text, left, &OUTPUT);
-    named(bits(view), text)
+    take_parts(&mut parts, &mut left, OUTPUT_PARTS);
+    parts.push(rest(left, &OUTPUT));
+    Value::Parts(bits(view), parts)
 }
 
 fn control(view: &View<'_>) -> Value {
-    let mut text = String::new();
+    let mut parts = Vec::new();
     let mut left = bits(view);
-    push_parts(&mut text, &mut left, &[(SPEED, &SPEEDS)]);
+    take_parts(&mut parts, &mut left, &[(SPEED, &SPEEDS)]);
     let other = left >> IBSHIFT & SPEED;
     if other != 0 {
-        text.push_str(SPEEDS.name(other).unwrap_or(SPEEDS.unknown));
-        text.push_str("<<IBSHIFT|");
+        let name = SPEEDS.name(other).unwrap_or(SPEEDS.unknown);
+        let name = Cow::Owned(format!("{name}<<IBSHIFT"));
+        parts.push(Value::Named(other << IBSHIFT, name));
         left &= !(SPEED << IBSHIFT);
     }
-    push_parts(&mut text, &mut left, &[(SIZE_MASK, &SIZES)]);
-    push_bits(&mut text, left, &CONTROL);
-    named(bits(view), text)
+    take_parts(&mut parts, &mut left, &[(SIZE_MASK, &SIZES)]);
+    parts.push(rest(left, &CONTROL));
+    Value::Parts(bits(view), parts)
 }
 
 fn local(view: &View<'_>) -> Value {

@@ -6,7 +6,7 @@ use crate::decode::files::sets::RWF;
 use crate::decode::schema::{prelude::*, sets};
 
 sets! {
-    OPERATIONS "IOCB_CMD_???" {
+    OPERATIONS "IOCB_CMD_???" as Decimal {
         IOCB_CMD_PREAD = 0, IOCB_CMD_PWRITE = 1, IOCB_CMD_FSYNC = 2, IOCB_CMD_FDSYNC = 3,
         IOCB_CMD_PREADX = 4, IOCB_CMD_POLL = 5, IOCB_CMD_NOOP = 6, IOCB_CMD_PREADV = 7,
         IOCB_CMD_PWRITEV = 8,

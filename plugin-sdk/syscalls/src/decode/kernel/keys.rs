@@ -20,7 +20,7 @@ sets! {
         KEYCTL_WATCH_KEY = 32,
     }
     /// Keyrings that a process has.
-    SPECIAL "KEY_SPEC_???" {
+    SPECIAL "KEY_SPEC_???" as Decimal {
         KEY_SPEC_THREAD_KEYRING = 0xffff_ffff, KEY_SPEC_PROCESS_KEYRING = 0xffff_fffe,
         KEY_SPEC_SESSION_KEYRING = 0xffff_fffd, KEY_SPEC_USER_KEYRING = 0xffff_fffc,
         KEY_SPEC_USER_SESSION_KEYRING = 0xffff_fffb, KEY_SPEC_GROUP_KEYRING = 0xffff_fffa,

@@ -40,17 +40,11 @@ pub(super) const SEGMENTS: Type = Pick(
 /// The machine, and flags.
 pub(super) fn kexec_flags(view: &View<'_>) -> Value {
     const MACHINE: u64 = 0xffff_0000;
-    let mut text = alloc::vec::Vec::new();
-    let style = crate::decode::text::Style::default();
-    style.push(
-        &mut text,
-        &Value::One(view.raw & MACHINE, &KEXEC_ARCHITECTURES),
-    );
+    let mut parts = alloc::vec::Vec::new();
+    parts.push(Value::One(view.raw & MACHINE, &KEXEC_ARCHITECTURES));
     let rest = view.raw & !MACHINE;
     if rest != 0 {
-        text.push(b'|');
-        style.push(&mut text, &Value::Flags(rest, &KEXEC_FLAGS));
+        parts.push(Value::Flags(rest, &KEXEC_FLAGS));
     }
-    let text = alloc::string::String::from_utf8_lossy(&text).into_owned();
-    Value::Named(view.raw, text.into())
+    Value::Parts(view.raw, parts)
 }

@@ -51,6 +51,7 @@ static OPERATION: Set = Set {
     base: None,
     first: &[],
     last: &[],
+    numbers: crate::decode::schema::Numbers::Hex,
     unknown: "FUTEX_???",
 };
 

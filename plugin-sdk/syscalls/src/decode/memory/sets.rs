@@ -73,6 +73,7 @@ static MAP_HUGE: Set = Set {
     base: None,
     first: &[],
     last: &[],
+    numbers: crate::decode::schema::Numbers::Hex,
     unknown: "",
 };
 
@@ -82,5 +83,6 @@ pub(crate) static SHM_HUGE: Set = Set {
     base: None,
     first: &[],
     last: &[],
+    numbers: crate::decode::schema::Numbers::Hex,
     unknown: "",
 };

@@ -1,8 +1,5 @@
 //! Mounting, and whole file systems.
 
-use alloc::format;
-use alloc::string::String;
-
 use super::sets::{
     AT_SETATTR, FSCONFIG, FSMOUNT, FSMOUNT_ATTR, FSOPEN, FSPICK, MOUNT, MOUNT_ATTR, MOUNT_OLD,
     MOVE_MOUNT, OPEN_TREE, PROPAGATION, SWAP, UMOUNT,
@@ -72,26 +69,13 @@ fn swap_flags(view: &View<'_>) -> Value {
     const PRIORITY: u64 = 0x7fff;
     let all = view.raw & 0xffff_ffff;
     let priority = all & PRIORITY;
-    let mut left = all & !PRIORITY;
-    if left == 0 {
-        return Value::Unsigned(priority);
-    }
-    let mut text = String::new();
-    for (bit, name) in SWAP.names {
-        if left & bit != 0 {
-            text.push_str(name);
-            text.push('|');
-            left &= !bit;
+    match all & !PRIORITY {
+        0 => Value::Unsigned(priority),
+        flags => {
+            let parts = [Value::Flags(flags, &SWAP), Value::Unsigned(priority)];
+            Value::Parts(all, parts.into())
         }
     }
-    if left != 0 {
-        text.push_str(&match text.is_empty() {
-            true => format!("{left:#x} /* {} */|", SWAP.unknown),
-            false => format!("{left:#x}|"),
-        });
-    }
-    text.push_str(&format!("{priority}"));
-    Value::Named(all, text.into())
 }
 
 const VERSION_0: u64 = 32;

@@ -18,7 +18,7 @@ sets! {
     /// What flags began with before Linux 2.4 (mount(2)).
     MOUNT_MAGIC "MS_???" { MS_MGC_VAL = 0xc0ed_0000 }
     /// As `MOUNT`, behind that.
-    MOUNT_OLD "MS_???" first(0xffff_0000 => MOUNT_MAGIC) {
+    MOUNT_OLD "MS_???" as Parts first(0xffff_0000 => MOUNT_MAGIC) {
         MS_RDONLY = 1, MS_NOSUID = 2, MS_NODEV = 4, MS_NOEXEC = 8, MS_SYNCHRONOUS = 0x10,
         MS_REMOUNT = 0x20, MS_MANDLOCK = 0x40, MS_DIRSYNC = 0x80, MS_NOSYMFOLLOW = 0x100,
         MS_NOATIME = 0x400, MS_NODIRATIME = 0x800, MS_BIND = 0x1000, MS_MOVE = 0x2000,

@@ -20,7 +20,7 @@ sets! {
         SOCK_DCCP = 6, SOCK_PACKET = 10,
     }
     /// A type that is known, and flags.
-    SOCK "SOCK_???" first(0xf => SOCK_TYPE) { SOCK_CLOEXEC = 0o2000000, SOCK_NONBLOCK = 0o4000 }
+    SOCK "SOCK_???" as Parts first(0xf => SOCK_TYPE) { SOCK_CLOEXEC = 0o2000000, SOCK_NONBLOCK = 0o4000 }
     /// Flags (accept4(2)).
     SOCK_FLAGS "SOCK_???" { SOCK_CLOEXEC = 0o2000000, SOCK_NONBLOCK = 0o4000 }
     /// ip(7), linux/in.h, linux/in6.h
@@ -101,7 +101,7 @@ sets! {
     /// The same of control messages.
     SOL_OF_CONTROL "SOL_???" and(SOL) {}
     /// socketcall(2), linux/net.h
-    SOCKETCALL "SYS_???" {
+    SOCKETCALL "SYS_???" as Decimal {
         SYS_SOCKET = 1, SYS_BIND = 2, SYS_CONNECT = 3, SYS_LISTEN = 4, SYS_ACCEPT = 5,
         SYS_GETSOCKNAME = 6, SYS_GETPEERNAME = 7, SYS_SOCKETPAIR = 8, SYS_SEND = 9,
         SYS_RECV = 10, SYS_SENDTO = 11, SYS_RECVFROM = 12, SYS_SHUTDOWN = 13,

@@ -120,15 +120,14 @@ fn arrange(fields: &mut Fields, view: &View<'_>) {
         );
     }
     if size > KNOWN
-        && let Some(rest) = rest(view.bytes, size)
+        && let Some(rest) = rest(view.bytes, size, view.limits.text)
     {
         show("", Value::Plain(rest.into()));
     }
 }
 
-/// Bytes of fields that are not known, if there is anything in them.
-fn rest(bytes: &[u8], size: usize) -> Option<String> {
-    const SHOWN: usize = 32;
+/// Bytes of fields that are not known, at most so many, if there is anything in them.
+fn rest(bytes: &[u8], size: usize, most: usize) -> Option<String> {
     let rest = bytes.get(KNOWN..).unwrap_or_default();
     if rest.len() < size - KNOWN {
         return Some("???".into());
@@ -137,11 +136,11 @@ fn rest(bytes: &[u8], size: usize) -> Option<String> {
         return None;
     }
     let mut text = format!("/* bytes {KNOWN}..{} */ \"", size - 1);
-    for byte in rest.iter().take(SHOWN) {
+    for byte in rest.iter().take(most) {
         text.push_str(&format!("\\x{byte:02x}"));
     }
     text.push('"');
-    if rest.len() > SHOWN {
+    if rest.len() > most {
         text.push_str("...");
     }
     Some(text)

@@ -21,7 +21,7 @@ sets! {
         PER_HPUX = 0x10, PER_MASK = 0xff,
     }
     /// personality(2)
-    PERSONALITY "" first(0xff => DOMAIN) {
+    PERSONALITY "" as Parts first(0xff => DOMAIN) {
         UNAME26 = 0x2_0000, ADDR_NO_RANDOMIZE = 0x4_0000, FDPIC_FUNCPTRS = 0x8_0000,
         MMAP_PAGE_ZERO = 0x10_0000, ADDR_COMPAT_LAYOUT = 0x20_0000,
         READ_IMPLIES_EXEC = 0x40_0000, ADDR_LIMIT_32BIT = 0x80_0000, SHORT_INODE = 0x100_0000,
@@ -35,8 +35,9 @@ macro_rules! bits {
         pub(crate) static CAPABILITIES: Set = Set {
             names: &[$((1 << $bit, concat!("1<<", $name))),*],
             base: None,
-    first: &[],
+            first: &[],
             last: &[],
+            numbers: crate::decode::schema::Numbers::Parts,
             unknown: "CAP_???",
         };
     };

@@ -59,7 +59,7 @@ calls! { SET_NAME
     prctl(option: OPT, arg2: Then(&NAME, or_address), arg3: Absent, arg4: Absent, arg5: Absent) -> I32;
 }
 calls! { GET_NAME
-    prctl(option: OPT, arg2: To(Out, &Chars(16)), arg3: Absent, arg4: Absent, arg5: Absent) -> I32;
+    prctl(option: OPT, arg2: To(Out, &SHORT_NAME), arg3: Absent, arg4: Absent, arg5: Absent) -> I32;
 }
 calls! { SET_SECCOMP
     prctl(option: OPT, arg2: long_one(&SECCOMP_MODE), arg3: Pick(seccomp_filter, 0),
@@ -203,6 +203,19 @@ fn speculation(view: &View<'_>, _: &[Value]) -> Option<Value> {
 
 /// `char comm[16]` of a task: 15 bytes of it are used.
 const NAME: Type = Sized(In, Len::Fixed(16), &Special(name, 0));
+const SHORT_NAME: Type = Then(&Chars(16), shortened);
+
+/// As long as other strings.
+fn shortened(value: Value, view: &View<'_>) -> Value {
+    match value {
+        Value::Bytes(mut bytes) if bytes.data.len() > view.limits.text => {
+            bytes.data.truncate(view.limits.text);
+            bytes.more = true;
+            Value::Bytes(bytes)
+        }
+        value => value,
+    }
+}
 
 fn name(view: &View<'_>) -> Value {
     const MOST: usize = 15;
@@ -211,12 +224,13 @@ fn name(view: &View<'_>) -> Value {
     if end.is_none() && text.len() < MOST {
         return Value::Address(view.addr);
     }
-    Value::Bytes(crate::decode::Bytes {
+    let name = Value::Bytes(crate::decode::Bytes {
         data: text.get(..end.unwrap_or(MOST)).unwrap_or(text).to_vec(),
         more: end.is_none(),
         whole: true,
         look: TEXT,
-    })
+    });
+    shortened(name, view)
 }
 
 const SECCOMP_MODE_FILTER: u64 = 2;

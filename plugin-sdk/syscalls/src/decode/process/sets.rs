@@ -9,6 +9,7 @@ pub(crate) static SIGNAL_NAMES: Set = Set {
     base: None,
     first: &[],
     last: &[],
+    numbers: crate::decode::schema::Numbers::Decimal,
     unknown: "",
 };
 
@@ -35,7 +36,7 @@ sets! {
         CLONE_NEWPID = 0x2000_0000, CLONE_NEWNET = 0x4000_0000, CLONE_IO = 0x8000_0000,
     }
     /// The same with the signal in the lowest byte.
-    CLONE "CLONE_???" last(0xff => SIGNAL_NAMES) and(CLONE_FLAGS) {}
+    CLONE "CLONE_???" as Parts last(0xff => SIGNAL_NAMES) and(CLONE_FLAGS) {}
     /// clone3(2), in clone_args
     CLONE3 "CLONE_???" and(CLONE_FLAGS) {
         CLONE_NEWTIME = 0x80, CLONE_CLEAR_SIGHAND = 0x1_0000_0000,

@@ -117,7 +117,12 @@ fn capture(
             }
         }
     }
-    assert!(asked.len() <= 2048, "{}: {} wants", call.name, asked.len());
+    assert!(
+        asked.len() <= plan::MAX_WANTS,
+        "{}: {} wants",
+        call.name,
+        asked.len()
+    );
 }
 
 const STYLES: [Style<'static>; 3] = [

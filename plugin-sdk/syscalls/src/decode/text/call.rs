@@ -3,11 +3,12 @@
 use alloc::vec::Vec;
 
 use crate::abi::Abi;
-use crate::decode::read::Decoded;
-use crate::decode::{Value, When, is_error};
+use crate::decode::read::{Argument, Decoded};
+use crate::decode::schema::Numbers;
+use crate::decode::{Value, When, describe, is_error};
 use crate::errno;
 
-use super::{Style, push_decimal, push_hex, push_number};
+use super::{Names, Style, push_decimal, push_hex, push_number};
 
 impl Decoded {
     /// Its name, which is that of the call in it for ipc(2) and socketcall(2).
@@ -30,10 +31,6 @@ impl Style<'_> {
             if place > 0 {
                 out.extend_from_slice(b", ");
             }
-            if arg.named || self.argument_names {
-                out.extend_from_slice(arg.name.as_bytes());
-                out.push(b'=');
-            }
             let is_result = first + place >= decoded.known_at_entry;
             let style = Style {
                 // What is in a register is there before the call.
@@ -43,7 +40,62 @@ impl Style<'_> {
                 },
                 ..*self
             };
-            style.push(out, &arg.value);
+            style.push_argument(out, arg, &arg.value);
+        }
+    }
+
+    fn push_argument(&self, out: &mut Vec<u8>, arg: &Argument, value: &Value) {
+        if arg.named || self.argument_names {
+            out.extend_from_slice(arg.name.as_bytes());
+            out.push(b'=');
+        }
+        self.push(out, value);
+    }
+
+    /// The arguments that are known when the call is made, and the comma in front of others.
+    pub fn push_entry(&self, out: &mut Vec<u8>, decoded: &Decoded) {
+        let known = decoded.known_at_entry;
+        self.push_arguments(out, decoded, 0..known);
+        if known > 0 && known < decoded.args.len() {
+            out.extend_from_slice(b", ");
+        }
+        if let Some((before, _)) = Self::halves(decoded) {
+            let style = Style {
+                when: When::Enter,
+                ..*self
+            };
+            style.push_argument(out, &decoded.args[known], before);
+        }
+    }
+
+    /// The others.
+    pub fn push_rest(&self, out: &mut Vec<u8>, decoded: &Decoded) {
+        let mut known = decoded.known_at_entry;
+        if let Some((_, after)) = Self::halves(decoded) {
+            if let Some(after) = after {
+                out.extend_from_slice(b" => ");
+                let style = Style {
+                    when: When::Exit,
+                    ..*self
+                };
+                style.push(out, after);
+            }
+            known += 1;
+            if known < decoded.args.len() {
+                out.extend_from_slice(b", ");
+            }
+        }
+        self.push_arguments(out, decoded, known..decoded.args.len());
+    }
+
+    /// What went in of an argument that is known in halves, and what has come out, if that
+    /// is known.
+    fn halves(decoded: &Decoded) -> Option<(&Value, Option<&Value>)> {
+        let arg = decoded.args.get(decoded.known_at_entry)?;
+        match &arg.value {
+            _ if !decoded.halved => None,
+            Value::Changed { before, after, .. } => Some((before, Some(after))),
+            value => Some((value, None)),
         }
     }
 
@@ -62,15 +114,43 @@ impl Style<'_> {
             None => push_decimal(out, ret),
         }
         if let Some(note) = &decoded.note {
-            out.extend_from_slice(b" (");
-            // Those of poll(2) and select(2), which the arguments have named.
-            let style = Style {
-                descriptors: None,
-                ..*self
-            };
-            style.push(out, note);
-            out.push(b')');
+            self.push_note(out, decoded.call.name, note);
         }
+    }
+}
+
+impl Style<'_> {
+    /// ` (flags O_RDWR)`: names are what a note is there for, but for those of parts.
+    fn push_note(&self, out: &mut Vec<u8>, call: &str, note: &Value) {
+        let raw = self.names == Names::Raw;
+        let names = match note {
+            Value::Flags(_, set) if set.numbers == Numbers::Parts => self.names,
+            Value::Flags(..) if raw && call != "prctl" => self.names,
+            Value::Flags(..) | Value::Call(..) if raw => return,
+            Value::Flags(..) | Value::One(..) | Value::Named(..) | Value::Signal(_) => {
+                Names::Abbrev
+            }
+            // Those of a file, but not those of a descriptor.
+            Value::Titled("flags", flags) if matches!(&**flags, Value::Flags(_, set) if !set.first.is_empty()) => {
+                Names::Abbrev
+            }
+            _ => self.names,
+        };
+        out.extend_from_slice(b" (");
+        match note {
+            // The result is its number already.
+            Value::Call(name, args) => self.push_as_call(out, name, args),
+            // Descriptors are those of poll(2) and select(2), which the arguments have named.
+            _ => {
+                let style = Style {
+                    names,
+                    descriptors: None,
+                    ..*self
+                };
+                style.push(out, note);
+            }
+        }
+        out.push(b')');
     }
 }
 
@@ -88,8 +168,10 @@ pub fn push_name(out: &mut Vec<u8>, abi: Abi, number: u32) {
 /// The arguments that the kernel reads, as numbers; all six of a call that is not
 /// known.
 pub fn push_raw_arguments(out: &mut Vec<u8>, abi: Abi, number: u32, args: [u64; 6]) {
-    let known = crate::argument_count(abi, number).unwrap_or(6);
-    for (place, arg) in args.into_iter().take(known.into()).enumerate() {
+    let known = crate::argument_count(abi, number).map(usize::from);
+    // What no kernel has any more reads nothing: then as many as it had.
+    let known = known.or_else(|| Some(describe(abi, number)?.args.len()));
+    for (place, arg) in args.into_iter().take(known.unwrap_or(6)).enumerate() {
         if place > 0 {
             out.extend_from_slice(b", ");
         }

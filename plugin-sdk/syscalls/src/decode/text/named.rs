@@ -4,7 +4,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use crate::decode::schema::Set;
+use crate::decode::schema::{Numbers, Set};
 use crate::decode::value::{file_type, major_minor};
 use crate::signal;
 
@@ -12,8 +12,16 @@ use super::number::{push_decimal, push_hex, push_octal, push_unsigned};
 use super::{Names, Style, quote};
 
 impl Style<'_> {
-    /// A name, its number, or both.
+    /// A name, its number, or both. Digits are no name, and errors are decimal.
     pub(super) fn push_named(&self, out: &mut Vec<u8>, name: &str, value: i64) {
+        let word = name.split(' ').next().unwrap_or(name);
+        let digits = word.strip_prefix("0x").unwrap_or(word);
+        if digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return out.extend_from_slice(name.as_bytes());
+        }
+        if name == "RLIM_INFINITY" || name.starts_with("-E") {
+            return self.push_decimal_named(out, name, value);
+        }
         self.push_either(
             out,
             |out| push_number(out, value.cast_unsigned()),
@@ -21,8 +29,22 @@ impl Style<'_> {
         );
     }
 
+    /// The same with a number in decimal digits.
+    fn push_decimal_named(&self, out: &mut Vec<u8>, name: &str, value: i64) {
+        self.push_either(
+            out,
+            |out| push_decimal(out, value),
+            |out| out.extend_from_slice(name.as_bytes()),
+        );
+    }
+
     pub(super) fn push_one(&self, out: &mut Vec<u8>, value: u64, set: &Set) {
         match set.name(value) {
+            Some(name) if set.numbers == Numbers::Decimal => {
+                // They are of 32 bits, some with a sign.
+                let low = (value & 0xffff_ffff) as u32;
+                self.push_decimal_named(out, name, low.cast_signed().into());
+            }
             Some(name) => self.push_named(out, name, value.cast_signed()),
             None => {
                 push_number(out, value);
@@ -53,6 +75,9 @@ impl Style<'_> {
     }
 
     pub(super) fn push_flags(&self, out: &mut Vec<u8>, bits: u64, set: &Set) {
+        if set.numbers == Numbers::Parts && self.names != Names::Abbrev {
+            return self.push_parts(out, bits, set);
+        }
         let start = out.len();
         let mut named = false;
         self.push_either(
@@ -64,6 +89,68 @@ impl Style<'_> {
             // The number is all there is.
             out.truncate(start);
             flags(out, bits, set);
+        }
+    }
+
+    /// Each part as a number, or as one with its name behind it.
+    fn push_parts(&self, out: &mut Vec<u8>, bits: u64, set: &Set) {
+        let start = out.len();
+        let mut left = bits;
+        let own = Set {
+            names: set.names,
+            base: set.base,
+            first: &[],
+            last: &[],
+            unknown: if set.first.is_empty() {
+                set.unknown
+            } else {
+                ""
+            },
+            numbers: Numbers::Hex,
+        };
+        if set.first.is_empty() && set.last.is_empty() {
+            // Its words.
+            self.push_flags(out, bits & 0xffff_ffff, &own);
+            left = bits & !0xffff_ffff;
+            if left != 0 {
+                out.push(b'|');
+                self.push_shifted(out, left, &own);
+            }
+            return;
+        }
+        for (mask, values) in set.first {
+            let value = bits & mask;
+            left &= !mask;
+            if value != 0 || values.name(0).is_some() {
+                push_bar(out, start);
+                self.push_one(out, value, values);
+            }
+        }
+        let behind = set.last.iter().fold(0, |all, (mask, _)| all | mask);
+        left &= !behind;
+        if left != 0 || set.first.is_empty() && bits == 0 {
+            push_bar(out, start);
+            self.push_flags(out, left, &own);
+        }
+        for (mask, values) in set.last {
+            let value = bits & mask;
+            if value != 0 {
+                push_bar(out, start);
+                match values.name(value) {
+                    Some(_) => self.push_one(out, value, values),
+                    None => push_unsigned(out, value),
+                }
+            }
+        }
+    }
+
+    /// The upper word of bits as a number of its own, and their names.
+    fn push_shifted(&self, out: &mut Vec<u8>, bits: u64, set: &Set) {
+        push_hex(out, bits >> 32);
+        if self.names == Names::Verbose {
+            out.extend_from_slice(b" /* ");
+            flags(out, bits, set);
+            out.extend_from_slice(b" */");
         }
     }
 
@@ -109,7 +196,7 @@ impl Style<'_> {
 
     pub(super) fn push_signal(&self, out: &mut Vec<u8>, number: u32) {
         match signal::name(number).filter(|_| number != 0) {
-            Some(name) => self.push_named(out, name, number.into()),
+            Some(name) => self.push_decimal_named(out, name, number.into()),
             None => push_decimal(out, number.cast_signed().into()),
         }
     }
@@ -249,7 +336,7 @@ fn flags(out: &mut Vec<u8>, bits: u64, set: &Set) -> bool {
 }
 
 /// `[INT TERM]`, or `~[KILL STOP]` where most are in.
-pub(super) fn push_signals(out: &mut Vec<u8>, set: u64) {
+pub(super) fn push_signals(out: &mut Vec<u8>, set: u64, names: Names) {
     // Two thirds of all.
     let most = set.count_ones() >= 64 * 2 / 3;
     let shown = if most { !set } else { set };
@@ -262,9 +349,13 @@ pub(super) fn push_signals(out: &mut Vec<u8>, set: u64) {
         if !core::mem::replace(&mut first, false) {
             out.push(b' ');
         }
-        match signal::name(number) {
+        let name = signal::name(number).filter(|_| names != Names::Raw);
+        let name = name.map(|name| name.strip_prefix("SIG").unwrap_or(name));
+        match name {
+            Some(name) if names == Names::Abbrev => out.extend_from_slice(name.as_bytes()),
             Some(name) => {
-                out.extend_from_slice(name.strip_prefix("SIG").unwrap_or(name).as_bytes())
+                push_decimal(out, number.into());
+                push_comment(out, name);
             }
             None => push_decimal(out, number.into()),
         }
