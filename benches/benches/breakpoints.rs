@@ -71,7 +71,12 @@ impl Way {
             Self::Floor => vec![built::BREAKPOINTS.into(), function.into()],
             Self::Engine => {
                 let tracer = programs::tracer().ok_or("pai-bench-tracer is not built")?;
-                vec![text(tracer), "breakpoints".into(), function.into()]
+                vec![
+                    text(tracer),
+                    "breakpoints".into(),
+                    function.into(),
+                    "1".into(),
+                ]
             }
             Self::Plugin => {
                 let host = programs::host().ok_or("the program pai-host is not built")?;

@@ -1,4 +1,4 @@
-//! The engine with one native client that wants every entry and exit.
+//! The engine with native clients that want every entry and exit.
 
 use std::cell::RefCell;
 
@@ -64,20 +64,37 @@ impl Supervisor for Silent {
 /// # Errors
 /// What ended the session too early.
 pub fn trace(program: &Program) -> Result<(Counts, Option<ExitStatus>)> {
-    let mut counts = Counts::default();
+    let (mut all, status) = trace_for(program, 1)?;
+    Ok((all.pop().context("the only client")?, status))
+}
+
+/// The same for so many clients; what each of them counted.
+///
+/// # Errors
+/// As [`trace`].
+pub fn trace_for(program: &Program, clients: usize) -> Result<(Vec<Counts>, Option<ExitStatus>)> {
+    let mut all = vec![Counts::default(); clients];
     let mut engine = Engine::new(Follow::Yes)?;
-    let id = engine.add_client("counting")?;
+    let mut ids = Vec::new();
+    for _ in &all {
+        ids.push(engine.add_client("counting")?);
+    }
     engine.spawn(program)?;
     let engine = RefCell::new(engine);
-    let client = Counting {
-        counts: &mut counts,
-        subscribed: false,
-    };
-    let mut clients: Vec<(ClientId, Box<dyn Client + '_>)> = vec![(id, Box::new(client))];
+    let mut clients: Vec<(ClientId, Box<dyn Client + '_>)> = Vec::new();
+    for (id, counts) in ids.into_iter().zip(&mut all) {
+        let client = Counting {
+            counts,
+            subscribed: false,
+        };
+        clients.push((id, Box::new(client)));
+    }
     run(&engine, &mut clients, &mut Silent).context("the engine")?;
     drop(clients);
     let mut engine = engine.into_inner();
     engine.shut_down();
-    counts.signals = engine.stats().signals;
-    Ok((counts, engine.root_status()))
+    for counts in &mut all {
+        counts.signals = engine.stats().signals;
+    }
+    Ok((all, engine.root_status()))
 }

@@ -11,6 +11,7 @@ pub mod minimal;
 pub mod options;
 pub mod place;
 pub mod programs;
+pub mod reads;
 pub mod table;
 pub mod tree;
 pub mod truth;

@@ -64,9 +64,19 @@ pub fn noop() -> Option<PathBuf> {
     }
 }
 
-/// The component that counts hits of a breakpoint.
+/// The component that counts hits of breakpoints.
 pub fn breakpoints() -> Option<PathBuf> {
     beside("../guests/wasm32-wasip2/guest/examples/bench_breakpoints.wasm")
+}
+
+/// The component that watches every call.
+pub fn observer() -> Option<PathBuf> {
+    beside("../guests/wasm32-wasip2/guest/examples/bench_observer.wasm")
+}
+
+/// The component that reads paths.
+pub fn reads() -> Option<PathBuf> {
+    beside("../guests/wasm32-wasip2/guest/examples/bench_reads.wasm")
 }
 
 /// A program with its arguments, to be traced in this process.

@@ -133,25 +133,7 @@ impl Variant {
     }
 
     fn run_with(self, target: &[String], output: &str) -> Result<Ran> {
-        let mut command = self.command(target, output)?;
-        let start = Instant::now();
-        let done = command
-            .output()
-            .with_context(|| format!("cannot start {command:?}"))?;
-        let wall = start.elapsed();
-        let stdout = String::from_utf8_lossy(&done.stdout).into_owned();
-        let stderr = String::from_utf8_lossy(&done.stderr).into_owned();
-        ensure!(
-            done.status.success(),
-            "{}: {command:?}: {}\n{stderr}",
-            self.name(),
-            done.status
-        );
-        Ok(Ran {
-            wall,
-            stdout,
-            stderr,
-        })
+        Ran::of(self.name(), &mut self.command(target, output)?)
     }
 
     /// Starts a target whose output nobody wants.
@@ -173,13 +155,7 @@ impl Variant {
             Err(missing) => bail!(missing),
         };
         words.extend_from_slice(target);
-        let (program, arguments) = words.split_first().context("nothing to run")?;
-        let mut command = Command::new(program);
-        command
-            .args(arguments)
-            .env("LC_ALL", "C")
-            .stdin(Stdio::null());
-        Ok(command)
+        command(&words)
     }
 
     /// Whether it tells at its end what it counted.
@@ -249,7 +225,45 @@ pub fn by_turns(
     Ok(all)
 }
 
+/// What runs these words, as every variant does.
+///
+/// # Errors
+/// When there are none.
+pub fn command(words: &[String]) -> Result<Command> {
+    let (program, arguments) = words.split_first().context("nothing to run")?;
+    let mut command = Command::new(program);
+    command
+        .args(arguments)
+        .env("LC_ALL", "C")
+        .stdin(Stdio::null());
+    Ok(command)
+}
+
 impl Ran {
+    /// Runs a command and waits for its end, which must be success.
+    ///
+    /// # Errors
+    /// When it cannot, or the command failed.
+    pub fn of(name: &str, command: &mut Command) -> Result<Self> {
+        let start = Instant::now();
+        let done = command
+            .output()
+            .with_context(|| format!("cannot start {command:?}"))?;
+        let wall = start.elapsed();
+        let stdout = String::from_utf8_lossy(&done.stdout).into_owned();
+        let stderr = String::from_utf8_lossy(&done.stderr).into_owned();
+        ensure!(
+            done.status.success(),
+            "{name}: {command:?}: {}\n{stderr}",
+            done.status
+        );
+        Ok(Self {
+            wall,
+            stdout,
+            stderr,
+        })
+    }
+
     /// From before the start to after the end, milliseconds.
     pub fn milliseconds(&self) -> f64 {
         self.wall.as_secs_f64() * 1e3
@@ -272,6 +286,28 @@ impl Ran {
     /// When it said nothing.
     pub fn counts(&self) -> Result<Counts> {
         Counts::parse(&self.stderr)
+    }
+
+    /// The same of several clients or plugins, one after the other.
+    ///
+    /// # Errors
+    /// When one of them said something else.
+    pub fn all_counts(&self) -> Result<Vec<Counts>> {
+        let starts = self.stderr.match_indices("counts ").map(|(at, _)| at);
+        let ends = starts.clone().skip(1).chain([self.stderr.len()]);
+        let each = starts.zip(ends).map(|(from, to)| &self.stderr[from..to]);
+        each.map(Counts::parse).collect()
+    }
+
+    /// A number that the tracer said behind `NAME `, in a line of its own.
+    ///
+    /// # Errors
+    /// When it did not.
+    pub fn told(&self, name: &str) -> Result<u64> {
+        self.stderr
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok())
+            .with_context(|| format!("no {name} in '{}'", self.stderr))
     }
 }
 
