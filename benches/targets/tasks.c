@@ -1,8 +1,8 @@
-/* tasks [N=100000] [threads|processes] [T=4] [one|all]: T threads or processes of
- * which one makes N openat calls of a path that does not exist while the others sleep
- * in read(2), or all make N/T each, at once. ns is from before the first call to behind
- * the last; where all work, the wake of each task and its way to sleep again are in it:
- * two ends of a read(2) per task. */
+/* tasks [N=100000] [threads|processes] [T=4] [one|all]: T threads or processes, besides
+ * the main task, which sleeps. One of them makes N openat calls of a path that does not
+ * exist while the others sleep in read(2), or all make N/T each, at once. ns is from
+ * before the first call to behind the last; where all work, the wake of each task and
+ * its way to sleep again are in it: two ends of a read(2) per task. */
 #include "bt.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -21,7 +21,6 @@ static struct shared {
 	_Atomic uint64_t end;
 } *shared;
 static uint64_t calls;
-static int one;
 /* Written to by a task that is ready, and by the last that is done. */
 static int tell[2];
 /* Closed by the main task when work begins, and when all is over. */
@@ -100,7 +99,7 @@ int main(int argc, char **argv)
 	static pthread_t threads[MOST];
 	static pid_t pids[MOST];
 	pthread_attr_t small;
-	one = !(argc > 4 && !strcmp(argv[4], "all"));
+	int one = !(argc > 4 && !strcmp(argv[4], "all"));
 	if (t < 1 || t > MOST || (!one && n % t))
 		return 2;
 	calls = one ? n : n / t;
