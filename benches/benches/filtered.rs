@@ -16,8 +16,8 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use pai_benches::programs::{self, built};
 use pai_benches::truth::check;
-use pai_benches::variant::{Ran, by_turns};
-use pai_benches::{Options, Place, Samples, Table, Variant, place, print_end, tree};
+use pai_benches::way::by_turns;
+use pai_benches::{Options, Place, Ran, Samples, Table, Variant, place, print_end, tree};
 
 const VARIANTS: &[Variant] = &[
     Variant::Native,
@@ -88,7 +88,9 @@ impl Target {
             let seen = variant.lines_of(&self.command, CALL)?;
             check(*variant, &format!("lines of {CALL}"), seen, expected)?;
         }
-        by_turns(VARIANTS, &self.command, rounds, |ran| self.figure(ran))
+        by_turns(VARIANTS, rounds, |variant| {
+            self.figure(&variant.run(&self.command)?)
+        })
     }
 }
 

@@ -19,8 +19,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use pai_benches::programs::built;
 use pai_benches::truth::check;
-use pai_benches::variant::Ran;
-use pai_benches::{Counts, Options, Place, Samples, Table, Variant, place, print_end};
+use pai_benches::{Counts, Options, Place, Ran, Samples, Table, Variant, place, print_end};
 
 const VARIANTS: &[Variant] = &[
     Variant::Native,

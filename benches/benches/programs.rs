@@ -13,7 +13,7 @@
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
-use pai_benches::variant::by_turns;
+use pai_benches::way::by_turns;
 use pai_benches::{
     Options, Place, Table, Variant, counts, place, print_end, programs, tree, truth,
 };
@@ -53,7 +53,9 @@ impl Target {
 /// How many calls it makes, after each variant has counted them.
 fn calls(command: &[String], variants: &[Variant]) -> Result<u64> {
     let of = |variant: Variant| -> Result<u64> {
-        Ok(counts::of_strace(&variant.lines(command)?).values().sum())
+        Ok(counts::of_strace(&variant.run(command)?.lines)
+            .values()
+            .sum())
     };
     let expected = of(Variant::Strace)?;
     for variant in variants.iter().filter(|variant| variant.writes_lines()) {
@@ -87,7 +89,9 @@ fn bench(options: Options) -> Result<()> {
         for place in Place::ALL {
             eprintln!("programs: {}, {}", target.name, place.name());
             let _placed = place.take()?;
-            let all = by_turns(VARIANTS, &command, rounds, |ran| Ok(ran.milliseconds()));
+            let all = by_turns(VARIANTS, rounds, |variant| {
+                Ok(variant.run(&command)?.milliseconds())
+            });
             let all = all.context(target.name)?;
             let of = |wanted| {
                 let at = VARIANTS.iter().position(|variant| *variant == wanted);

@@ -12,12 +12,15 @@
 )]
 
 use std::fs;
-use std::process::{Child, ExitCode};
+use std::process::{Child, Command, ExitCode};
 use std::thread::sleep;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use pai_benches::{Options, Place, Samples, Table, Variant, place, print_end, programs, truth};
+use object::{Object, ObjectSection};
+use pai_benches::{
+    Options, Place, Samples, Table, Variant, gated, place, print_end, programs, truth,
+};
 
 const VARIANTS: &[Variant] = &[
     Variant::Native,
@@ -29,7 +32,10 @@ const VARIANTS: &[Variant] = &[
 ];
 
 /// What a warm start with the plugin `minimal` may cost, in milliseconds.
-const START_LIMIT: f64 = 15.0;
+const START_LIMIT: f64 = 12.0;
+
+/// What the host may take with the plugin `strace`, in MiB.
+const MEMORY_LIMIT: f64 = 40.0;
 
 /// CPU time per second of sleep above which a tracer is said to poll, in
 /// microseconds: a look every 10 milliseconds would take it.
@@ -137,17 +143,84 @@ impl Report {
 
 /// CPU time of all threads that a process has now.
 fn cpu_time(child: &Child) -> Result<Duration> {
-    let folder = format!("/proc/{}/task", child.id());
-    let mut nanoseconds = 0;
-    for task in fs::read_dir(&folder).with_context(|| folder.clone())? {
-        let path = task?.path().join("schedstat");
-        let text = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
-        let first = text.split_whitespace().next().unwrap_or_default();
-        nanoseconds += first
-            .parse::<u64>()
-            .with_context(|| format!("no time in '{text}'"))?;
+    let threads = gated::threads(child.id())?;
+    Ok(threads.iter().map(|(_, _, time)| *time).sum())
+}
+
+/// First starts, with an empty cache: the compiler runs.
+fn cold(rounds: usize) -> Result<Table> {
+    eprintln!("start_up: cold");
+    let host = programs::host().context("the program pai-host is not built")?;
+    let mut table = Table::new(&["plugin", "ms"]);
+    for plugin in ["minimal", "strace"] {
+        let mut samples = Samples::default();
+        for _ in 0..rounds {
+            let cache = tempfile::tempdir().context("no temporary folder")?;
+            let folder = cache.path().join("cache");
+            let start = Instant::now();
+            let done = Command::new(&host)
+                .args(["run", "-o", "/dev/null", plugin, "--", "true"])
+                .env("PAI_CACHE_DIR", &folder)
+                .output()
+                .context("cannot start the host")?;
+            samples.push(start.elapsed().as_secs_f64() * 1e3);
+            ensure!(done.status.success(), "{plugin}: {}", done.status);
+            let kept = folder.read_dir().context("no cache was made")?.count();
+            ensure!(kept == 1, "{plugin}: {kept} compiled plugins are kept");
+        }
+        table.row(vec![
+            plugin.into(),
+            format!("{:.0} ({:.0})", samples.median(), samples.min()),
+        ]);
     }
-    Ok(Duration::from_nanos(nanoseconds))
+    Ok(table)
+}
+
+/// Parts of the program, in MiB.
+fn sizes() -> Result<Table> {
+    let path = programs::host().context("the program pai-host is not built")?;
+    let program = fs::read(&path).with_context(|| path.display().to_string())?;
+    let file = object::File::parse(&*program)?;
+    let mut parts = [
+        ("code", 0),
+        ("constants, the bundled plugins among them", 0),
+        ("tables to unwind", 0),
+        ("lines and names for backtraces", 0),
+        ("the rest", 0),
+    ];
+    for section in file.sections() {
+        let part = match section.name().unwrap_or_default() {
+            ".text" => 0,
+            ".rodata" | ".data.rel.ro" => 1,
+            name if name.starts_with(".eh_frame") || name == ".gcc_except_table" => 2,
+            name if name.starts_with(".debug_") || name.ends_with("strtab") => 3,
+            ".symtab" => 3,
+            _ => 4,
+        };
+        parts[part].1 += section.file_range().map_or(0, |(_, len)| len);
+    }
+    let mut table = Table::new(&["part", "MiB"]);
+    let mebibytes = |bytes: u64| format!("{:.1}", bytes as f64 / f64::from(1 << 20));
+    for (part, bytes) in parts {
+        table.row(vec![part.into(), mebibytes(bytes)]);
+    }
+    table.row(vec!["all".into(), mebibytes(program.len() as u64)]);
+    Ok(table)
+}
+
+/// What the host says of itself, in MiB.
+fn peak_memory() -> Result<f64> {
+    let host = programs::host().context("the program pai-host is not built")?;
+    let done = Command::new(host)
+        .args(["run", "--stats", "-o", "/dev/null", "strace", "--", "true"])
+        .output()
+        .context("cannot start the host")?;
+    let said = String::from_utf8_lossy(&done.stderr);
+    let line = said
+        .lines()
+        .find_map(|line| line.strip_prefix("peak memory"));
+    line.and_then(|line| line.trim().strip_suffix(" MiB")?.parse().ok())
+        .with_context(|| format!("no peak memory in '{said}'"))
 }
 
 fn bench(options: Options) -> Result<()> {
@@ -166,6 +239,18 @@ fn bench(options: Options) -> Result<()> {
     println!("Whole runs of `true`, {rounds} rounds, warm. Median (minimum).\n\n{table}");
     // The C loop has no need to look at anything from time to time.
     variants.retain(|variant| !matches!(variant, Variant::Native));
+    let rounds = if options.quick { 1 } else { 5 };
+    println!(
+        "The first start, which compiles the plugin:\n\n{}",
+        cold(rounds)?
+    );
+    println!(
+        "How large the program is, and what it holds:\n\n{}",
+        sizes()?
+    );
+    let peak = peak_memory()?;
+    println!("Peak memory of `run strace -- true`: {peak:.1} MiB.\n");
+    report.limit("memory", "MiB", peak, MEMORY_LIMIT);
     let table = report.idle(&variants)?;
     println!("While the target sleeps, the target's own time left out:\n\n{table}");
     print_end(&report.missed);

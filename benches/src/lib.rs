@@ -7,15 +7,16 @@
 pub mod breakpoints;
 pub mod counts;
 pub mod engine;
+pub mod gated;
 pub mod minimal;
 pub mod options;
 pub mod place;
 pub mod programs;
-pub mod reads;
 pub mod table;
 pub mod tree;
 pub mod truth;
 pub mod variant;
+pub mod way;
 pub mod whole_run;
 
 pub use counts::Counts;
@@ -23,6 +24,7 @@ pub use options::Options;
 pub use place::Place;
 pub use table::{Samples, Table};
 pub use variant::Variant;
+pub use way::{Ran, Way};
 
 /// How the line of a documented limit that was missed begins.
 const MISSED: &str = "- limit missed:";

@@ -64,19 +64,11 @@ pub fn noop() -> Option<PathBuf> {
     }
 }
 
-/// The component that counts hits of breakpoints.
-pub fn breakpoints() -> Option<PathBuf> {
-    beside("../guests/wasm32-wasip2/guest/examples/bench_breakpoints.wasm")
-}
-
-/// The component that watches every call.
-pub fn observer() -> Option<PathBuf> {
-    beside("../guests/wasm32-wasip2/guest/examples/bench_observer.wasm")
-}
-
-/// The component that reads paths.
-pub fn reads() -> Option<PathBuf> {
-    beside("../guests/wasm32-wasip2/guest/examples/bench_reads.wasm")
+/// One of the other components of the benches.
+pub fn guest(name: &str) -> Option<PathBuf> {
+    beside(format!(
+        "../guests/wasm32-wasip2/guest/examples/{name}.wasm"
+    ))
 }
 
 /// A program with its arguments, to be traced in this process.

@@ -13,7 +13,7 @@ use crate::variant::Variant;
 pub fn of(target: &[String]) -> Result<Counts> {
     let counts = Variant::Floor.run(target)?.counts()?;
     if Variant::Strace.missing().is_none() {
-        let lines: u64 = counts::of_strace(&Variant::Strace.lines(target)?)
+        let lines: u64 = counts::of_strace(&Variant::Strace.run(target)?.lines)
             .values()
             .sum();
         let Call { entries, .. } = counts.all();
@@ -31,7 +31,9 @@ pub fn of(target: &[String]) -> Result<Counts> {
 /// # Errors
 /// When it does not.
 pub fn check_lines(variant: Variant, target: &[String], truth: &Counts) -> Result<()> {
-    let lines: u64 = counts::of_strace(&variant.lines(target)?).values().sum();
+    let lines: u64 = counts::of_strace(&variant.run(target)?.lines)
+        .values()
+        .sum();
     check(variant, "calls", lines, truth.all().entries)
 }
 

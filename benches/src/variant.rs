@@ -1,14 +1,15 @@
 //! The ways to run a target.
 
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::{Child, Stdio};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result};
 
-use crate::counts::{self, Counts};
+use crate::counts;
 use crate::programs::{self, built};
-use crate::table::Samples;
+use crate::way::{Ran, Way};
+
+/// For those that want one call: both straces understand it.
+const ONLY: &str = "-etrace=openat";
 
 /// One way to run a target.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -27,7 +28,11 @@ pub enum Variant {
     HostMinimal,
     /// The host with its plugin `strace`.
     HostStrace,
-    /// The same where only openat is wanted: the other calls do not stop.
+    /// The same without reading what arguments lead to.
+    HostBasic,
+    /// The same with registers as they are.
+    HostRaw,
+    /// `HostStrace` where only openat is wanted: the other calls do not stop.
     HostSome,
     /// strace itself, following.
     Strace,
@@ -35,17 +40,6 @@ pub enum Variant {
     StraceSome,
     /// And with a filter, as `HostSome` has it.
     StraceFilter,
-}
-
-/// What came of a run.
-#[derive(Clone, Debug)]
-pub struct Ran {
-    /// From before the start to after the end.
-    pub wall: Duration,
-    /// Standard output.
-    pub stdout: String,
-    /// Standard error.
-    pub stderr: String,
 }
 
 impl Variant {
@@ -59,6 +53,8 @@ impl Variant {
             Self::Noop => "host, no-op plugin",
             Self::HostMinimal => "host, minimal",
             Self::HostStrace => "host, strace",
+            Self::HostBasic => "host, strace --detail=basic",
+            Self::HostRaw => "host, strace --detail=raw",
             Self::HostSome => "host, strace -e openat",
             Self::Strace => "strace -f",
             Self::StraceSome => "strace -f -e openat",
@@ -66,74 +62,37 @@ impl Variant {
         }
     }
 
-    /// Its command, up to the target; output of the tracer's own goes to
-    /// `output`.
-    fn words(self, output: &str) -> Result<Vec<String>, &'static str> {
-        let text = |path: std::path::PathBuf| path.to_string_lossy().into_owned();
-        let host = || {
-            programs::host()
-                .map(text)
-                .ok_or("the program pai-host is not built")
-        };
-        let tracer = || {
-            programs::tracer()
-                .map(text)
-                .ok_or("the program pai-bench-tracer is not built")
-        };
-        Ok(match self {
-            Self::Native => Vec::new(),
-            Self::Floor => vec![built::SYSCALL_STOPS.into()],
-            Self::Minimal => vec![tracer()?, "minimal".into()],
-            Self::Engine => vec![tracer()?, "engine".into()],
-            Self::Noop => {
-                let noop = programs::noop().ok_or("the no-op plugin is not built")?;
-                vec![host()?, "run".into(), text(noop), "--".into()]
-            }
-            Self::HostMinimal => vec![host()?, "run".into(), "minimal".into(), "--".into()],
-            Self::HostStrace | Self::HostSome => {
-                let mut words = vec![host()?, "run".into()];
-                words.extend(["-o", output, "strace"].map(str::to_owned));
-                if self == Self::HostSome {
-                    words.extend(["-e", "trace=openat"].map(str::to_owned));
-                }
-                words.push("--".into());
-                words
-            }
-            Self::Strace | Self::StraceSome | Self::StraceFilter => {
-                let strace = programs::in_path("strace").ok_or("strace is not installed")?;
-                let mut words = vec![text(strace)];
-                words.extend(["-f", "-o", output].map(str::to_owned));
-                if self != Self::Strace {
-                    words.extend(["-e", "trace=openat"].map(str::to_owned));
-                }
-                if self == Self::StraceFilter {
-                    words.push("--seccomp-bpf".into());
-                }
-                words
-            }
-        })
+    /// What runs it.
+    pub fn way(self) -> Way {
+        let name = self.name();
+        match self {
+            Self::Native => Way::native(),
+            Self::Floor => Way::floor(name, built::SYSCALL_STOPS, &[]),
+            Self::Minimal => Way::tracer(name, &["minimal"]),
+            Self::Engine => Way::tracer(name, &["engine"]),
+            Self::Noop => Way::guest(name, &[], programs::noop(), &[]),
+            Self::HostMinimal => Way::bundled(name, &[], &["minimal"]),
+            Self::HostStrace => Way::lines(name, &["strace"]),
+            Self::HostBasic => Way::lines(name, &["strace", "--detail=basic"]),
+            Self::HostRaw => Way::lines(name, &["strace", "--detail=raw"]),
+            Self::HostSome => Way::lines(name, &["strace", ONLY]),
+            Self::Strace => Way::strace(name, &[]),
+            Self::StraceSome => Way::strace(name, &[ONLY]),
+            Self::StraceFilter => Way::strace(name, &[ONLY, "--seccomp-bpf"]),
+        }
     }
 
     /// Why it cannot take part.
     pub fn missing(self) -> Option<&'static str> {
-        self.words("/dev/null").err()
+        self.way().missing()
     }
 
-    /// Runs a target and waits for its end, which must be success. Lines go to a
-    /// file, as people have it, which is gone then.
+    /// Runs a target and waits for its end, which must be success.
     ///
     /// # Errors
     /// When it cannot, or the target failed.
     pub fn run(self, target: &[String]) -> Result<Ran> {
-        if !self.writes_lines() {
-            return self.run_with(target, "/dev/null");
-        }
-        let folder = tempfile::tempdir().context("no temporary folder")?;
-        self.run_with(target, &path_text(&folder.path().join("calls"))?)
-    }
-
-    fn run_with(self, target: &[String], output: &str) -> Result<Ran> {
-        Ran::of(self.name(), &mut self.command(target, output)?)
+        self.way().run(target)
     }
 
     /// Starts a target whose output nobody wants.
@@ -141,21 +100,12 @@ impl Variant {
     /// # Errors
     /// When it cannot.
     pub fn start(self, target: &[String]) -> Result<Child> {
-        let mut command = self.command(target, "/dev/null")?;
+        let mut command = self.way().command(target, "/dev/null")?;
         command
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
             .with_context(|| format!("cannot start {command:?}"))
-    }
-
-    fn command(self, target: &[String], output: &str) -> Result<Command> {
-        let mut words = match self.words(output) {
-            Ok(words) => words,
-            Err(missing) => bail!(missing),
-        };
-        words.extend_from_slice(target);
-        command(&words)
     }
 
     /// Whether it tells at its end what it counted.
@@ -176,6 +126,8 @@ impl Variant {
         matches!(
             self,
             Self::HostStrace
+                | Self::HostBasic
+                | Self::HostRaw
                 | Self::HostSome
                 | Self::Strace
                 | Self::StraceSome
@@ -183,136 +135,15 @@ impl Variant {
         )
     }
 
-    /// Runs a target with the lines of its calls into a file, and returns the
-    /// text.
-    ///
-    /// # Errors
-    /// As [`Variant::run`].
-    pub fn lines(self, target: &[String]) -> Result<String> {
-        let folder = tempfile::tempdir().context("no temporary folder")?;
-        let file = folder.path().join("calls");
-        self.run_with(target, &path_text(&file)?)?;
-        std::fs::read_to_string(&file).with_context(|| format!("{}: no output", self.name()))
-    }
-
     /// How often it writes of this call, in a run for this purpose alone.
     ///
     /// # Errors
     /// As [`Variant::run`].
     pub fn lines_of(self, target: &[String], call: &str) -> Result<u64> {
-        let text = self.lines(target)?;
-        Ok(counts::of_strace(&text).get(call).copied().unwrap_or(0))
+        let ran = self.run(target)?;
+        Ok(counts::of_strace(&ran.lines)
+            .get(call)
+            .copied()
+            .unwrap_or(0))
     }
-}
-
-/// Runs a target under each variant in turn, round after round; the figures of each run,
-/// in the order of the variants.
-///
-/// # Errors
-/// As [`Variant::run`], and when there is no figure.
-pub fn by_turns(
-    variants: &[Variant],
-    target: &[String],
-    rounds: usize,
-    figure: impl Fn(&Ran) -> Result<f64>,
-) -> Result<Vec<Samples>> {
-    let mut all = vec![Samples::default(); variants.len()];
-    for _ in 0..rounds {
-        for (variant, samples) in variants.iter().zip(&mut all) {
-            samples.push(figure(&variant.run(target)?)?);
-        }
-    }
-    Ok(all)
-}
-
-/// What runs these words, as every variant does.
-///
-/// # Errors
-/// When there are none.
-pub fn command(words: &[String]) -> Result<Command> {
-    let (program, arguments) = words.split_first().context("nothing to run")?;
-    let mut command = Command::new(program);
-    command
-        .args(arguments)
-        .env("LC_ALL", "C")
-        .stdin(Stdio::null());
-    Ok(command)
-}
-
-impl Ran {
-    /// Runs a command and waits for its end, which must be success.
-    ///
-    /// # Errors
-    /// When it cannot, or the command failed.
-    pub fn of(name: &str, command: &mut Command) -> Result<Self> {
-        let start = Instant::now();
-        let done = command
-            .output()
-            .with_context(|| format!("cannot start {command:?}"))?;
-        let wall = start.elapsed();
-        let stdout = String::from_utf8_lossy(&done.stdout).into_owned();
-        let stderr = String::from_utf8_lossy(&done.stderr).into_owned();
-        ensure!(
-            done.status.success(),
-            "{name}: {command:?}: {}\n{stderr}",
-            done.status
-        );
-        Ok(Self {
-            wall,
-            stdout,
-            stderr,
-        })
-    }
-
-    /// From before the start to after the end, milliseconds.
-    pub fn milliseconds(&self) -> f64 {
-        self.wall.as_secs_f64() * 1e3
-    }
-
-    /// What the target says behind `NAME=`.
-    ///
-    /// # Errors
-    /// When it does not.
-    pub fn field(&self, name: &str) -> Result<&str> {
-        self.stdout
-            .split_whitespace()
-            .find_map(|word| word.strip_prefix(name)?.strip_prefix('='))
-            .with_context(|| format!("no {name} in '{}'", self.stdout))
-    }
-
-    /// What the tracer said that it counted.
-    ///
-    /// # Errors
-    /// When it said nothing.
-    pub fn counts(&self) -> Result<Counts> {
-        Counts::parse(&self.stderr)
-    }
-
-    /// The same of several clients or plugins, one after the other.
-    ///
-    /// # Errors
-    /// When one of them said something else.
-    pub fn all_counts(&self) -> Result<Vec<Counts>> {
-        let starts = self.stderr.match_indices("counts ").map(|(at, _)| at);
-        let ends = starts.clone().skip(1).chain([self.stderr.len()]);
-        let each = starts.zip(ends).map(|(from, to)| &self.stderr[from..to]);
-        each.map(Counts::parse).collect()
-    }
-
-    /// A number that the tracer said behind `NAME `, in a line of its own.
-    ///
-    /// # Errors
-    /// When it did not.
-    pub fn told(&self, name: &str) -> Result<u64> {
-        self.stderr
-            .lines()
-            .find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok())
-            .with_context(|| format!("no {name} in '{}'", self.stderr))
-    }
-}
-
-fn path_text(path: &Path) -> Result<String> {
-    path.to_str()
-        .map(str::to_owned)
-        .context("a temporary folder whose name is no UTF-8")
 }

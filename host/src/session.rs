@@ -1,5 +1,6 @@
 //! One run: a target, and plugins that trace it.
 
+mod place;
 mod stage;
 mod supervisor;
 
@@ -78,6 +79,9 @@ pub struct Config {
     /// Whether the kernel may filter the calls of a spawned target, so that only those
     /// stop that plugins want: it then ends with the host.
     pub filtered: bool,
+    /// The CPU on which the tracer runs and a spawned target starts; `None` leaves it
+    /// to the scheduler. Attached targets stay where they are.
+    pub cpu: Option<usize>,
     /// Where plugins write to.
     pub output: OutputTarget,
     /// Records as JSON lines instead of text.
@@ -125,6 +129,8 @@ pub struct SessionStats {
     pub engine: Stats,
     /// Whether system calls were filtered, or why not.
     pub calls: String,
+    /// The most memory that the host has had at once, in bytes; 0 when unknown.
+    pub peak_memory: u64,
     /// Of each plugin, in load order.
     pub plugins: Vec<PluginStats>,
 }
@@ -167,6 +173,19 @@ pub enum SessionError {
     /// A thread could not be started.
     #[error("cannot start a thread: {0}")]
     Thread(#[source] io::Error),
+    /// The tracer may not run there.
+    #[error(
+        "cannot use CPU {cpu}: this process may run on {allowed} ({})",
+        io::Error::from_raw_os_error(*errno)
+    )]
+    Cpu {
+        /// Which was wanted.
+        cpu: usize,
+        /// Which there are: "0-3,8".
+        allowed: String,
+        /// Why.
+        errno: i32,
+    },
     /// The runtime for plugins cannot be had.
     #[error("cannot start the runtime for plugins: {0}")]
     Runtime(String),

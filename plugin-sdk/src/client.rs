@@ -1,5 +1,6 @@
 //! The client of a plugin that takes part: its state, its handlers, its loop.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::rc::Rc;
 
@@ -31,6 +32,10 @@ use crate::process::RegisterCache;
 pub struct Client<S = ()> {
     state: S,
     handlers: Vec<Handler<S>>,
+    /// Those of breakpoints and hooks, of which there may be thousands.
+    instruments: BTreeMap<HandlerId, Handler<S>>,
+    /// By the host's number of the breakpoint or hook.
+    instrument_of: BTreeMap<u64, HandlerId>,
     next_handler: u64,
     /// Answers for the next `next`.
     answers: Vec<Answer>,
@@ -51,7 +56,7 @@ impl<S: fmt::Debug> fmt::Debug for Client<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Client")
             .field("state", &self.state)
-            .field("handlers", &self.handlers.len())
+            .field("handlers", &(self.handlers.len() + self.instruments.len()))
             .finish_non_exhaustive()
     }
 }
@@ -62,6 +67,8 @@ impl<S: 'static> Client<S> {
         Self {
             state,
             handlers: Vec::new(),
+            instruments: BTreeMap::new(),
+            instrument_of: BTreeMap::new(),
             next_handler: 1,
             answers: Vec::new(),
             held: None,
@@ -103,28 +110,38 @@ impl<S: 'static> Client<S> {
         if let (Some(batch), Source::Breakpoint(_) | Source::Hook { .. }) = (&self.batch, &source) {
             batch.borrow_mut().push(id);
         }
-        self.handlers.push(Handler {
+        let instrument = callback.instrument();
+        let handler = Handler {
             id,
             callback,
             source,
-        });
+        };
+        match instrument {
+            Some(number) => {
+                self.instruments.insert(id, handler);
+                self.instrument_of.insert(number, id);
+            }
+            None => self.handlers.push(handler),
+        }
         id
     }
 
     pub(crate) fn source_of(&self, id: HandlerId) -> Option<&Source> {
-        let handler = self.handlers.iter().find(|handler| handler.id == id);
+        let handler = self.instruments.get(&id);
+        let handler = handler.or_else(|| self.handlers.iter().find(|handler| handler.id == id));
         handler.map(|handler| &handler.source)
     }
 
     /// Takes a handler back; unknown ones are ignored.
     pub fn remove(&mut self, id: HandlerId) {
-        self.handlers.retain(|handler| handler.id != id);
-    }
-
-    /// As [`Client::remove`], of many in the order of their ids.
-    pub(crate) fn remove_all(&mut self, ids: &[HandlerId]) {
-        self.handlers
-            .retain(|handler| ids.binary_search(&handler.id).is_err());
+        match self.instruments.remove(&id) {
+            Some(handler) => {
+                if let Some(number) = handler.callback.instrument() {
+                    self.instrument_of.remove(&number);
+                }
+            }
+            None => self.handlers.retain(|handler| handler.id != id),
+        }
     }
 
     /// Before every system call.
@@ -424,13 +441,10 @@ impl<S: 'static> Client<S> {
 
     fn call_handlers(&mut self, event: &Event) -> Result<Action> {
         let fit = |handler: &Handler<S>| handler.callback.fits(event);
-        if matches!(
-            event,
-            Event::Breakpoint(_) | Event::FunctionEnter(_) | Event::FunctionReturn(_)
-        ) {
-            // Each has a handler of its own, and there may be thousands.
-            let own = |handler: &&Handler<S>| fit(handler) == Fit::Specific;
-            let found = self.handlers.iter().find(own);
+        if let Some(number) = instrument(event) {
+            let id = self.instrument_of.get(&number);
+            let found = id.and_then(|id| self.instruments.get(id));
+            let found = found.filter(|handler| fit(handler) == Fit::Specific);
             return match found.map(|handler| (handler.id, handler.callback.pick())) {
                 Some(found) => self.call_one(found, event),
                 None => Ok(Action::Proceed),
@@ -600,4 +614,13 @@ fn calls_topic(which: SyscallSet, enter: bool) -> Topic {
         capture: None,
         extra: Vec::new(),
     })
+}
+
+/// The number of the breakpoint or hook that an event is about.
+fn instrument(event: &Event) -> Option<u64> {
+    match event {
+        Event::Breakpoint(hit) => Some(hit.breakpoint),
+        Event::FunctionEnter(call) | Event::FunctionReturn(call) => Some(call.hook),
+        _ => None,
+    }
 }

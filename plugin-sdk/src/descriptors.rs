@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use crate::bindings::pai::plugin::events::Event;
-use crate::bindings::pai::plugin::observe::{RecordFlags, SyscallRecord};
 use crate::bindings::pai::plugin::types::Pid;
 use crate::names;
+use crate::record::{RecordFlags, SyscallRecord};
 
 /// Calls that duplicate and close descriptors: what [`Descriptors::call`] wants to see.
 pub const CALLS: &[&str] = &[

@@ -337,6 +337,14 @@ impl<S> Callback<S> {
         }
     }
 
+    /// The host's number of its breakpoint or hook.
+    pub(crate) fn instrument(&self) -> Option<u64> {
+        match self {
+            Callback::Breakpoint(number, _) | Callback::Function(number, ..) => Some(*number),
+            _ => None,
+        }
+    }
+
     /// The handler alone, to be called while the table may change.
     pub(crate) fn pick(&self) -> Picked<S> {
         match self {

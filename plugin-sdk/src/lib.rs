@@ -56,6 +56,7 @@ pub mod options;
 pub mod output;
 pub mod pattern;
 mod process;
+mod record;
 #[cfg(feature = "select")]
 pub mod select;
 pub mod show;
@@ -74,7 +75,6 @@ pub use bindings::pai::plugin::events::{
 };
 pub use bindings::pai::plugin::log;
 pub use bindings::pai::plugin::memory::{Mapping, Protection};
-pub use bindings::pai::plugin::observe::{RecordFlags, SyscallRecord};
 pub use bindings::pai::plugin::symbols::{Import, Location, Module, Source, Symbol};
 pub use bindings::pai::plugin::tasks::{State, Target, Task};
 pub use bindings::pai::plugin::types::{ExitStatus, Pid, StopId, SyscallId, Tid};
@@ -87,6 +87,7 @@ pub use handlers::{
 pub use instruments::{BreakpointOptions, Steps};
 pub use observer::{Call, Item, Observer, Overflow};
 pub use process::{Allocation, Registers};
+pub use record::{RecordFlags, SyscallRecord};
 
 /// Runs a plugin's function; called by [`plugin!`].
 #[doc(hidden)]

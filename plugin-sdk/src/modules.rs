@@ -125,9 +125,9 @@ impl<S: 'static> Images<S> {
 /// Removes the handlers of batches that nobody else has.
 fn remove<S: 'static>(client: &mut Client<S>, batches: impl Iterator<Item = Batch>) {
     let own = batches.filter_map(Rc::into_inner);
-    let mut handlers: Vec<HandlerId> = own.flat_map(RefCell::into_inner).collect();
-    handlers.sort();
-    client.remove_all(&handlers);
+    for handler in own.flat_map(RefCell::into_inner) {
+        client.remove(handler);
+    }
 }
 
 /// A process that ends is no failure.

@@ -5,10 +5,11 @@ use std::fmt;
 use crate::bindings::pai::plugin::events::{
     CaptureLimits, End, Event, SyscallFilter, SyscallSet, Topic,
 };
-use crate::bindings::pai::plugin::observe::{self, Batch, SyscallRecord};
+use crate::bindings::pai::plugin::observe::{self, Batch};
 use crate::bindings::pai::plugin::tasks::{self, Target, Task};
 use crate::bindings::pai::plugin::types::Pid;
 use crate::error::Result;
+use crate::record::SyscallRecord;
 
 pub use crate::bindings::pai::plugin::observe::Overflow;
 
@@ -187,12 +188,12 @@ fn replay(batch: &Batch, watch: &mut impl FnMut(Item<'_>) -> Result<()>) -> Resu
     let mut others = batch.others.iter().peekable();
     let mut end = None;
     let mut captured = batch.captured.as_slice();
-    for (place, record) in (0_u32..).zip(&batch.syscalls) {
+    for (place, record) in (0_u32..).zip(SyscallRecord::all_of(&batch.syscalls)) {
         let of_call;
         let len = usize::try_from(record.captured).unwrap_or(usize::MAX);
         (of_call, captured) = captured.split_at(len.min(captured.len()));
         let call = Call {
-            record,
+            record: &record,
             captured: of_call,
         };
         while let Some((_, event)) = others.next_if(|(at, _)| *at <= place) {

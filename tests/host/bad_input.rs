@@ -52,6 +52,22 @@ fn a_file_that_cannot_be_executed() {
 }
 
 #[test]
+fn a_cpu_that_does_not_exist() {
+    let allowed = fs::read_to_string("/proc/self/status").expect("our status");
+    let allowed = allowed
+        .lines()
+        .find_map(|line| line.strip_prefix("Cpus_allowed_list:"));
+    let allowed = allowed.expect("a list").trim();
+    for cpu in ["1023", "1024", "99999999"] {
+        refused(
+            &["run", "--cpu", cpu, "minimal", "--", "echo", "started"],
+            125,
+            &[&format!("CPU {cpu}"), &format!("may run on {allowed} ")],
+        );
+    }
+}
+
+#[test]
 fn a_process_that_does_not_exist() {
     refused(&["attach", "-p", "4194303", "minimal"], 125, &["4194303"]);
     refused(&["attach", "-p", "0", "minimal"], 125, &["0"]);

@@ -195,6 +195,22 @@ fn calls_are_filtered_where_that_is_of_use() {
     }
 }
 
+/// The tracer's own CPUs, and those of observers, are nobody's business.
+#[test]
+fn the_target_starts_where_it_is_told() {
+    let script = "import os; print(*sorted(os.sched_getaffinity(0)))";
+    let anywhere = says_with(&["run", "minimal", "--", "python3", "-c", script], 0);
+    let untraced = Command::new("python3").args(["-c", script]).output();
+    assert_eq!(anywhere, stdout(&untraced.expect("python3")));
+    for cpu in anywhere.split_whitespace() {
+        for plugin in ["minimal", "strace", guests::NOOP] {
+            let args = ["run", "-o", "/dev/null", "--cpu", cpu, plugin, "--"];
+            let said = says_with(&[&args[..], &["python3", "-c", script]].concat(), 0);
+            assert_eq!(said, format!("{cpu}\n"));
+        }
+    }
+}
+
 #[test]
 fn completions_for_every_shell() {
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {

@@ -178,6 +178,7 @@ fn be_robbed(log: &Path) {
         },
         structured: false,
         detach_on_exec: false,
+        cpu: None,
         filtered: true,
         limits: Limits::default(),
         verbosity: Verbosity::Normal,

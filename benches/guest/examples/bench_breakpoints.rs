@@ -3,7 +3,10 @@
 
 use std::time::Instant;
 
-use pai_plugin::{Client, Event, OnBreakpoint, Result, options, output};
+use pai_plugin::condition::argument;
+use pai_plugin::{
+    BreakpointOptions, Client, Event, OnBreakpoint, OnEnter, Result, options, output,
+};
 
 /// How far apart the functions are, where there are several.
 const APART: u64 = 16;
@@ -18,6 +21,7 @@ pai_plugin::plugin! {
     options: [
         OptionSpec::text("function", "the name of the first").default("hot_frame"),
         OptionSpec::integer("count", "on so many").default("1"),
+        OptionSpec::flag("unreported", "let the host count them"),
     ],
     run: run,
 }
@@ -28,16 +32,35 @@ fn run() -> Result<()> {
     if let Some(Event::Execed(exec)) = client.run_until_exec()? {
         let name = options::get("function").unwrap_or_default();
         let count = options::integer("count")?.unwrap_or(1);
+        let unreported = options::flag("unreported");
         let mut function = client.address_of(exec.pid, &name)?;
+        let mut ids = Vec::new();
         let start = Instant::now();
         for _ in 0..count {
-            client.on_breakpoint(exec.pid, function, |client, _| {
-                *client.data_mut() += 1;
-                Ok(OnBreakpoint::Keep)
-            })?;
+            let mut how = BreakpointOptions::default();
+            if unreported {
+                // Always true: each hit is counted by the host, and passed over.
+                how = how.when(argument(0).is_at_least(0));
+                how.skip = u64::MAX;
+            }
+            ids.push(
+                client.on_breakpoint_with(exec.pid, function, how, |client, _| {
+                    *client.data_mut() += 1;
+                    Ok(OnBreakpoint::Keep)
+                })?,
+            );
             function += APART;
         }
         inserting = start.elapsed().as_nanos();
+        if unreported {
+            client.on_enter_of(&["exit_group"], move |client, _| {
+                for id in &ids {
+                    let hits = client.hits(*id)?;
+                    *client.data_mut() += hits;
+                }
+                Ok(OnEnter::Proceed)
+            })?;
+        }
     }
     let (_, hits) = client.loop_until_exit()?;
     output::print(&format!("hits {hits}\ninserting {inserting}\n"));

@@ -1,18 +1,22 @@
-//! `pai-bench-tracer (minimal|engine) PROGRAM [ARG...]`: traces every entry and
-//! exit without Wasm. `pai-bench-tracer clients COUNT PROGRAM [ARG...]`: the engine
-//! with so many clients that do. `pai-bench-tracer breakpoints FUNCTION COUNT PROGRAM
-//! [ARG...]`: has breakpoints on a function and on those behind it. `pai-bench-tracer
-//! reads PROGRAM [ARG...]`: reads the path of every openat. The counts go to standard
-//! error; the exit code is the program's.
+//! `pai-bench-tracer MODE PROGRAM [ARG...]` traces without Wasm. The modes:
+//!
+//! * `minimal`, `engine`: every entry and exit
+//! * `clients COUNT`: the same, with so many clients of the engine
+//! * `watch`: every exit, with a client that only watches
+//! * `ask CALL IMPORT TIMES`: entries of one call, with questions at each
+//! * `reads`: entries of openat, with the path read at each
+//! * `breakpoints FUNCTION COUNT`: breakpoints on a function and on those behind it
+//!
+//! The counts go to standard error; the exit code is the program's.
 
 #![expect(clippy::print_stderr, reason = "a command line program")]
 
 use std::env;
 use std::process::ExitCode;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use pai_benches::breakpoints::Seen;
-use pai_benches::{Counts, breakpoints, engine, minimal, programs, reads};
+use pai_benches::{Counts, breakpoints, engine, minimal, programs};
 use pai_engine::ExitStatus;
 
 fn main() -> ExitCode {
@@ -31,22 +35,31 @@ fn trace() -> Result<u8> {
         bail!("nothing to trace");
     };
     let (text, status) = match (mode.as_str(), program) {
-        ("minimal", program) => {
-            let (counts, status) = minimal::trace(&programs::program(program)?)?;
-            (counts.to_string(), status)
-        }
-        ("engine", program) => engine(1, program)?,
-        ("clients", [count, program @ ..]) => engine(count.parse()?, program)?,
-        ("breakpoints", [function, count, program @ ..]) => {
+        ("minimal", program) => told(minimal::trace(&programs::program(program)?)?),
+        ("engine", program) => told(engine::trace(&programs::program(program)?)?),
+        ("clients", [count, program @ ..]) => {
             let program = programs::program(program)?;
-            let (seen, status) = breakpoints::trace(&program, function, count.parse()?)?;
-            let Seen { hits, inserting } = seen;
-            let nanoseconds = inserting.as_nanos();
-            (format!("hits {hits}\ninserting {nanoseconds}\n"), status)
+            let count = count.parse().context("COUNT is a number")?;
+            let (all, status) = engine::trace_for(&program, count)?;
+            (all.iter().map(Counts::to_string).collect(), status)
+        }
+        ("watch", program) => told(engine::watch(&programs::program(program)?)?),
+        ("ask", [call, import, times, program @ ..]) => {
+            let program = programs::program(program)?;
+            let times = times.parse().context("TIMES is a number")?;
+            let (counts, answers, status) = engine::ask(&program, call, import, times)?;
+            (format!("{counts}answers {answers}\n"), status)
         }
         ("reads", program) => {
-            let (hits, status) = reads::trace(&programs::program(program)?)?;
+            let (hits, status) = engine::read(&programs::program(program)?)?;
             (format!("hits {hits}\n"), status)
+        }
+        ("breakpoints", [function, count, program @ ..]) => {
+            let program = programs::program(program)?;
+            let count = count.parse().context("COUNT is a number")?;
+            let (Seen { hits, inserting }, status) = breakpoints::trace(&program, function, count)?;
+            let nanoseconds = inserting.as_nanos();
+            (format!("hits {hits}\ninserting {nanoseconds}\n"), status)
         }
         _ => bail!("no tracer named {mode}"),
     };
@@ -57,8 +70,6 @@ fn trace() -> Result<u8> {
     })
 }
 
-fn engine(clients: usize, program: &[String]) -> Result<(String, Option<ExitStatus>)> {
-    let (all, status) = engine::trace_for(&programs::program(program)?, clients)?;
-    let text = all.iter().map(Counts::to_string).collect();
-    Ok((text, status))
+fn told((counts, status): (Counts, Option<ExitStatus>)) -> (String, Option<ExitStatus>) {
+    (counts.to_string(), status)
 }

@@ -36,6 +36,13 @@ pub(crate) struct Args {
     #[command(flatten)]
     options: trace::Options,
 
+    /// Start the target on this CPU and trace it from there
+    ///
+    /// A stop is cheaper where nobody has to be woken on another CPU; on virtual
+    /// machines several times. The target sees it: sched_getaffinity(2).
+    #[arg(long, value_name = "CPU", help_heading = "Tracing")]
+    cpu: Option<usize>,
+
     /// The plugin: the name of a bundled one or the path of a .wasm file; its
     /// options; the command to run
     #[arg(
@@ -59,6 +66,9 @@ pub(crate) fn run(args: &Args, color: clap::ColorChoice) -> Result<Exit, Halt> {
         (args.options.quoted_plugins(color)?, args.words.clone())
     };
     let program = program::find(&command)?;
-    args.options
-        .trace(Target::Spawn(program), plugins, Whose::Target)
+    let options = trace::Options {
+        cpu: args.cpu,
+        ..args.options.clone()
+    };
+    options.trace(Target::Spawn(program), plugins, Whose::Target)
 }

@@ -36,6 +36,11 @@ fn tables(stats: &SessionStats) -> String {
     .map(|(name, value)| vec![name.to_owned(), value.to_string()])
     .collect();
     counters.push(vec!["system calls".to_owned(), stats.calls.clone()]);
+    let megabytes = stats.peak_memory as f64 / f64::from(1 << 20);
+    counters.push(vec![
+        "peak memory".to_owned(),
+        format!("{megabytes:.1} MiB"),
+    ]);
 
     let head = [
         "plugin", "stops", "notices", "lost", "time", "held", "longest", "polls", "calls", "output",
@@ -104,6 +109,7 @@ fn data(stats: &SessionStats) -> Value {
         "unexpected": engine.unexpected,
         "clashes": engine.clashes,
         "system_calls": stats.calls,
+        "peak_memory": stats.peak_memory,
         "plugins": plugins,
     })
 }

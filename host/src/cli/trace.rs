@@ -15,7 +15,7 @@ use crate::diagnose;
 use crate::exit::{Exit, Whose};
 
 /// Options of the host, before the plugin.
-#[derive(Debug, Default, clap::Args)]
+#[derive(Clone, Debug, Default, clap::Args)]
 pub(crate) struct Options {
     /// Use this plugin; give it several times for several plugins
     ///
@@ -110,6 +110,10 @@ pub(crate) struct Options {
     #[arg(long, help_heading = "Tracing")]
     pub(super) no_seccomp: bool,
 
+    /// The CPU of the tracer and of the target's start.
+    #[arg(skip)]
+    pub(super) cpu: Option<usize>,
+
     /// A plugin that fails before the target starts ends the run.
     #[arg(skip)]
     pub(super) all_or_none: bool,
@@ -159,6 +163,7 @@ impl Options {
             all_or_none: self.all_or_none,
             detach_on_exec: self.detach_on_exec,
             filtered: !self.no_seccomp,
+            cpu: self.cpu,
             output,
             structured: self.json,
             limits: Limit::apply(&self.limits),

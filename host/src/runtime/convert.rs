@@ -496,61 +496,23 @@ impl From<engine::Mapping> for memory::Mapping {
     }
 }
 
-impl From<engine::observe::Record> for observe::SyscallRecord {
-    fn from(record: engine::observe::Record) -> Self {
-        let [a0, a1, a2, a3, a4, a5] = record.args;
-        Self {
-            pid: raw_pid(record.pid),
-            tid: raw_tid(record.tid),
-            call: record.call.into(),
-            a0,
-            a1,
-            a2,
-            a3,
-            a4,
-            a5,
-            ret: record.ret,
-            ip: record.ip,
-            at: record.at,
-            took: record.took,
-            record_flags: record_flags(record.flags),
-            captured: record.captured,
+impl From<engine::observe::Batch<'_>> for observe::Batch {
+    fn from(batch: engine::observe::Batch<'_>) -> Self {
+        let mut syscalls = Vec::with_capacity(batch.calls.len() * 13);
+        for call in batch.calls {
+            let pair = |low: u32, high: u32| u64::from(low) | u64::from(high) << 32;
+            syscalls.push(pair(raw_pid(call.pid), raw_tid(call.tid)));
+            syscalls.push(pair(call.call.abi, call.call.nr));
+            syscalls.extend(call.args);
+            syscalls.extend([call.ret.cast_unsigned(), call.ip, call.at, call.took]);
+            syscalls.push(pair(u32::from(call.flags.bits()), call.captured));
         }
-    }
-}
-
-fn record_flags(flags: engine::observe::RecordFlags) -> observe::RecordFlags {
-    use engine::observe::RecordFlags as F;
-    if flags.is_empty() {
-        return observe::RecordFlags::empty();
-    }
-    let mut out = observe::RecordFlags::empty();
-    for (ours, theirs) in [
-        (F::UNFINISHED, observe::RecordFlags::UNFINISHED),
-        (F::NO_RETURN, observe::RecordFlags::NO_RETURN),
-        (F::NO_ENTRY, observe::RecordFlags::NO_ENTRY),
-        (F::RESTARTS, observe::RecordFlags::RESTARTS),
-        (F::TAMPERED, observe::RecordFlags::TAMPERED),
-        (F::POKED, observe::RecordFlags::POKED),
-        (F::DELAYED, observe::RecordFlags::DELAYED),
-        (F::DETACHED, observe::RecordFlags::DETACHED),
-    ] {
-        if flags.contains(ours) {
-            out |= theirs;
-        }
-    }
-    out
-}
-
-impl From<engine::observe::Batch> for observe::Batch {
-    fn from(batch: engine::observe::Batch) -> Self {
         Self {
-            syscalls: batch.calls.into_iter().map(Into::into).collect(),
-            captured: batch.captured,
+            syscalls,
+            captured: batch.captured.to_vec(),
             others: batch
-                .others
-                .into_iter()
-                .map(|(place, event)| (place, event.into()))
+                .others()
+                .map(|(place, event)| (place, event.clone().into()))
                 .collect(),
             lost: batch.lost,
             last: batch.last,

@@ -19,8 +19,9 @@ use super::seat::Seat;
 use super::ticker::Clock;
 use super::wasi::{self, Stdio};
 
-/// Resources of all kinds that a plugin may have open.
-const RESOURCES: usize = 4096;
+/// Resources of all kinds that a plugin may have open: as many breakpoints and hooks as
+/// the engine gives it, and some more.
+const RESOURCES: usize = pai_engine::MAX_BREAKPOINTS + 4096;
 
 /// See the module. One type for both worlds: which imports can be called is
 /// decided by the linker.

@@ -9,8 +9,9 @@ use std::time::{Duration, Instant};
 
 use pai_engine::observe::{Overflow, buffer};
 use pai_engine::{Client, ClientId, ClientStats, End, Engine, ExitStatus, Fatal, Stats, procfs};
-use pai_ptrace::SignalTrap;
+use pai_ptrace::{Pid, SignalTrap};
 
+use super::place::Placed;
 use super::supervisor::Supervisor;
 use super::{
     Config, Outcome, PluginRun, PluginStats, SessionError, SessionStats, Target, Verbosity,
@@ -34,6 +35,7 @@ pub(super) struct Stage {
     flags: Arc<Flags>,
     output: Output,
     spawned: bool,
+    cpu: Option<usize>,
     seats: Vec<(ClientId, Arc<Seat>)>,
     clients: Clients,
     observers: Vec<Observer>,
@@ -79,7 +81,10 @@ impl Stage {
         )
         .map_err(Fatal::Kernel)?;
         match &config.target {
-            Target::Spawn(program) => drop(engine.spawn(program)?),
+            Target::Spawn(program) => {
+                let _placed = config.cpu.map(Placed::on).transpose()?;
+                engine.spawn(program)?;
+            }
             Target::Attach(pids) => {
                 engine.attach(pids)?;
                 tell_attached(&notes, &engine);
@@ -93,6 +98,7 @@ impl Stage {
             flags,
             output,
             spawned,
+            cpu: config.cpu,
             seats: Vec::new(),
             clients: Vec::new(),
             observers: Vec::new(),
@@ -171,7 +177,14 @@ impl Stage {
 
     /// Traces until the end of it.
     pub(super) fn play(mut self) -> Result<Outcome, SessionError> {
+        // Not before: threads of observers may run beside it.
+        let placed = self.cpu.map(Placed::on).transpose();
+        let placed = placed.unwrap_or_else(|error| {
+            tracing::warn!(target: "pai::host", %error, "the tracer runs anywhere");
+            None
+        });
         let result = pai_engine::run(&self.engine, &mut self.clients, &mut self.supervisor);
+        drop(placed);
         if let Err(fatal) = &result {
             self.say_fatal(fatal);
         }
@@ -187,6 +200,7 @@ impl Stage {
             flags,
             output,
             spawned,
+            cpu: _,
             seats,
             clients,
             observers,
@@ -204,6 +218,7 @@ impl Stage {
             .zip(&failures)
             .map(|(((_, seat), client), failure)| plugin_stats(seat, client, failure.is_some()))
             .collect();
+        let own = Pid::new(nix::unistd::getpid().as_raw()).leader();
         Ok(Outcome {
             status: ended.status.filter(|_| spawned),
             started: ended.started,
@@ -214,6 +229,7 @@ impl Stage {
             stats: SessionStats {
                 engine: ended.stats,
                 calls: ended.calls,
+                peak_memory: procfs::peak_memory(own).unwrap_or(0),
                 plugins,
             },
         })

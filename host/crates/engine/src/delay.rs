@@ -112,7 +112,7 @@ impl Engine {
     }
 
     /// All have answered: it goes on later.
-    pub(crate) fn wait_out(&mut self, mut held: Box<Held>) {
+    pub(crate) fn wait_out(&mut self, mut held: Held) {
         let tid = held.stopped.tid();
         let until = Instant::now() + held.offer.change.delay;
         held.offer.until = Some(until);
@@ -149,7 +149,7 @@ impl Engine {
                 continue;
             }
             if let State::Held(held) = std::mem::replace(&mut task.state, State::Engaged) {
-                self.leave_stop(*held)?;
+                self.leave_stop(held)?;
             }
         }
         Ok(())

@@ -78,7 +78,7 @@ impl Engine {
             };
             match std::mem::replace(&mut task.state, State::Dying) {
                 State::Held(held) => {
-                    let Held { stopped, offer } = *held;
+                    let Held { stopped, offer } = held;
                     task.state = State::Engaged;
                     let inside = task.in_call;
                     self.let_go_of_offer(stopped, offer, inside)?;

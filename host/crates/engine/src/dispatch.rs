@@ -1,7 +1,7 @@
 //! From a wait report to an event: what each stop means and who hears of it.
 
 use pai_ptrace::wait::{Report, What};
-use pai_ptrace::{Pid, Signal, Stop, Stopped, SyscallInfo, SyscallOp, Tid, monotonic_nanos};
+use pai_ptrace::{Pid, Regs, Signal, Stop, Stopped, SyscallInfo, SyscallOp, Tid, monotonic_nanos};
 
 use crate::engine::{Diagnostic, Engine};
 use crate::error::{Fatal, unless_gone};
@@ -61,6 +61,7 @@ impl Engine {
                     return self.on_unknown(stopped, stop);
                 };
                 let at_entry = std::mem::take(&mut task.at_entry);
+                task.at_signal = None;
                 let entered = match stop {
                     Stop::Seccomp => on_filter(&stopped, at_entry)?,
                     _ => None,
@@ -79,15 +80,16 @@ impl Engine {
                     // This stop has taken the place of the one that was asked for.
                     task.interrupting = unless_gone(stopped.interrupt())?.is_some();
                 }
-                if task.trap.copy.is_some() {
-                    self.leave_copy(&stopped, stop)?;
-                }
+                let known = match task.trap.copy {
+                    Some(_) => self.leave_copy(&stopped, stop)?,
+                    None => None,
+                };
                 if let Some(info) = entered {
                     return self.on_call(stopped, &info, interrupted);
                 }
                 match stop {
                     Stop::Syscall => self.on_syscall(stopped, interrupted),
-                    Stop::SignalDelivery(signal) => self.on_signal(stopped, signal),
+                    Stop::SignalDelivery(signal) => self.on_signal(stopped, signal, known),
                     Stop::GroupStop(signal) => self.on_group_stop(stopped, signal),
                     Stop::Interrupt => self.on_interrupt(stopped, status),
                     Stop::NewTask(kind) => self.on_new_task(stopped, kind),
@@ -355,13 +357,19 @@ impl Engine {
         mask
     }
 
-    pub(crate) fn on_signal(&mut self, stopped: Stopped, signal: Signal) -> Result<(), Fatal> {
+    /// `known`: its registers, if they were read.
+    pub(crate) fn on_signal(
+        &mut self,
+        stopped: Stopped,
+        signal: Signal,
+        known: Option<Regs>,
+    ) -> Result<(), Fatal> {
         let tid = stopped.tid();
         if !self.started {
             return self.go_on(stopped, After::Deliver(signal));
         }
         let stopped = if signal == Signal::TRAP {
-            match self.on_trap(stopped)? {
+            match self.on_trap(stopped, known)? {
                 Some(stopped) => {
                     self.own_trap_is_due(tid);
                     stopped
@@ -375,6 +383,8 @@ impl Engine {
             return Ok(());
         };
         let pid = task.pid;
+        // What happens with these may change registers.
+        let known = known.filter(|_| signal != Signal::TRAP && task.trap.born_in_call.is_none());
         let stopped = if task.trap.born_in_call.is_some() {
             match self.on_return_of_child(stopped)? {
                 Some(stopped) => stopped,
@@ -405,6 +415,16 @@ impl Engine {
             // Killed meanwhile: that is its exit's.
             _ => return self.dying(tid),
         };
+        let regs = match known {
+            Some(regs) => Some(regs),
+            None => unless_gone(stopped.regs())?,
+        };
+        let Some(regs) = regs else {
+            return self.dying(tid);
+        };
+        if let Some(task) = self.tasks.get_mut(&tid) {
+            task.at_signal = Some(regs);
+        }
         let frames = match self.table.limits.frames {
             0 => Vec::new(),
             most => self.named_frames(pid, &stopped, most),
@@ -413,7 +433,7 @@ impl Engine {
             pid,
             tid,
             signal,
-            ip: stopped.syscall_info().map_or(0, |info| info.ip),
+            ip: regs.ip(),
             info,
             frames,
             at: monotonic_nanos(),

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
-use pai_ptrace::wait::{self, Block, Report, Waited};
+use pai_ptrace::wait::{Block, Report};
 use pai_ptrace::{Alarm, Gate, Options, Pid, Signal, Tid};
 use rustc_hash::FxHashMap;
 
@@ -11,6 +11,7 @@ use crate::attach::Follow;
 use crate::breakpoint::Breakpoint;
 use crate::capture::Scratch;
 use crate::clients::{ClientState, Commands};
+use crate::collect::Rounds;
 use crate::error::{Error, Fatal};
 use crate::event::{BreakpointId, Delivery, End, Event, ExitStatus, HookId, OperationId};
 use crate::filter::Filtering;
@@ -35,6 +36,7 @@ pub struct Engine {
     pub(crate) early_ends: Vec<Report>,
     /// Reports that were taken and wait for their turn.
     pub(crate) queue: VecDeque<Report>,
+    pub(crate) rounds: Rounds,
     /// Tasks that may report without being resumed first.
     pub(crate) running: usize,
 
@@ -75,6 +77,8 @@ pub struct Engine {
     pub(crate) detach_on_exec: bool,
     /// Calls that nobody wants do not stop.
     pub(crate) filtering: Filtering,
+    /// The task whose stop was offered last.
+    pub(crate) offered_last: Option<Tid>,
     /// What went wrong where it could not be returned; ends the next turn.
     pub(crate) failure: Option<Fatal>,
 
@@ -149,6 +153,7 @@ impl Engine {
             orphans: FxHashMap::default(),
             early_ends: Vec::new(),
             queue: VecDeque::new(),
+            rounds: Rounds::default(),
             running: 0,
             clients: Vec::new(),
             table: Table::new(),
@@ -182,6 +187,7 @@ impl Engine {
             over: None,
             detach_on_exec: false,
             filtering: Filtering::Allowed,
+            offered_last: None,
             failure: None,
             alarm: Alarm::new()?,
             watch: Watch::new(),
@@ -239,60 +245,6 @@ impl Engine {
             self.collect(block)?;
             if self.queue.is_empty() && block == Block::No {
                 return Ok(Turn::Idle);
-            }
-        }
-    }
-
-    /// Takes the reports there are; waits for one if asked to.
-    ///
-    /// All pending reports are taken before the first is served, so that a
-    /// task that stops all the time does not starve the others. With a single
-    /// task running there is nobody to starve, and no second wait is made.
-    pub(crate) fn collect(&mut self, block: Block) -> Result<(), Fatal> {
-        // A client that computes holds what it holds; see `release_stuck`.
-        if block == Block::Yes && self.alarm.has_rung() {
-            self.alarm_went()?;
-            if !self.with_mail.is_empty() {
-                return Ok(());
-            }
-        }
-        let mut block = block;
-        if block == Block::Yes {
-            if self.running == 0 && self.release_stuck(false) {
-                return Ok(());
-            }
-            self.set_alarm();
-        }
-        loop {
-            match wait::any(block)? {
-                Waited::Report(report) => {
-                    if self.tasks.contains_key(&report.tid) {
-                        self.running = self.running.saturating_sub(1);
-                    }
-                    self.queue.push_back(report);
-                    if self.running == 0 {
-                        return Ok(());
-                    }
-                    block = Block::No;
-                }
-                Waited::Nothing => return Ok(()),
-                Waited::Interrupted => return self.alarm_went(),
-                Waited::NoTasks => return self.no_tasks_left(),
-            }
-        }
-    }
-
-    /// wait4 says that this thread has no tracee left. Either their exits are
-    /// queued, or somebody else took them.
-    fn no_tasks_left(&mut self) -> Result<(), Fatal> {
-        if !self.queue.is_empty() {
-            return Ok(());
-        }
-        match self.tasks.keys().next() {
-            Some(tid) => Err(Fatal::Stolen { tid: *tid }),
-            None => {
-                self.orphans.clear();
-                Ok(())
             }
         }
     }

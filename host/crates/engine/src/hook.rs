@@ -18,6 +18,7 @@ use crate::event::{Event, FunctionCall, HookId, Subject};
 use crate::site::mapping_of;
 use crate::subscription::{ClientId, ClientMask};
 use crate::symbols::MAX_FRAMES;
+use crate::task::Hits;
 
 /// Where a function is hooked.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -164,7 +165,7 @@ impl Engine {
         tid: Tid,
         regs: &Regs,
         hooks: &[HookId],
-        events: &mut Vec<(ClientId, Event)>,
+        events: &mut Hits,
     ) {
         let sp = regs.sp();
         let mut word = [0; 8];
@@ -264,13 +265,7 @@ impl Engine {
     }
 
     /// A task has come to where functions return: whose frames are these?
-    pub(crate) fn leave_functions(
-        &mut self,
-        pid: Pid,
-        tid: Tid,
-        regs: &Regs,
-        events: &mut Vec<(ClientId, Event)>,
-    ) {
+    pub(crate) fn leave_functions(&mut self, pid: Pid, tid: Tid, regs: &Regs, events: &mut Hits) {
         let sp = regs.sp().wrapping_sub(8);
         let at = regs.ip();
         let Some(task) = self.tasks.get(&tid) else {
@@ -310,7 +305,7 @@ impl Engine {
         regs: &Regs,
         sp: u64,
         caller: Option<u64>,
-        events: &mut Vec<(ClientId, Event)>,
+        events: &mut Hits,
     ) {
         let Some(task) = self.tasks.get(&tid) else {
             return;

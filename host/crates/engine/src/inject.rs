@@ -58,7 +58,7 @@ pub(crate) struct Saved {
     /// It took part in a group-stop meanwhile, which has to be told.
     pub(crate) group_stop: bool,
     /// What it had to do with breakpoints.
-    pub(crate) trap: (Option<Box<Pass>>, Option<Box<Mark>>),
+    pub(crate) trap: (Option<Pass>, Option<Box<Mark>>),
 }
 
 impl Saved {

@@ -25,6 +25,7 @@ mod call;
 mod capture;
 mod change;
 mod clients;
+mod collect;
 mod condition;
 mod delay;
 mod descriptor;

@@ -39,7 +39,7 @@ impl Engine {
         };
         let mut offer = Offer::new(event, after, left);
         offer.observers = observers;
-        task.state = State::Held(Box::new(Held { stopped, offer }));
+        task.state = State::Held(Held { stopped, offer });
         self.offer_next(tid)
     }
 
@@ -50,7 +50,7 @@ impl Engine {
             };
             let offer = &mut held.offer;
             offer.offered = None;
-            let client = if let Some((client, event)) = offer.next.pop_front() {
+            let client = if let Some((client, event)) = offer.next.pop() {
                 offer.event = event;
                 client
             } else if let Some(client) = offer.left.first() {
@@ -66,6 +66,7 @@ impl Engine {
             self.next_stop = self.next_stop.wrapping_add(1).max(1);
             offer.offered = Some((client, stop));
             offer.since = monotonic_nanos();
+            self.offered_last = Some(tid);
             let event = offer.event.clone();
             self.post(
                 client,
@@ -170,12 +171,15 @@ impl Engine {
         }
         let offer = &mut held.offer;
         if let (Some(addr), Some(regs)) = (offer.at_site, offer.regs) {
-            task.trap.pass = Some(Box::new(Pass {
+            task.trap.pass = Some(Pass {
                 addr,
                 regs,
                 dirty: offer.regs_dirty,
                 early: offer.change.early.map(|(_, value)| value),
-            }));
+            });
+        }
+        if offer.regs_dirty || offer.moved {
+            task.at_signal = None;
         }
         if offer.regs_dirty
             && let Some(regs) = &offer.regs
@@ -193,7 +197,7 @@ impl Engine {
         }
         self.tell_observers(&held.stopped, offer.observers, &offer.event);
         if offer.change.delay.is_zero() {
-            self.leave_stop(*held)
+            self.leave_stop(held)
         } else {
             self.wait_out(held);
             Ok(())

@@ -60,7 +60,7 @@ impl Engine {
         }
         match std::mem::replace(&mut task.state, State::Engaged) {
             State::Held(held) if held.offer.is_with(client) => {
-                let Held { stopped, offer } = *held;
+                let Held { stopped, offer } = held;
                 Ok((task.pid, stopped, offer))
             }
             state => {
@@ -73,7 +73,7 @@ impl Engine {
     /// The other way round: nothing was started.
     fn give_back(&mut self, stopped: Stopped, offer: Offer) {
         if let Some(task) = self.tasks.get_mut(&stopped.tid()) {
-            task.state = State::Held(Box::new(Held { stopped, offer }));
+            task.state = State::Held(Held { stopped, offer });
         }
     }
 
@@ -132,12 +132,12 @@ impl Engine {
         if let (Some(addr), Some(regs)) = (offer.at_site.take(), offer.regs)
             && let Some(task) = self.tasks.get_mut(&tid)
         {
-            task.trap.pass = Some(Box::new(crate::trap_state::Pass {
+            task.trap.pass = Some(crate::trap_state::Pass {
                 addr,
                 regs,
                 dirty: offer.regs_dirty,
                 early: None,
-            }));
+            });
         } else if offer.regs_dirty
             && let Some(regs) = offer.regs
         {

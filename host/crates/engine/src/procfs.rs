@@ -45,6 +45,13 @@ fn field<'a>(status: &'a str, name: &str) -> Option<&'a str> {
     })
 }
 
+/// The most memory that the process of a task has had at once, in bytes (VmHWM).
+pub fn peak_memory(tid: Tid) -> Option<u64> {
+    let kilobytes = status_field(tid, "VmHWM")?;
+    let kilobytes: u64 = kilobytes.strip_suffix(" kB")?.trim().parse().ok()?;
+    Some(kilobytes * 1024)
+}
+
 /// A numeric id of /proc/TID/status: "Tgid", "PPid", "TracerPid".
 pub fn status_id(tid: Tid, name: &str) -> Option<Pid> {
     status_field(tid, name)?.parse().ok().map(Pid::new)
@@ -316,6 +323,8 @@ mod tests {
         assert!(tasks(pid).contains(&tid));
         assert!(is_task_of(pid, tid));
         assert_eq!(status_id(tid, "Tgid"), Some(pid));
+        let peak = peak_memory(tid).unwrap();
+        assert!((1 << 16..1 << 40).contains(&peak), "{peak}");
         assert_eq!(status_id(tid, "TracerPid").map(Pid::get), Some(0));
         assert!(!exe(tid).is_empty());
         assert!(!argv(tid).is_empty());

@@ -126,6 +126,16 @@ impl Engine {
                 task.pid == pid && !task.end_told && !matches!(task.state, State::Dying)
             })
         };
+        // As a rule it is asked for by whoever holds a task of it.
+        if let Some(tid) = self.offered_last
+            && alive(&tid)
+            && self
+                .tasks
+                .get(&tid)
+                .is_some_and(|task| task.held().is_some())
+        {
+            return Some(tid);
+        }
         let single = || self.tasks.values().filter(|task| task.pid == pid).count() == 1;
         if alive(&leader) && (single() || !procfs::has_ended(leader)) {
             return Some(leader);

@@ -104,10 +104,20 @@ impl Engine {
         stopped: &Stopped,
         signal: Option<Signal>,
     ) -> Result<bool, Fatal> {
+        match unless_gone(stopped.regs())? {
+            Some(regs) => self.repair_eintr_of(stopped, regs, signal),
+            None => Ok(false),
+        }
+    }
+
+    /// The same where the registers are known.
+    pub(crate) fn repair_eintr_of(
+        &mut self,
+        stopped: &Stopped,
+        regs: Regs,
+        signal: Option<Signal>,
+    ) -> Result<bool, Fatal> {
         let tid = stopped.tid();
-        let Some(regs) = unless_gone(stopped.regs())? else {
-            return Ok(false);
-        };
         let Some(task) = self.tasks.get_mut(&tid) else {
             return Ok(false);
         };

@@ -14,7 +14,15 @@ impl Engine {
     pub(crate) fn go_on(&mut self, stopped: Stopped, after: After) -> Result<(), Fatal> {
         let tid = stopped.tid();
         if let (true, After::Deliver(signal)) = (self.started, after) {
-            self.repair_eintr(&stopped, Some(signal))?;
+            let task = self.tasks.get_mut(&tid);
+            let known = task.and_then(|task| task.at_signal.take());
+            let regs = match known {
+                Some(regs) => Some(regs),
+                None => unless_gone(stopped.regs())?,
+            };
+            if let Some(regs) = regs {
+                self.repair_eintr_of(&stopped, regs, Some(signal))?;
+            }
         }
         let Some(task) = self.tasks.get_mut(&tid) else {
             return Ok(());
@@ -37,7 +45,7 @@ impl Engine {
         let Some(pass) = task.trap.pass.take() else {
             return self.resume(stopped, after);
         };
-        match self.go_past(stopped, *pass)? {
+        match self.go_past(stopped, pass)? {
             Some(Past::Go(stopped, after)) => self.resume(stopped, after),
             Some(Past::Done(stopped)) => self.resume(stopped, after),
             None => Ok(()),
@@ -150,7 +158,7 @@ impl Engine {
         };
         match std::mem::replace(&mut task.state, State::Engaged) {
             // What came before the clients were ready.
-            State::Parked(stopped, After::Deliver(signal)) => self.on_signal(stopped, signal),
+            State::Parked(stopped, After::Deliver(signal)) => self.on_signal(stopped, signal, None),
             State::Parked(stopped, After::Listen(signal)) => self.on_group_stop(stopped, signal),
             State::Parked(stopped, After::Resume) => self.go_on(stopped, After::Resume),
             other => {

@@ -1,6 +1,7 @@
 //! Places in a target's memory where there is an `int3` of ours.
 
 use std::borrow::Cow;
+use std::rc::Rc;
 
 use pai_ptrace::Pid;
 
@@ -27,7 +28,7 @@ pub(crate) struct Site {
 /// How tasks go past a site.
 #[derive(Clone, Debug)]
 pub(crate) struct Way {
-    pub(crate) plan: Plan,
+    pub(crate) plan: Rc<Plan>,
     /// Where the copy is, for a plan that has one.
     pub(crate) slot: Option<u64>,
 }

@@ -250,9 +250,9 @@ impl Engine {
         let Some(pass) = task.trap.pass.take() else {
             return Ok(Some(stopped));
         };
-        let Pass { addr, regs, .. } = *pass;
+        let Pass { addr, regs, .. } = pass;
         let past = if pass.early.is_some() {
-            self.go_past(stopped, *pass)?
+            self.go_past(stopped, pass)?
         } else {
             if regs.ip() == addr {
                 task.trap.mark = Some(Box::new(Mark::of_place(addr, regs.sp())));
@@ -368,7 +368,7 @@ impl Engine {
             };
             return self.resume_as(stopped, after, how);
         };
-        match self.go_past(stopped, *pass)? {
+        match self.go_past(stopped, pass)? {
             Some(Past::Go(stopped, after)) => self.resume_as(stopped, after, Resume::Step),
             Some(Past::Done(stopped)) => self.count_step(stopped, After::Resume),
             None => Ok(()),
@@ -418,7 +418,7 @@ impl Engine {
         pid: Pid,
         regs: Regs,
         next: u64,
-        pass: Option<Box<Pass>>,
+        pass: Option<Pass>,
     ) -> Result<(), Fatal> {
         let tid = stopped.tid();
         let Some((id, stepping)) = self.stepping(tid) else {

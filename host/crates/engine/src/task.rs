@@ -1,6 +1,5 @@
 //! Tasks and processes of a session.
 
-use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use pai_ptrace::{Mem, Options, Pid, Regs, Resume, Running, SigInfo, Signal, Stopped, Tid};
@@ -12,9 +11,14 @@ use crate::sigtrap::OwnTrap;
 use crate::space::SpaceId;
 use crate::subscription::{ClientId, ClientMask};
 use crate::trap_state::TrapState;
+use smallvec::SmallVec;
 
 /// What a task is doing, as far as the tracer may know.
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a box would be allocated for every stop; there are few tasks"
+)]
 pub(crate) enum State {
     /// Announced by its creator; its first stop has not been seen.
     Starting,
@@ -25,7 +29,7 @@ pub(crate) enum State {
     /// Stopped before the session starts.
     Parked(Stopped, After),
     /// Stopped and on its way through the clients.
-    Held(Box<Held>),
+    Held(Held),
     /// Stopped, and in the hands of the engine.
     Engaged,
     /// A request said it is gone; its exit report will come.
@@ -128,6 +132,9 @@ pub(crate) struct Task {
     pub(crate) in_call: bool,
     /// Its last stop was an entry-stop: a filter may stop it there, too.
     pub(crate) at_entry: bool,
+    /// Its registers at the signal-delivery-stop that it is in, unless they have been
+    /// changed.
+    pub(crate) at_signal: Option<Regs>,
     /// How it was resumed last.
     pub(crate) resumed: Resume,
     /// What came with signals that are about to be delivered with something
@@ -161,6 +168,7 @@ impl Task {
             operation: None,
             in_call: false,
             at_entry: false,
+            at_signal: None,
             resumed: Resume::Cont,
             displaced_signals: Vec::new(),
             trap: TrapState::default(),
@@ -211,6 +219,9 @@ impl After {
     }
 }
 
+/// What a trap means, to each client in its turn. As a rule there is one.
+pub(crate) type Hits = SmallVec<[(ClientId, Event); 1]>;
+
 /// A stopped task, and its stop on its way through the clients that want it.
 #[derive(Debug)]
 pub(crate) struct Held {
@@ -226,8 +237,8 @@ pub(crate) struct Offer {
     pub(crate) after: After,
     /// Clients that have not been offered it yet.
     pub(crate) left: ClientMask,
-    /// Where every offer has an event of its own: those to come.
-    pub(crate) next: VecDeque<(ClientId, Event)>,
+    /// Where every offer has an event of its own: those to come, the last one first.
+    pub(crate) next: Hits,
     /// Who has it now.
     pub(crate) offered: Option<(ClientId, StopId)>,
     /// Since when, CLOCK_MONOTONIC nanoseconds.
@@ -254,7 +265,7 @@ impl Offer {
             event,
             after,
             left,
-            next: VecDeque::new(),
+            next: Hits::new(),
             offered: None,
             since: 0,
             observers: ClientMask::NONE,
@@ -270,10 +281,11 @@ impl Offer {
 
     /// Of what a trap means, to each client in its turn; `None` if it means nothing
     /// to anybody.
-    pub(crate) fn of_hits(events: Vec<(ClientId, Event)>, regs: Regs) -> Option<Self> {
+    pub(crate) fn of_hits(mut events: Hits, regs: Regs) -> Option<Self> {
         let (_, first) = events.first()?;
         let mut offer = Self::new(first.clone(), After::Resume, ClientMask::NONE);
-        offer.next = events.into();
+        events.reverse();
+        offer.next = events;
         offer.regs = Some(regs);
         Some(offer)
     }

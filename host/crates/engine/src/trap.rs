@@ -6,15 +6,15 @@ use pai_ptrace::{read_pieces, write_piece};
 use crate::displaced::{self, MAX_INSTRUCTION, Memory, Plan, Width, original_ip};
 use crate::engine::Engine;
 use crate::error::{Error, Fatal, unless_gone};
-use crate::event::{Event, Subject};
+use crate::event::Subject;
 use crate::inject::{Place, SI_KERNEL};
 use crate::procfs;
 use crate::single::Here;
 use crate::site::Way;
 use crate::space::Space;
-use crate::subscription::ClientId;
-use crate::task::{After, Held, Offer, State};
+use crate::task::{After, Held, Hits, Offer, State};
 use crate::trap_state::{InCopy, Mark, Pass};
+use smallvec::SmallVec;
 
 // si_code of SIGTRAP (asm-generic/siginfo.h).
 pub(crate) const TRAP_BRKPT: i32 = 1;
@@ -31,8 +31,12 @@ pub(crate) enum Past {
 
 impl Engine {
     /// A SIGTRAP that is ours is served; `None` then. A stop of the target's own
-    /// comes back.
-    pub(crate) fn on_trap(&mut self, stopped: Stopped) -> Result<Option<Stopped>, Fatal> {
+    /// comes back. `known`: the task's registers, if they were read.
+    pub(crate) fn on_trap(
+        &mut self,
+        stopped: Stopped,
+        known: Option<Regs>,
+    ) -> Result<Option<Stopped>, Fatal> {
         let tid = stopped.tid();
         let Some(task) = self.tasks.get_mut(&tid) else {
             return Ok(Some(stopped));
@@ -48,10 +52,21 @@ impl Engine {
             self.dying(tid)?;
             return Ok(None);
         };
-        match info.code() {
-            SI_KERNEL => self.on_int3(stopped),
-            TRAP_BRKPT | TRAP_TRACE | TRAP_HWBKPT => self.on_debug_trap(stopped, stepping),
-            _ => Ok(Some(stopped)),
+        let code = info.code();
+        if !matches!(code, SI_KERNEL | TRAP_BRKPT | TRAP_TRACE | TRAP_HWBKPT) {
+            return Ok(Some(stopped));
+        }
+        let regs = match known {
+            Some(regs) => Some(regs),
+            None => unless_gone(stopped.regs())?,
+        };
+        let Some(regs) = regs else {
+            self.dying(tid)?;
+            return Ok(None);
+        };
+        match code {
+            SI_KERNEL => self.on_int3(stopped, regs),
+            _ => self.on_debug_trap(stopped, regs, stepping, code),
         }
     }
 
@@ -75,16 +90,13 @@ impl Engine {
     fn on_debug_trap(
         &mut self,
         stopped: Stopped,
+        regs: Regs,
         stepping: bool,
+        code: i32,
     ) -> Result<Option<Stopped>, Fatal> {
         let tid = stopped.tid();
-        let Some(regs) = unless_gone(stopped.regs())? else {
-            self.dying(tid)?;
-            return Ok(None);
-        };
         let events = self.watches_hit(&stopped, &regs)?;
-        let code = unless_gone(stopped.siginfo())?.map(|info| info.code());
-        let watched = code == Some(TRAP_HWBKPT);
+        let watched = code == TRAP_HWBKPT;
         let ours = stepping || watched && self.is_watched(tid);
         let stopped = if ours {
             match self.mend_own_trap(stopped)? {
@@ -102,7 +114,7 @@ impl Engine {
                 (false, false) => Ok(Some(stopped)),
             };
         };
-        if !ours && code == Some(TRAP_TRACE) {
+        if !ours && code == TRAP_TRACE {
             // The program steps itself, and the kernel has one signal for both
             // (get_si_code in arch/x86/include/asm/traps.h).
             offer.after = After::Deliver(Signal::TRAP);
@@ -110,7 +122,7 @@ impl Engine {
         }
         if let Some(task) = self.tasks.get_mut(&tid) {
             task.trap.stepped = stepping;
-            task.state = State::Held(Box::new(Held { stopped, offer }));
+            task.state = State::Held(Held { stopped, offer });
         }
         self.offer_next(tid)?;
         Ok(None)
@@ -124,12 +136,8 @@ impl Engine {
     }
 
     /// What the kernel sends of itself: behind an `int3`, as a rule.
-    fn on_int3(&mut self, stopped: Stopped) -> Result<Option<Stopped>, Fatal> {
+    fn on_int3(&mut self, stopped: Stopped, mut regs: Regs) -> Result<Option<Stopped>, Fatal> {
         let tid = stopped.tid();
-        let Some(mut regs) = unless_gone(stopped.regs())? else {
-            self.dying(tid)?;
-            return Ok(None);
-        };
         let Some(pid) = self.tasks.get(&tid).map(|task| task.pid) else {
             return Ok(Some(stopped));
         };
@@ -146,7 +154,7 @@ impl Engine {
         }
         if space.pads.iter().any(|pad| pad.return_at() == addr) {
             regs.set_ip(addr);
-            let mut events = Vec::new();
+            let mut events = Hits::new();
             self.leave_functions(pid, tid, &regs, &mut events);
             if events.is_empty() {
                 return self.returned(stopped, regs);
@@ -159,7 +167,7 @@ impl Engine {
         if let Some(target) = space.stub_target(addr) {
             let hooks = space.stub_hooks(addr);
             regs.set_ip(target);
-            let mut events = Vec::new();
+            let mut events = Hits::new();
             self.enter_function(pid, tid, &regs, &hooks, &mut events);
             return self.hold_at(stopped, addr, regs, events).map(|()| None);
         }
@@ -186,7 +194,7 @@ impl Engine {
         // A handler may come here first, or to another place.
         let mark = task.trap.mark.take_if(|mark| mark.is_over(&regs));
         let told = mark.is_some_and(|mark| mark.is_about(&regs));
-        let mut events = Vec::new();
+        let mut events = Hits::new();
         if self.step_is_back(tid, &regs)
             && let Some(operation) = self
                 .tasks
@@ -208,17 +216,17 @@ impl Engine {
         stopped: Stopped,
         addr: u64,
         regs: Regs,
-        events: Vec<(ClientId, Event)>,
+        events: Hits,
     ) -> Result<(), Fatal> {
         let tid = stopped.tid();
         let Some(mut offer) = Offer::of_hits(events, regs) else {
             if let Some(task) = self.tasks.get_mut(&tid) {
-                task.trap.pass = Some(Box::new(Pass {
+                task.trap.pass = Some(Pass {
                     addr,
                     regs,
                     dirty: false,
                     early: None,
-                }));
+                });
             }
             return self.go_on(stopped, After::Resume);
         };
@@ -226,12 +234,12 @@ impl Engine {
         let Some(task) = self.tasks.get_mut(&tid) else {
             return Ok(());
         };
-        task.state = State::Held(Box::new(Held { stopped, offer }));
+        task.state = State::Held(Held { stopped, offer });
         self.offer_next(tid)
     }
 
     /// What a hit means, to whom, in load order.
-    fn events_at(&mut self, pid: Pid, tid: Tid, regs: &Regs, events: &mut Vec<(ClientId, Event)>) {
+    fn events_at(&mut self, pid: Pid, tid: Tid, regs: &Regs, events: &mut Hits) {
         let addr = regs.ip();
         let Ok(space) = self.space_id(pid) else {
             return;
@@ -243,8 +251,8 @@ impl Engine {
         else {
             return;
         };
-        let mut hits = Vec::new();
-        let mut hooks = Vec::new();
+        let mut hits: SmallVec<[_; 2]> = SmallVec::new();
+        let mut hooks: SmallVec<[_; 2]> = SmallVec::new();
         let mut returns = false;
         let mut jumps = false;
         for owner in &site.owners {
@@ -272,16 +280,20 @@ impl Engine {
     /// At the first stop of a task that was sent through a copy: its instruction
     /// pointer is never left in there. Executed means behind the instruction;
     /// not executed means on it, with a mark so that the next hit is known to be
-    /// the same one.
-    pub(crate) fn leave_copy(&mut self, stopped: &Stopped, stop: Stop) -> Result<(), Fatal> {
+    /// the same one. Its registers, as they are then.
+    pub(crate) fn leave_copy(
+        &mut self,
+        stopped: &Stopped,
+        stop: Stop,
+    ) -> Result<Option<Regs>, Fatal> {
         let Some(task) = self.tasks.get_mut(&stopped.tid()) else {
-            return Ok(());
+            return Ok(None);
         };
         let Some(copy) = task.trap.copy.take() else {
-            return Ok(());
+            return Ok(None);
         };
         let Some(mut regs) = unless_gone(stopped.regs())? else {
-            return Ok(());
+            return Ok(None);
         };
         if copy.is_call && stop == Stop::Syscall {
             task.trap.call_at = Some(copy.addr);
@@ -289,17 +301,17 @@ impl Engine {
                 regs.set_syscall_return(next);
                 unless_gone(stopped.set_regs(&regs))?;
             }
-            return Ok(());
+            return Ok(Some(regs));
         }
         let Some(ip) = original_ip(regs.ip(), copy.slot, copy.addr, copy.len) else {
-            return Ok(());
+            return Ok(Some(regs));
         };
         regs.set_ip(ip);
         if ip == copy.addr {
             task.trap.mark = Some(Box::new(Mark::new(&regs)));
         }
         if unless_gone(stopped.set_ip(ip))?.is_none() {
-            return Ok(());
+            return Ok(None);
         }
         // Of these the address is that of the instruction.
         if let Stop::SignalDelivery(signal) = stop
@@ -310,7 +322,7 @@ impl Engine {
             info.set_address(copy.addr);
             unless_gone(stopped.set_siginfo(&info))?;
         }
-        Ok(())
+        Ok(Some(regs))
     }
 
     /// Lets a task go past the breakpoint that it stands at. Its registers are
@@ -364,7 +376,7 @@ impl Engine {
             return self.step_in_place(stopped, pid, &regs, addr);
         }
         let len = way.plan.instruction_len();
-        match (&way.plan, way.slot) {
+        match (&*way.plan, way.slot) {
             (Plan::Copy { .. }, Some(slot)) => {
                 self.enter_copy(tid, addr, slot, len, None);
                 self.write_ip(stopped, &regs, dirty, slot)
@@ -479,7 +491,10 @@ impl Engine {
                 if let (Some(code), Some(slot)) = (plan.code(), slot) {
                     self.write_raw(pid, slot, code)?;
                 }
-                Ok(Way { plan, slot })
+                Ok(Way {
+                    plan: plan.into(),
+                    slot,
+                })
             });
         if let Ok(way) = &way
             && let Some(site) = self

@@ -9,7 +9,7 @@ use crate::hook::Called;
 #[derive(Default, Debug)]
 pub(crate) struct TrapState {
     /// It stands at a breakpoint that has been told, and goes past it next.
-    pub(crate) pass: Option<Box<Pass>>,
+    pub(crate) pass: Option<Pass>,
     /// It was sent through the copy of an instruction.
     pub(crate) copy: Option<InCopy>,
     /// It came back from a copy with the instruction not executed, and will hit

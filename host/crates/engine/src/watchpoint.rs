@@ -16,7 +16,7 @@ use crate::event::{BreakpointId, Event, Hit, Subject};
 use crate::site::mapping_of;
 use crate::space::SpaceId;
 use crate::subscription::ClientId;
-use crate::task::State;
+use crate::task::{Hits, State};
 
 /// What one debug register watches.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -239,24 +239,20 @@ impl Engine {
     }
 
     /// Which watches of its space a task has hit since it was asked last.
-    pub(crate) fn watches_hit(
-        &mut self,
-        stopped: &Stopped,
-        regs: &Regs,
-    ) -> Result<Vec<(ClientId, Event)>, Fatal> {
+    pub(crate) fn watches_hit(&mut self, stopped: &Stopped, regs: &Regs) -> Result<Hits, Fatal> {
         let tid = stopped.tid();
         let Some(pid) = self.tasks.get(&tid).map(|task| task.pid) else {
-            return Ok(Vec::new());
+            return Ok(Hits::new());
         };
         if self.space(pid).is_none_or(|space| space.watches.is_empty()) {
-            return Ok(Vec::new());
+            return Ok(Hits::new());
         }
         let Some(status) = unless_gone(stopped.debug_register(STATUS))? else {
-            return Ok(Vec::new());
+            return Ok(Hits::new());
         };
         unless_gone(stopped.set_debug_register(STATUS, 0))?;
         let Some(space) = self.space(pid) else {
-            return Ok(Vec::new());
+            return Ok(Hits::new());
         };
         let mut hit = Vec::new();
         for (index, slot) in space.watches.slots.iter().enumerate() {
@@ -267,7 +263,7 @@ impl Engine {
                 hit.extend(watch.owners.iter().map(|owner| (*owner, data)));
             }
         }
-        let mut events = Vec::new();
+        let mut events = Hits::new();
         self.report_hits(pid, tid, regs, hit, &mut events);
         events.sort_by_key(|(client, _)| *client);
         Ok(events)
@@ -281,7 +277,7 @@ impl Engine {
         tid: Tid,
         regs: &Regs,
         hits: impl IntoIterator<Item = (BreakpointId, Option<u64>)>,
-        events: &mut Vec<(ClientId, Event)>,
+        events: &mut Hits,
     ) {
         for (id, data) in hits {
             let Some((client, once)) = self.count_hit(id, pid, tid, regs) else {

@@ -87,14 +87,16 @@ impl Host for State {
         let batch = apart
             .consumer
             .next_batch(max, Duration::from_nanos(max_wait));
+        let end = batch.last.then(|| last_words(&batch));
+        let batch = batch.into();
         apart.clock.go_on();
         let drive = self.drive();
         drive.go_inside();
         drive.refresh();
-        if batch.last {
-            *drive.end.borrow_mut() = Some(last_words(&batch));
+        if end.is_some() {
+            *drive.end.borrow_mut() = end;
         }
-        Ok(batch.into())
+        Ok(batch)
     }
 }
 
@@ -119,8 +121,8 @@ impl State {
 }
 
 /// How the session ended, said by the last event of the last batch.
-fn last_words(batch: &pai_engine::observe::Batch) -> End {
-    match batch.others.last() {
+fn last_words(batch: &pai_engine::observe::Batch<'_>) -> End {
+    match batch.others().last() {
         Some((_, Event::Ended(end))) => end.clone(),
         _ => End::Detached,
     }
