@@ -11,12 +11,12 @@
     reason = "a command line program"
 )]
 
-use std::path::PathBuf;
-use std::process::{Command, ExitCode, Stdio};
+use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result, ensure};
 use pai_benches::programs::{self, built};
-use pai_benches::{Options, Place, Samples, Table, place, print_end};
+use pai_benches::way::{by_turns, present};
+use pai_benches::{Options, Place, Samples, Table, Way, place, print_end};
 
 /// The functions of `targets/hotcall.c`, by how they begin.
 const PROLOGUES: &[&str] = &["frame", "leaf", "endbr", "cond"];
@@ -28,9 +28,9 @@ const GDB_PART: u64 = 10;
 /// Tells gdb's script which function.
 const FUNCTION: &str = "PAI_BENCH_FUNCTION";
 
-/// One way to count the calls of a function.
+/// One kind of way to count the calls of a function.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Way {
+enum Kind {
     /// Nobody counts.
     Native,
     /// A loop in C.
@@ -47,14 +47,14 @@ enum Way {
     Frida,
 }
 
-const WAYS: &[Way] = &[
-    Way::Native,
-    Way::Floor,
-    Way::Engine,
-    Way::Plugin,
-    Way::Unreported,
-    Way::Gdb,
-    Way::Frida,
+const KINDS: &[Kind] = &[
+    Kind::Native,
+    Kind::Floor,
+    Kind::Engine,
+    Kind::Plugin,
+    Kind::Unreported,
+    Kind::Gdb,
+    Kind::Frida,
 ];
 
 /// At most so many times the loop in C, and at least so many times as quick as gdb.
@@ -62,13 +62,13 @@ const FLOOR_LIMIT: f64 = 1.4;
 const GDB_LIMIT: f64 = 20.0;
 
 /// What the others are compared with.
-const PEERS: &[(Way, &str)] = &[
-    (Way::Floor, "/ floor"),
-    (Way::Engine, "/ engine"),
-    (Way::Gdb, "/ gdb"),
+const PEERS: &[(Kind, &str)] = &[
+    (Kind::Floor, "/ floor"),
+    (Kind::Engine, "/ engine"),
+    (Kind::Gdb, "/ gdb"),
 ];
 
-impl Way {
+impl Kind {
     fn name(self) -> &'static str {
         match self {
             Self::Native => "native",
@@ -81,50 +81,47 @@ impl Way {
         }
     }
 
-    /// Its command, up to the target.
-    fn words(self, function: &str) -> Result<Vec<String>, &'static str> {
-        let text = |path: PathBuf| path.to_string_lossy().into_owned();
-        Ok(match self {
-            Self::Native => Vec::new(),
-            Self::Floor => vec![built::BREAKPOINTS.into(), function.into()],
-            Self::Engine => {
-                let tracer = programs::tracer().ok_or("pai-bench-tracer is not built")?;
-                vec![text(tracer), "breakpoints".into(), function.into()]
-            }
-            Self::Plugin | Self::Unreported => {
-                let host = programs::host().ok_or("the program pai-host is not built")?;
-                let plugin =
-                    programs::guest("bench_breakpoints").ok_or("the plugin is not built")?;
-                let option = format!("--function={function}");
-                let mut words = vec![text(host), "run".into(), text(plugin), option];
-                if self == Self::Unreported {
-                    words.push("--unreported".into());
-                }
-                words.push("--".into());
-                words
-            }
+    /// What counts the calls of a function.
+    fn way(self, function: &str) -> Way {
+        let name = self.name();
+        let plugin = || programs::guest("bench_breakpoints");
+        let option = format!("--function={function}");
+        match self {
+            Self::Native => Way::native(),
+            Self::Floor => Way::floor(name, built::BREAKPOINTS, &[function]),
+            Self::Engine => Way::tracer(name, &["breakpoints", function, "1"]),
+            Self::Plugin => Way::guest(name, &[], plugin(), &[&option]),
+            Self::Unreported => Way::guest(name, &[], plugin(), &[&option, "--unreported"]),
             Self::Gdb => {
-                let gdb = programs::in_path("gdb").ok_or("gdb is not installed")?;
+                let gdb = programs::in_path("gdb").ok_or("gdb is not installed");
                 let script = concat!(env!("CARGO_MANIFEST_DIR"), "/gdb/breakpoints.py");
-                let options = ["--batch", "--nx", "-iex", "set debuginfod enabled off"];
-                let mut words = vec![text(gdb)];
-                words.extend(options.map(str::to_owned));
-                // Otherwise the shell's start is in it.
-                words.extend(["-iex", "set startup-with-shell off"].map(str::to_owned));
-                words.extend(["-x", script, "--args"].map(str::to_owned));
-                words
+                let words = [
+                    "--batch",
+                    "--nx",
+                    "-iex",
+                    "set debuginfod enabled off",
+                    // Otherwise the shell's start is in it.
+                    "-iex",
+                    "set startup-with-shell off",
+                    "-x",
+                    script,
+                    "--args",
+                ];
+                Way::program(name, gdb, &words).with_env(FUNCTION, function.to_owned())
             }
             Self::Frida => {
-                let python = programs::in_path("python3").ok_or("python3 is not installed")?;
-                let found = Command::new(&python)
-                    .args(["-c", "import frida"])
-                    .output()
-                    .is_ok_and(|done| done.status.success());
+                let python = programs::in_path("python3").ok_or("python3 is not installed");
+                let python = python.and_then(|python| {
+                    let found = Command::new(&python)
+                        .args(["-c", "import frida"])
+                        .output()
+                        .is_ok_and(|done| done.status.success());
+                    found.then_some(python).ok_or("Frida is not installed")
+                });
                 let script = concat!(env!("CARGO_MANIFEST_DIR"), "/frida/breakpoints.py");
-                let words = vec![text(python), script.into()];
-                found.then_some(words).ok_or("Frida is not installed")?
+                Way::program(name, python, &[script]).with_env(FUNCTION, function.to_owned())
             }
-        })
+        }
     }
 
     /// How many calls it counts where others count so many.
@@ -136,71 +133,43 @@ impl Way {
         }
     }
 
-    /// One run, with its count checked: nanoseconds per call.
-    fn run(self, prologue: &str, ops: u64) -> Result<f64> {
+    /// One run of its way, with its count checked: nanoseconds per call.
+    fn run(self, way: &Way, prologue: &str, ops: u64) -> Result<f64> {
         let ops = self.ops(ops);
-        let function = format!("hot_{prologue}");
-        let mut words = self.words(&function).map_err(anyhow::Error::msg)?;
-        words.extend([built::HOTCALL.into(), ops.to_string(), prologue.into()]);
-        let (program, arguments) = words.split_first().context("nothing to run")?;
-        let done = Command::new(program)
-            .args(arguments)
-            .env("LC_ALL", "C")
-            .env(FUNCTION, &function)
-            .stdin(Stdio::null())
-            .output()
-            .with_context(|| format!("cannot start {program}"))?;
-        let stdout = String::from_utf8_lossy(&done.stdout);
-        let stderr = String::from_utf8_lossy(&done.stderr);
-        ensure!(
-            done.status.success(),
-            "{}: {words:?}: {}\n{stderr}",
-            self.name(),
-            done.status
-        );
+        let target = [built::HOTCALL.into(), ops.to_string(), prologue.to_owned()];
+        let ran = way.run(&target)?;
         // The target checks its results, so it has made all calls.
-        let field = |name: &str| {
-            stdout
-                .split_whitespace()
-                .find_map(|word| word.strip_prefix(name))
-                .with_context(|| format!("{}: no {name} in '{stdout}'", self.name()))
+        let right = |what: &str, seen: u64| {
+            let name = way.name;
+            ensure!(
+                seen == ops,
+                "{name}: wrong count: {seen} {what}, {ops} expected"
+            );
+            Ok(())
         };
-        let made: u64 = field("ops=")?.parse()?;
-        let wrong = |what: &str, seen: u64| {
-            format!(
-                "{}: wrong count: {seen} {what}, {ops} expected",
-                self.name()
-            )
-        };
-        ensure!(made == ops, wrong("calls", made));
+        right("calls", ran.field("ops")?.parse()?)?;
         if self != Self::Native {
-            let mut lines = stderr.lines();
-            let hits: u64 = lines
-                .find_map(|line| line.strip_prefix("hits "))
-                .with_context(|| format!("{}: no hits in '{stderr}'", self.name()))?
-                .parse()?;
-            ensure!(hits == ops, wrong("hits", hits));
+            right("hits", ran.number("hits ").context(way.name)?)?;
         }
-        Ok(field("ns_per_op=")?.parse()?)
+        Ok(ran.field("ns_per_op")?.parse()?)
     }
 }
 
-/// The figures of one way, if it took part.
-fn of<'a>(ways: &[Way], all: &'a [Samples], wanted: Way) -> Option<&'a Samples> {
-    all.get(ways.iter().position(|way| *way == wanted)?)
+/// The figures of one kind, if it took part.
+fn of<'a>(kinds: &[Kind], all: &'a [Samples], wanted: Kind) -> Option<&'a Samples> {
+    all.get(kinds.iter().position(|kind| *kind == wanted)?)
 }
 
-fn measure(prologue: &str, ways: &[Way], rounds: usize, ops: u64) -> Result<Vec<Samples>> {
-    for way in ways {
-        way.run(prologue, (ops / 10).max(1))?;
+fn measure(prologue: &str, kinds: &[Kind], rounds: usize, ops: u64) -> Result<Vec<Samples>> {
+    let function = format!("hot_{prologue}");
+    let ways: Vec<_> = kinds
+        .iter()
+        .map(|kind| (kind, kind.way(&function)))
+        .collect();
+    for (kind, way) in &ways {
+        kind.run(way, prologue, (ops / 10).max(1))?;
     }
-    let mut all = vec![Samples::default(); ways.len()];
-    for _ in 0..rounds {
-        for (way, samples) in ways.iter().zip(&mut all) {
-            samples.push(way.run(prologue, ops)?);
-        }
-    }
-    Ok(all)
+    by_turns(&ways, rounds, |(kind, way)| kind.run(way, prologue, ops))
 }
 
 fn bench(options: Options) -> Result<()> {
@@ -215,13 +184,11 @@ fn bench(options: Options) -> Result<()> {
          these. Load before: {}.\n",
         place::load()
     );
-    let mut ways = Vec::new();
-    for way in WAYS {
-        match way.words("") {
-            Err(missing) => println!("Skipped: {}: {missing}.\n", way.name()),
-            Ok(_) => ways.push(*way),
-        }
-    }
+    let kinds = KINDS.iter().map(|kind| (*kind, kind.way("")));
+    let kinds: Vec<Kind> = present("breakpoints", kinds.collect(), |(_, way)| way)
+        .into_iter()
+        .map(|(kind, _)| kind)
+        .collect();
     let mut columns = vec!["prologue", "variant", "ns per hit"];
     columns.extend(PEERS.iter().map(|(_, column)| column));
     let mut table = Table::new(&columns);
@@ -229,31 +196,31 @@ fn bench(options: Options) -> Result<()> {
     let mut missed = Vec::new();
     for prologue in PROLOGUES {
         eprintln!("breakpoints: {prologue}");
-        let all = measure(prologue, &ways, rounds, ops).context(*prologue)?;
-        for (way, own) in ways.iter().zip(&all) {
+        let all = measure(prologue, &kinds, rounds, ops).context(*prologue)?;
+        for (kind, own) in kinds.iter().zip(&all) {
             let mut cells = vec![
                 (*prologue).to_owned(),
-                way.name().to_owned(),
+                kind.name().to_owned(),
                 format!("{:.0} ({:.0})", own.median(), own.min()),
             ];
             cells.extend(PEERS.iter().map(|(peer, _)| {
-                of(&ways, &all, *peer).map_or_else(
+                of(&kinds, &all, *peer).map_or_else(
                     || "-".to_owned(),
                     |peer| format!("{:.3}", own.ratio_to(peer)),
                 )
             }));
             table.row(cells);
         }
-        if let Some(own) = of(&ways, &all, Way::Plugin) {
-            let ratio = |peer| of(&ways, &all, peer).map_or(f64::NAN, |peer| own.ratio_to(peer));
-            let floor = ratio(Way::Floor);
+        if let Some(own) = of(&kinds, &all, Kind::Plugin) {
+            let ratio = |peer| of(&kinds, &all, peer).map_or(f64::NAN, |peer| own.ratio_to(peer));
+            let floor = ratio(Kind::Floor);
             if floor > FLOOR_LIMIT {
                 missed.push(format!(
                     "{prologue}: the plugin takes {floor:.2} times the C floor, the limit is \
                      {FLOOR_LIMIT:.2}"
                 ));
             }
-            let gdb = ratio(Way::Gdb).recip();
+            let gdb = ratio(Kind::Gdb).recip();
             if gdb < GDB_LIMIT {
                 missed.push(format!(
                     "{prologue}: the plugin is {gdb:.1} times as quick as gdb, {GDB_LIMIT:.0} is \

@@ -1,6 +1,7 @@
-//! The engine with one native client that has a breakpoint on a function.
+//! The engine with one native client that has breakpoints on functions.
 
 use std::cell::RefCell;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use pai_engine::{
@@ -11,20 +12,39 @@ use pai_ptrace::{Pid, Program};
 
 use crate::engine::Silent;
 
+/// How far apart the functions are, where there are several (`targets/functions.c`).
+pub const APART: u64 = 16;
+
+/// What came of a run.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct Seen {
+    /// How often the functions were called.
+    pub hits: u64,
+    /// How long it took to insert the breakpoints.
+    pub inserting: Duration,
+}
+
 /// Counts, and lets everything go on.
 struct Counting<'a> {
     function: &'a str,
-    hits: &'a mut u64,
+    /// Breakpoints on it and on the functions behind it.
+    count: u64,
+    seen: &'a mut Seen,
     subscribed: bool,
 }
 
 impl Counting<'_> {
     /// A function that is not there is not hit, which the count shows.
-    fn insert(&self, id: ClientId, engine: &mut Engine, pid: Pid) {
+    fn insert(&mut self, id: ClientId, engine: &mut Engine, pid: Pid) {
         if let Ok(Some(symbol)) = engine.lookup(pid, self.function) {
-            engine
-                .insert_breakpoint(id, pid, symbol.value, BreakpointOptions::default())
-                .expect("a function is code");
+            let start = Instant::now();
+            for number in 0..self.count {
+                let addr = symbol.value + number * APART;
+                engine
+                    .insert_breakpoint(id, pid, addr, BreakpointOptions::default())
+                    .expect("a function is code");
+            }
+            self.seen.inserting += start.elapsed();
         }
     }
 }
@@ -41,7 +61,7 @@ impl Client for Counting<'_> {
         while let Some(delivery) = engine.take_mail(id) {
             match &delivery.event {
                 Event::Execed(exec) => self.insert(id, &mut engine, exec.pid),
-                Event::Breakpoint(_) => *self.hits += 1,
+                Event::Breakpoint(_) => self.seen.hits += 1,
                 Event::Ended(_) => return Ok(Served::Finished),
                 _ => {}
             }
@@ -56,19 +76,20 @@ impl Client for Counting<'_> {
     }
 }
 
-/// Runs a program to its end; how often it called the function.
+/// Runs a program to its end, with breakpoints on so many functions from this one on.
 ///
 /// # Errors
 /// What ended the session too early.
-pub fn trace(program: &Program, function: &str) -> Result<(u64, Option<ExitStatus>)> {
-    let mut hits = 0;
+pub fn trace(program: &Program, function: &str, count: u64) -> Result<(Seen, Option<ExitStatus>)> {
+    let mut seen = Seen::default();
     let mut engine = Engine::new(Follow::Yes)?;
     let id = engine.add_client("counting")?;
     engine.spawn(program)?;
     let engine = RefCell::new(engine);
     let client = Counting {
         function,
-        hits: &mut hits,
+        count,
+        seen: &mut seen,
         subscribed: false,
     };
     let mut clients: Vec<(ClientId, Box<dyn Client + '_>)> = vec![(id, Box::new(client))];
@@ -76,5 +97,5 @@ pub fn trace(program: &Program, function: &str) -> Result<(u64, Option<ExitStatu
     drop(clients);
     let mut engine = engine.into_inner();
     engine.shut_down();
-    Ok((hits, engine.root_status()))
+    Ok((seen, engine.root_status()))
 }

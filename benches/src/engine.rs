@@ -1,4 +1,4 @@
-//! The engine with one native client.
+//! The engine with one native client, or with several.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -69,29 +69,51 @@ fn calls(which: SyscallSet, enter: bool, exit: bool) -> Topic {
     })
 }
 
-/// Runs a program to its end, with a client that wants this.
+/// The call of this name.
+fn only(call: &str) -> Result<SyscallSet> {
+    let abi = pai_syscalls::abi::X86_64;
+    let nr = pai_syscalls::number(abi, call).with_context(|| format!("no call named {call}"))?;
+    Ok(SyscallSet::Only(vec![SyscallId { abi, nr }]))
+}
+
+/// Runs a program to its end, with a client that wants this for each of these; what each
+/// of them counted.
 fn trace_with(
     program: &Program,
-    topic: Topic,
-    at_entry: impl FnMut(&mut Engine, ClientId, &SyscallStop),
-) -> Result<(Counts, Option<ExitStatus>)> {
-    let mut counts = Counts::default();
+    topic: &Topic,
+    at_entries: Vec<impl FnMut(&mut Engine, ClientId, &SyscallStop)>,
+) -> Result<(Vec<Counts>, Option<ExitStatus>)> {
+    let mut all = vec![Counts::default(); at_entries.len()];
     let mut engine = Engine::new(Follow::Yes)?;
-    let id = engine.add_client("counting")?;
+    let mut clients: Vec<(ClientId, Box<dyn Client + '_>)> = Vec::new();
+    for (at_entry, counts) in at_entries.into_iter().zip(&mut all) {
+        let client = Counting {
+            counts,
+            topic: Some(topic.clone()),
+            at_entry,
+        };
+        clients.push((engine.add_client("counting")?, Box::new(client)));
+    }
     engine.spawn(program)?;
     let engine = RefCell::new(engine);
-    let client = Counting {
-        counts: &mut counts,
-        topic: Some(topic),
-        at_entry,
-    };
-    let mut clients: Vec<(ClientId, Box<dyn Client + '_>)> = vec![(id, Box::new(client))];
     run(&engine, &mut clients, &mut Silent).context("the engine")?;
     drop(clients);
     let mut engine = engine.into_inner();
     engine.shut_down();
-    counts.signals = engine.stats().signals;
-    Ok((counts, engine.root_status()))
+    for counts in &mut all {
+        counts.signals = engine.stats().signals;
+    }
+    Ok((all, engine.root_status()))
+}
+
+/// The same with one client.
+fn trace_one(
+    program: &Program,
+    topic: &Topic,
+    at_entry: impl FnMut(&mut Engine, ClientId, &SyscallStop),
+) -> Result<(Counts, Option<ExitStatus>)> {
+    let (mut all, status) = trace_with(program, topic, vec![at_entry])?;
+    Ok((all.pop().context("the only client")?, status))
 }
 
 /// Runs a program to its end, with a client that wants every entry and exit.
@@ -99,7 +121,41 @@ fn trace_with(
 /// # Errors
 /// What ended the session too early.
 pub fn trace(program: &Program) -> Result<(Counts, Option<ExitStatus>)> {
-    trace_with(program, calls(SyscallSet::All, true, true), |_, _, _| {})
+    trace_one(program, &calls(SyscallSet::All, true, true), |_, _, _| {})
+}
+
+/// The same with so many clients; what each of them counted.
+///
+/// # Errors
+/// As [`trace`].
+pub fn trace_for(program: &Program, clients: usize) -> Result<(Vec<Counts>, Option<ExitStatus>)> {
+    let nothing = |_: &mut Engine, _: ClientId, _: &SyscallStop| {};
+    let topic = calls(SyscallSet::All, true, true);
+    trace_with(program, &topic, vec![nothing; clients])
+}
+
+/// How paths begin that [`read`] counts: those of `targets/`, not those of the dynamic
+/// loader.
+const OURS: &[u8] = b"/nonexistent/";
+
+/// Most bytes of a path.
+const MAX_PATH: usize = 4096;
+
+/// Runs a program to its end, with a client that reads the path of every openat; how many
+/// paths of ours it named.
+///
+/// # Errors
+/// What ended the session too early.
+pub fn read(program: &Program) -> Result<(u64, Option<ExitStatus>)> {
+    let mut hits = 0;
+    let topic = calls(only("openat")?, true, false);
+    let (_, status) = trace_one(program, &topic, |engine, _, stop| {
+        // A path that cannot be read is not counted.
+        if let Ok(path) = engine.read_c_string(stop.pid, stop.args[1], MAX_PATH) {
+            hits += u64::from(path.starts_with(OURS));
+        }
+    })?;
+    Ok((hits, status))
 }
 
 /// Bytes of one read.
@@ -135,12 +191,9 @@ pub fn ask(
         },
         _ => bail!("no import named {import}"),
     };
-    let abi = pai_syscalls::abi::X86_64;
-    let nr = pai_syscalls::number(abi, call).with_context(|| format!("no call named {call}"))?;
-    let which = SyscallSet::Only(vec![SyscallId { abi, nr }]);
     let mut answers = 0;
-    let topic = calls(which, true, false);
-    let (counts, status) = trace_with(program, topic, |engine, id, stop| {
+    let topic = calls(only(call)?, true, false);
+    let (counts, status) = trace_one(program, &topic, |engine, id, stop| {
         for _ in 0..times {
             answers += u64::from(question(engine, id, stop));
         }

@@ -62,7 +62,8 @@ impl Variant {
         }
     }
 
-    fn way(self) -> Way {
+    /// What runs it.
+    pub fn way(self) -> Way {
         let name = self.name();
         match self {
             Self::Native => Way::native(),

@@ -20,6 +20,8 @@ pub struct Way {
     pub name: &'static str,
     /// Its command, up to the target, or why there is none.
     words: Result<Vec<String>, &'static str>,
+    /// What its environment has besides.
+    env: Vec<(&'static str, String)>,
 }
 
 /// What came of a run.
@@ -44,36 +46,43 @@ fn tail<'a>(words: &'a [&str]) -> impl Iterator<Item = String> + 'a {
 }
 
 impl Way {
+    fn new(name: &'static str, words: Result<Vec<String>, &'static str>) -> Self {
+        Self {
+            name,
+            words,
+            env: Vec::new(),
+        }
+    }
+
     /// Without a tracer.
     pub fn native() -> Self {
-        Self {
-            name: "native",
-            words: Ok(Vec::new()),
-        }
+        Self::new("native", Ok(Vec::new()))
+    }
+
+    /// Some program, or why there is none.
+    pub fn program(
+        name: &'static str,
+        program: Result<PathBuf, &'static str>,
+        words: &[&str],
+    ) -> Self {
+        let words = program.map(|program| std::iter::once(text(program)).chain(tail(words)));
+        Self::new(name, words.map(Iterator::collect))
     }
 
     /// A loop in C.
     pub fn floor(name: &'static str, program: &str, words: &[&str]) -> Self {
-        let command = std::iter::once(program.to_owned()).chain(tail(words));
-        Self {
-            name,
-            words: Ok(command.collect()),
-        }
+        Self::program(name, Ok(program.into()), words)
     }
 
     /// A tracer without Wasm.
     pub fn tracer(name: &'static str, words: &[&str]) -> Self {
         let tracer = programs::tracer().ok_or("the program pai-bench-tracer is not built");
-        let words = tracer.map(|tracer| std::iter::once(text(tracer)).chain(tail(words)).collect());
-        Self { name, words }
+        Self::program(name, tracer, words)
     }
 
     /// The host with a plugin that it has, and the plugin's options.
     pub fn bundled(name: &'static str, options: &[&str], plugin: &[&str]) -> Self {
-        Self {
-            name,
-            words: host_words(options, tail(plugin)),
-        }
+        Self::new(name, host_words(options, tail(plugin)))
     }
 
     /// The host with a plugin of the benches, and the plugin's options.
@@ -86,25 +95,35 @@ impl Way {
         let words = plugin
             .ok_or("the plugin is not built")
             .and_then(|plugin| host_words(options, std::iter::once(text(plugin)).chain(tail(own))));
-        Self { name, words }
+        Self::new(name, words)
+    }
+
+    /// The host with so many of a plugin of the benches.
+    pub fn guests(name: &'static str, plugin: Option<PathBuf>, many: u64) -> Self {
+        let words = plugin.ok_or("the plugin is not built").and_then(|plugin| {
+            let quoted = format!("'{}'", text(plugin));
+            let each = (0..many).flat_map(|_| ["-t".to_owned(), quoted.clone()]);
+            host_words(&[], each)
+        });
+        Self::new(name, words)
     }
 
     /// The host with its plugin `strace`, lines in a file.
     pub fn lines(name: &'static str, plugin: &[&str]) -> Self {
-        Self {
-            name,
-            words: host_words(&["-o", OUTPUT], tail(plugin)),
-        }
+        Self::new(name, host_words(&["-o", OUTPUT], tail(plugin)))
     }
 
     /// strace itself, following, lines in a file.
     pub fn strace(name: &'static str, options: &[&str]) -> Self {
         let strace = programs::in_path("strace").ok_or("strace is not installed");
-        let words = strace.map(|strace| {
-            let words = std::iter::once(text(strace)).chain(tail(&["-f", "-o", OUTPUT]));
-            words.chain(tail(options)).collect()
-        });
-        Self { name, words }
+        Self::program(name, strace, &[&["-f", "-o", OUTPUT], options].concat())
+    }
+
+    /// With this in its environment.
+    #[must_use]
+    pub fn with_env(mut self, name: &'static str, value: String) -> Self {
+        self.env.push((name, value));
+        self
     }
 
     /// Why it cannot take part.
@@ -167,6 +186,7 @@ impl Way {
         command
             .args(arguments)
             .env("LC_ALL", "C")
+            .envs(self.env.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null());
         Ok(command)
     }
@@ -250,5 +270,16 @@ impl Ran {
     /// When it said nothing.
     pub fn counts(&self) -> Result<Counts> {
         Counts::parse(&self.stderr)
+    }
+
+    /// The same of several clients or plugins, one after the other.
+    ///
+    /// # Errors
+    /// When one of them said something else.
+    pub fn all_counts(&self) -> Result<Vec<Counts>> {
+        let starts = self.stderr.match_indices("counts ").map(|(at, _)| at);
+        let ends = starts.clone().skip(1).chain([self.stderr.len()]);
+        let each = starts.zip(ends).map(|(from, to)| &self.stderr[from..to]);
+        each.map(Counts::parse).collect()
     }
 }

@@ -1,9 +1,11 @@
 //! `pai-bench-tracer MODE PROGRAM [ARG...]` traces without Wasm. The modes:
 //!
 //! * `minimal`, `engine`: every entry and exit
+//! * `clients COUNT`: the same, with so many clients of the engine
 //! * `watch`: every exit, with a client that only watches
 //! * `ask CALL IMPORT TIMES`: entries of one call, with questions at each
-//! * `breakpoints FUNCTION`: a breakpoint on a function
+//! * `reads`: entries of openat, with the path read at each
+//! * `breakpoints FUNCTION COUNT`: breakpoints on a function and on those behind it
 //!
 //! The counts go to standard error; the exit code is the program's.
 
@@ -13,6 +15,7 @@ use std::env;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
+use pai_benches::breakpoints::Seen;
 use pai_benches::{Counts, breakpoints, engine, minimal, programs};
 use pai_engine::ExitStatus;
 
@@ -34,6 +37,12 @@ fn trace() -> Result<u8> {
     let (text, status) = match (mode.as_str(), program) {
         ("minimal", program) => told(minimal::trace(&programs::program(program)?)?),
         ("engine", program) => told(engine::trace(&programs::program(program)?)?),
+        ("clients", [count, program @ ..]) => {
+            let program = programs::program(program)?;
+            let count = count.parse().context("COUNT is a number")?;
+            let (all, status) = engine::trace_for(&program, count)?;
+            (all.iter().map(Counts::to_string).collect(), status)
+        }
         ("watch", program) => told(engine::watch(&programs::program(program)?)?),
         ("ask", [call, import, times, program @ ..]) => {
             let program = programs::program(program)?;
@@ -41,9 +50,16 @@ fn trace() -> Result<u8> {
             let (counts, answers, status) = engine::ask(&program, call, import, times)?;
             (format!("{counts}answers {answers}\n"), status)
         }
-        ("breakpoints", [function, program @ ..]) => {
-            let (hits, status) = breakpoints::trace(&programs::program(program)?, function)?;
+        ("reads", program) => {
+            let (hits, status) = engine::read(&programs::program(program)?)?;
             (format!("hits {hits}\n"), status)
+        }
+        ("breakpoints", [function, count, program @ ..]) => {
+            let program = programs::program(program)?;
+            let count = count.parse().context("COUNT is a number")?;
+            let (Seen { hits, inserting }, status) = breakpoints::trace(&program, function, count)?;
+            let nanoseconds = inserting.as_nanos();
+            (format!("hits {hits}\ninserting {nanoseconds}\n"), status)
         }
         _ => bail!("no tracer named {mode}"),
     };
