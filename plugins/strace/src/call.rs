@@ -4,7 +4,7 @@ use pai_plugin::decode::text::{
     Style, push_decimal, push_error, push_escaped, push_hex, push_name, push_raw_arguments,
     push_restart,
 };
-use pai_plugin::decode::{Captured, Decoded, Descriptors, Limits, Value, is_error};
+use pai_plugin::decode::{Captured, Decoded, Descriptors, Limits, is_error};
 use pai_plugin::select::concerns as has_one;
 use pai_plugin::{Call, RecordFlags, SyscallId, SyscallRecord};
 
