@@ -304,20 +304,22 @@ fn delays_are_marked_and_last() {
 
 #[test]
 fn a_delay_holds_up_nobody_else() {
-    for (expression, call) in [
-        ("inject=chdir:delay_enter=3600s", "= ?"),
+    for (expression, how, call) in [
+        ("inject=chdir:delay_enter=3600s:when=2", "held", "= ?"),
         (
-            "inject=chdir:delay_exit=3600s",
-            "= -1 ENOENT (No such file or directory) (DELAYED)",
+            "inject=chdir:delay_exit=3600s:when=2",
+            "held-done",
+            "= 0 (DELAYED)",
         ),
     ] {
         let options = ["-e", "trace=chdir", "-e", expression];
-        let ours = traced(OURS, &options, "held");
+        let ours = traced(OURS, &options, how);
         assert_eq!(
             (ours.status, ours.stdout.as_str()),
             (0, "the leader is in chdir\n")
         );
-        assert_eq!(ours.calls, [format!("chdir(\"/nonexistent\") {call}")]);
+        let first = "chdir(\"/proc\") = 0".to_owned();
+        assert_eq!(ours.calls, [first, format!("chdir(\"/\") {call}")]);
     }
 }
 
