@@ -90,7 +90,7 @@ fn each(time: Duration, ops: u64) -> f64 {
 }
 
 fn figure(samples: &Samples) -> String {
-    format!("{:.1} ({:.1})", samples.median(), samples.min())
+    samples.shown(1)
 }
 
 /// CPU time of the two threads.
@@ -173,7 +173,7 @@ fn batches(rounds: usize, ops: u64) -> Result<Table> {
         table.row(vec![
             watch.way.name.to_owned(),
             watch.most(),
-            format!("{:.0} ({:.0})", own.median(), own.min()),
+            own.shown(0),
             format!("{:.0}", own.above(none)),
         ]);
     }
@@ -234,7 +234,7 @@ fn imports(rounds: usize, ops: u64) -> Result<Table> {
             table.row(vec![
                 (*import).to_owned(),
                 ask.way.name.to_owned(),
-                format!("{:.0} ({:.0})", none.median(), none.min()),
+                none.shown(0),
                 format!("{each:.0}"),
             ]);
         }
@@ -243,10 +243,8 @@ fn imports(rounds: usize, ops: u64) -> Result<Table> {
 }
 
 fn bench(options: Options) -> Result<()> {
-    let rounds = options.rounds.unwrap_or(if options.quick { 2 } else { 9 });
-    let ops = options
-        .ops
-        .unwrap_or(if options.quick { 4_000 } else { 20_000 });
+    let rounds = options.rounds(2, 9);
+    let ops = options.ops(4_000, 20_000);
     let _placed = Place::OneCpu.take()?;
     let mut missed = Vec::new();
     println!("## Between engine and plugin\n");

@@ -173,10 +173,8 @@ fn measure(prologue: &str, kinds: &[Kind], rounds: usize, ops: u64) -> Result<Ve
 }
 
 fn bench(options: Options) -> Result<()> {
-    let rounds = options.rounds.unwrap_or(if options.quick { 3 } else { 9 });
-    let ops = options
-        .ops
-        .unwrap_or(if options.quick { 4_000 } else { 20_000 });
+    let rounds = options.rounds(3, 9);
+    let ops = options.ops(4_000, 20_000);
     println!("## Cost per hit of a breakpoint\n");
     println!(
         "Rounds: {rounds}, calls per run: {ops} (native: {NATIVE_FACTOR} times as many, gdb: \
@@ -198,11 +196,7 @@ fn bench(options: Options) -> Result<()> {
         eprintln!("breakpoints: {prologue}");
         let all = measure(prologue, &kinds, rounds, ops).context(*prologue)?;
         for (kind, own) in kinds.iter().zip(&all) {
-            let mut cells = vec![
-                (*prologue).to_owned(),
-                kind.name().to_owned(),
-                format!("{:.0} ({:.0})", own.median(), own.min()),
-            ];
+            let mut cells = vec![(*prologue).to_owned(), kind.name().to_owned(), own.shown(0)];
             cells.extend(PEERS.iter().map(|(peer, _)| {
                 of(&kinds, &all, *peer).map_or_else(
                     || "-".to_owned(),

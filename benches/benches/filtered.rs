@@ -17,7 +17,7 @@ use anyhow::{Context, Result};
 use pai_benches::programs::{self, built};
 use pai_benches::truth::check;
 use pai_benches::way::by_turns;
-use pai_benches::{Options, Place, Ran, Samples, Table, Variant, place, print_end, tree};
+use pai_benches::{Options, Place, Ran, Samples, Table, Variant, missed, place, print_end, tree};
 
 const VARIANTS: &[Variant] = &[
     Variant::Native,
@@ -95,10 +95,8 @@ impl Target {
 }
 
 fn bench(options: Options) -> Result<()> {
-    let rounds = options.rounds.unwrap_or(if options.quick { 2 } else { 9 });
-    let ops = options
-        .ops
-        .unwrap_or(if options.quick { 2_000 } else { 20_000 });
+    let rounds = options.rounds(2, 9);
+    let ops = options.ops(2_000, 20_000);
     println!("## Where only some calls are wanted\n");
     println!(
         "Only `{CALL}` is. Rounds: {rounds}, all on one CPU; getppid: {} calls, openat: {ops}, \
@@ -122,7 +120,7 @@ fn bench(options: Options) -> Result<()> {
         "/ strace --seccomp-bpf",
     ];
     let mut table = Table::new(&columns);
-    let mut missed = Vec::new();
+    let mut misses = Vec::new();
     for target in targets(ops, &folder)? {
         eprintln!("filtered: {}", target.name);
         let _placed = Place::OneCpu.take()?;
@@ -142,19 +140,12 @@ fn bench(options: Options) -> Result<()> {
                 format!("{:.2}", samples.ratio_to(peer)),
             ]);
         }
-        if own.ratio_to(peer) > target.limit {
-            missed.push(format!(
-                "{}: {} is {:.2} times {}, the limit is {:.2}",
-                target.name,
-                Variant::HostSome.name(),
-                own.ratio_to(peer),
-                Variant::StraceFilter.name(),
-                target.limit
-            ));
-        }
+        let own = (Variant::HostSome.name(), own);
+        let peer = (Variant::StraceFilter.name(), peer);
+        misses.extend(missed(target.name, own, peer, target.limit));
     }
     println!("{table}");
-    print_end(&missed);
+    print_end(&misses);
     Ok(())
 }
 

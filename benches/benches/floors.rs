@@ -17,7 +17,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, ensure};
 use pai_benches::programs::{self, built};
 use pai_benches::way::{by_turns, present};
-use pai_benches::{Options, Place, Ran, Samples, Table, Way, counts, place, print_end};
+use pai_benches::{Options, Place, Ran, Samples, Table, Way, counts, missed, place, print_end};
 
 /// A call that no target makes.
 const NEVER: &str = "reboot";
@@ -93,13 +93,6 @@ fn processes(ran: &Ran, _: &str) -> Result<u64> {
 /// Children that the target started and waited for, and itself.
 fn processes_made(ran: &Ran, _: &str) -> Result<u64> {
     Ok(ran.field("ops")?.parse::<u64>()? + 1)
-}
-
-/// The row of a call in the table of the plugin `count`.
-fn row_of_count(ran: &Ran, call: &str) -> Result<u64> {
-    let row = |line: &str| line.strip_suffix(call)?.trim().parse().ok();
-    let found = ran.stderr.lines().find_map(row);
-    found.with_context(|| format!("no {call} in '{}'", ran.stderr))
 }
 
 fn entries(call: &'static str, program: &'static str, ops: u64) -> Result<Contest> {
@@ -187,7 +180,7 @@ fn counting(ops: u64) -> Contest {
         ops,
         ways: vec![
             (Way::tracer(ENGINE, &["engine"]), exits_counted),
-            (Way::bundled(OBSERVER, &[], &["count"]), row_of_count),
+            (Way::bundled(OBSERVER, &[], &["count"]), Ran::count_of),
         ],
         floor: ENGINE,
         own: OBSERVER,
@@ -255,35 +248,24 @@ impl Contest {
                 self.title(),
                 self.ops.to_string(),
                 way.name.to_owned(),
-                format!("{:.0} ({:.0})", own.median(), own.min()),
+                own.shown(0),
                 ratio(self.floor),
                 ratio(self.own),
             ]);
         }
     }
 
-    fn missed(&self, all: &[Samples]) -> Vec<String> {
-        let mut missed = Vec::new();
-        for (name, peer, limit) in self.limits {
-            if let (Some(own), Some(other)) = (self.of(all, name), self.of(all, peer)) {
-                let ratio = own.ratio_to(other);
-                if ratio > *limit {
-                    missed.push(format!(
-                        "{}: {name} is {ratio:.2} times {peer}, the limit is {limit:.2}",
-                        self.title()
-                    ));
-                }
-            }
-        }
-        missed
+    fn misses(&self, all: &[Samples]) -> impl Iterator<Item = String> {
+        self.limits.iter().filter_map(|(name, peer, limit)| {
+            let (own, other) = (self.of(all, name)?, self.of(all, peer)?);
+            missed(&self.title(), (name, own), (peer, other), *limit)
+        })
     }
 }
 
 fn bench(options: Options) -> Result<()> {
-    let rounds = options.rounds.unwrap_or(if options.quick { 3 } else { 9 });
-    let ops = options
-        .ops
-        .unwrap_or(if options.quick { 4_000 } else { 20_000 });
+    let rounds = options.rounds(3, 9);
+    let ops = options.ops(4_000, 20_000);
     println!("## Kinds of events\n");
     println!(
         "Each kind with the least that there is to do for it as its floor: a loop in C, for \
@@ -308,17 +290,17 @@ fn bench(options: Options) -> Result<()> {
         "/ plugin",
     ];
     let mut table = Table::new(&columns);
-    let mut missed = Vec::new();
+    let mut misses = Vec::new();
     for contest in &mut contests {
         let title = contest.title();
         eprintln!("floors: {title}");
         contest.ways = present(&title, std::mem::take(&mut contest.ways), |(way, _)| way);
         let all = contest.measure(rounds).with_context(|| title.clone())?;
         contest.rows(&all, &mut table);
-        missed.extend(contest.missed(&all));
+        misses.extend(contest.misses(&all));
     }
     println!("{table}");
-    print_end(&missed);
+    print_end(&misses);
     Ok(())
 }
 

@@ -11,251 +11,183 @@
     reason = "a command line program"
 )]
 
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 
-use anyhow::{Context, Result, ensure};
-use pai_benches::programs::{self, built};
-use pai_benches::{Options, Place, Samples, Table, place, print_end};
+use anyhow::{Result, ensure};
+use pai_benches::programs::{built, in_path};
+use pai_benches::way::{OUTPUT, by_turns, present};
+use pai_benches::{Options, Place, Ran, Table, Way, counts, place, print_end};
+
+/// What is traced.
+const CALL: &str = "getppid";
 
 /// A tool that can be asked for one call.
 struct Tool {
-    name: &'static str,
+    way: Way,
     /// What it does with each call.
     does: &'static str,
-    /// Its program; `None` is the host.
-    program: Option<&'static str>,
-    /// Its arguments for an output file and a target.
-    arguments: fn(&str, &[String]) -> Vec<String>,
-    /// How often its output has the call.
-    count: fn(&str) -> u64,
+    /// How often it says that there was the call.
+    seen: fn(&Ran) -> u64,
     /// One in so many operations: the slow ones would take minutes.
     one_in: u64,
 }
 
-/// Counts lines with this text in them.
-macro_rules! lines_with {
-    ($text:literal) => {
-        |output| {
-            let found = output.lines().filter(|line| line.contains($text));
-            found.count() as u64
-        }
+fn tools() -> Vec<Tool> {
+    let tool = |way, does, seen: fn(&Ran) -> u64| Tool {
+        way,
+        does,
+        seen,
+        one_in: 1,
     };
-}
-
-const TOOLS: &[Tool] = &[
-    Tool {
-        name: "host, strace",
-        does: "line",
-        program: None,
-        arguments: |output, target| words(&["run", "-o", output, "strace", "--"], target),
-        count: lines_with!("getppid()"),
-        one_in: 1,
-    },
-    Tool {
-        name: "host, strace -e getppid",
-        does: "line",
-        program: None,
-        arguments: |output, target| {
-            words(
-                &["run", "-o", output, "strace", "--trace=getppid", "--"],
-                target,
+    let other = |name, program, missing, words: &[&str]| {
+        Way::program(name, in_path(program).ok_or(missing), words)
+    };
+    // The target is one word of its own.
+    let bpftrace =
+        r#"output=$1 script=$2; shift 2; exec bpftrace -q -o "$output" -e "$script" -c "$*""#;
+    let script = "tracepoint:syscalls:sys_enter_getppid /pid == cpid/ { @ = count(); }";
+    let shell = in_path("sh").filter(|_| in_path("bpftrace").is_some());
+    vec![
+        tool(Way::lines("host, strace", &["strace"]), "line", lines),
+        tool(
+            Way::lines("host, strace -e getppid", &["strace", "--trace=getppid"]),
+            "line",
+            lines,
+        ),
+        tool(
+            Way::bundled("host, count", &[], &["count"]),
+            "count",
+            |ran| ran.count_of(CALL).unwrap_or(0),
+        ),
+        tool(Way::strace("strace -f", &[]), "line", lines),
+        tool(
+            Way::strace(
+                "strace -f --seccomp-bpf -e getppid",
+                &["--seccomp-bpf", "-etrace=getppid"],
+            ),
+            "line",
+            lines,
+        ),
+        tool(Way::strace("strace -c -f", &["-c"]), "count", of_summary),
+        tool(
+            other(
+                "perf trace",
+                "perf",
+                "perf is not installed",
+                &["trace", "-o", OUTPUT, "-e", CALL],
+            ),
+            "line",
+            |ran| lines_with(ran, "getppid()"),
+        ),
+        tool(
+            Way::program(
+                "bpftrace",
+                shell.ok_or("bpftrace is not installed"),
+                &["-c", bpftrace, "sh", OUTPUT, script],
+            ),
+            "count, in the kernel",
+            |ran| {
+                let number = ran.lines.lines().find_map(|line| line.strip_prefix("@: "));
+                number.and_then(|number| number.parse().ok()).unwrap_or(0)
+            },
+        ),
+        Tool {
+            one_in: 10,
+            ..tool(
+                other(
+                    "ltrace -S -f",
+                    "ltrace",
+                    "ltrace is not installed",
+                    &["-S", "-f", "-o", OUTPUT],
+                ),
+                "line",
+                |ran| lines_with(ran, "SYS_getppid("),
             )
         },
-        count: lines_with!("getppid()"),
-        one_in: 1,
-    },
-    Tool {
-        name: "host, count",
-        does: "count",
-        program: None,
-        arguments: |output, target| words(&["run", "--json", "-o", output, "count", "--"], target),
-        count: |text| number_behind(text, r#""syscall":"getppid","calls":"#),
-        one_in: 1,
-    },
-    Tool {
-        name: "strace -f",
-        does: "line",
-        program: Some("strace"),
-        arguments: |output, target| words(&["-f", "-o", output], target),
-        count: lines_with!("getppid()"),
-        one_in: 1,
-    },
-    Tool {
-        name: "strace -f --seccomp-bpf -e getppid",
-        does: "line",
-        program: Some("strace"),
-        arguments: |output, target| {
-            let filter = ["-f", "--seccomp-bpf", "-e", "trace=getppid", "-o", output];
-            words(&filter, target)
-        },
-        count: lines_with!("getppid()"),
-        one_in: 1,
-    },
-    Tool {
-        name: "strace -c -f",
-        does: "count",
-        program: Some("strace"),
-        arguments: |output, target| words(&["-c", "-f", "-o", output], target),
-        count: of_summary,
-        one_in: 1,
-    },
-    Tool {
-        name: "perf trace",
-        does: "line",
-        program: Some("perf"),
-        arguments: |output, target| words(&["trace", "-o", output, "-e", "getppid"], target),
-        count: lines_with!("getppid()"),
-        one_in: 1,
-    },
-    Tool {
-        name: "bpftrace",
-        does: "count, in the kernel",
-        program: Some("bpftrace"),
-        arguments: |output, target| {
-            let script = "tracepoint:syscalls:sys_enter_getppid /pid == cpid/ { @ = count(); }";
-            words(
-                &["-q", "-o", output, "-e", script, "-c"],
-                &[target.join(" ")],
-            )
-        },
-        count: |text| number_behind(text, "@: "),
-        one_in: 1,
-    },
-    Tool {
-        name: "ltrace -S -f",
-        does: "line",
-        program: Some("ltrace"),
-        arguments: |output, target| words(&["-S", "-f", "-o", output], target),
-        count: lines_with!("SYS_getppid("),
-        one_in: 10,
-    },
-];
-
-fn words(own: &[&str], target: &[String]) -> Vec<String> {
-    let own = own.iter().map(|&word| word.to_owned());
-    own.chain(target.iter().cloned()).collect()
+    ]
 }
 
-fn number_behind(text: &str, start: &str) -> u64 {
-    let rest = text.split_once(start).map_or("", |(_, rest)| rest);
-    let end = rest.find(|c: char| !c.is_ascii_digit());
-    rest[..end.unwrap_or(rest.len())].parse().unwrap_or(0)
+/// Lines as strace writes them.
+fn lines(ran: &Ran) -> u64 {
+    counts::of_strace(&ran.lines)
+        .get(CALL)
+        .copied()
+        .unwrap_or(0)
+}
+
+fn lines_with(ran: &Ran, text: &str) -> u64 {
+    let found = ran.lines.lines().filter(|line| line.contains(text));
+    found.count() as u64
 }
 
 /// Of the table that strace -c makes: the fourth column of the call's row.
-fn of_summary(text: &str) -> u64 {
-    let row = text.lines().find(|line| line.ends_with(" getppid"));
+fn of_summary(ran: &Ran) -> u64 {
+    let row = ran.lines.lines().find(|line| line.ends_with(" getppid"));
     let calls = row.and_then(|row| row.split_whitespace().nth(3));
     calls.and_then(|calls| calls.parse().ok()).unwrap_or(0)
 }
 
-impl Tool {
-    fn path(&self) -> Result<String, String> {
-        let path = match self.program {
-            Some(program) => programs::in_path(program),
-            None => programs::host(),
-        };
-        path.map(|path| path.to_string_lossy().into_owned())
-            .ok_or_else(|| match self.program {
-                Some(program) => format!("{program} is not installed"),
-                None => "pai-host is not built".to_owned(),
-            })
-    }
+/// Runs so many operations; nanoseconds for each, and what came of it.
+fn run(way: &Way, ops: u64) -> Result<(f64, Ran)> {
+    let ran = way.run(&[built::GETPPID.to_owned(), ops.to_string()])?;
+    Ok((ran.field("ns_per_op")?.parse()?, ran))
+}
 
-    /// Runs the target under it; nanoseconds for each call.
-    fn run(&self, path: &str, ops: u64) -> Result<f64> {
-        let folder = tempfile::tempdir().context("no temporary folder")?;
-        let output = folder.path().join("output");
+impl Tool {
+    /// The same under it, with its count checked.
+    fn run(&self, ops: u64) -> Result<f64> {
         let ops = ops / self.one_in;
-        let target = [built::GETPPID.to_owned(), ops.to_string()];
-        let mut command = Command::new(path);
-        command
-            .args((self.arguments)(&output.to_string_lossy(), &target))
-            .env("LC_ALL", "C");
-        let done = command
-            .output()
-            .with_context(|| format!("cannot start {command:?}"))?;
-        let said = String::from_utf8_lossy(&done.stdout);
-        ensure!(
-            done.status.success(),
-            "{command:?}: {}\n{}",
-            done.status,
-            String::from_utf8_lossy(&done.stderr)
-        );
-        let written = std::fs::read(&output).with_context(|| format!("{command:?}: no output"))?;
-        let seen = (self.count)(&String::from_utf8_lossy(&written));
+        let (figure, ran) = run(&self.way, ops)?;
+        let seen = (self.seen)(&ran);
         ensure!(
             seen == ops,
             "{}: wrong count: {seen} calls, {ops} expected",
-            self.name
+            self.way.name
         );
-        ns_of(&said)
+        Ok(figure)
     }
 }
 
-/// What the target says of itself.
-fn ns_of(said: &str) -> Result<f64> {
-    let figure = said
-        .split_whitespace()
-        .find_map(|word| word.strip_prefix("ns_per_op="));
-    let figure = figure.with_context(|| format!("the target does not say ns_per_op: {said}"))?;
-    Ok(figure.parse()?)
-}
-
-fn native(ops: u64) -> Result<f64> {
-    let done = Command::new(built::GETPPID)
-        .arg((ops * 10).to_string())
-        .output()
-        .context("cannot start the target")?;
-    ns_of(&String::from_utf8_lossy(&done.stdout))
-}
-
 fn bench(options: Options) -> Result<()> {
-    let rounds = options.rounds.unwrap_or(if options.quick { 2 } else { 7 });
-    let ops = options
-        .ops
-        .unwrap_or(if options.quick { 1_000 } else { 20_000 });
+    let rounds = options.rounds(2, 7);
+    let ops = options.ops(1_000, 20_000);
     println!("## Other tools\n");
     println!(
         "Every getppid of a loop of {ops}, on one CPU. Rounds: {rounds}. Nanoseconds for each \
          call: median (minimum); ratios are of these. Load before: {}.\n",
         place::load()
     );
-    let mut tools = Vec::new();
-    for tool in TOOLS {
-        match tool.path() {
-            Ok(path) => tools.push((tool, path)),
-            Err(missing) => println!("- skipped: {}: {missing}", tool.name),
-        }
-    }
+    let tools = present("other tools", tools(), |tool| &tool.way);
+    // Untraced first.
+    let all: Vec<Option<&Tool>> = std::iter::once(None)
+        .chain(tools.iter().map(Some))
+        .collect();
     let _placed = Place::OneCpu.take()?;
-    let mut untraced = Samples::default();
-    let mut all = vec![Samples::default(); tools.len()];
-    for round in 0..rounds {
-        eprintln!("peers: round {}", round + 1);
-        untraced.push(native(ops)?);
-        for ((tool, path), samples) in tools.iter().zip(&mut all) {
-            samples.push(tool.run(path, ops)?);
-        }
-    }
+    eprintln!("peers: {rounds} rounds");
+    let figures = by_turns(&all, rounds, |tool| match tool {
+        Some(tool) => tool.run(ops),
+        None => Ok(run(&Way::native(), ops * 10)?.0),
+    })?;
+    let [untraced, traced @ ..] = &figures[..] else {
+        return Ok(());
+    };
     let mut table = Table::new(&["tool", "what it does", "ns per call", "/ native", "/ first"]);
-    let figures = |samples: &Samples| format!("{:.0} ({:.0})", samples.median(), samples.min());
     table.row(vec![
         "native".to_owned(),
         String::new(),
-        figures(&untraced),
+        untraced.shown(0),
         "1.0".to_owned(),
         String::new(),
     ]);
-    for ((tool, _), samples) in tools.iter().zip(&all) {
-        let first = all
+    for (tool, samples) in tools.iter().zip(traced) {
+        let first = traced
             .first()
             .map_or(f64::NAN, |first| samples.ratio_to(first));
         table.row(vec![
-            tool.name.to_owned(),
+            tool.way.name.to_owned(),
             tool.does.to_owned(),
-            figures(samples),
-            format!("{:.1}", samples.ratio_to(&untraced)),
+            samples.shown(0),
+            format!("{:.1}", samples.ratio_to(untraced)),
             format!("{first:.2}"),
         ]);
     }

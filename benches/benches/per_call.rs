@@ -19,7 +19,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use pai_benches::programs::built;
 use pai_benches::truth::check;
-use pai_benches::{Counts, Options, Place, Ran, Samples, Table, Variant, place, print_end};
+use pai_benches::{Counts, Options, Place, Ran, Samples, Table, Variant, missed, place, print_end};
 
 const VARIANTS: &[Variant] = &[
     Variant::Native,
@@ -215,31 +215,26 @@ fn ns_of<'a>(variants: &[Variant], all: &'a [Figures], wanted: Variant) -> Optio
     all.get(position).map(|figures| &figures.ns)
 }
 
-fn missed_limits(target: &Target, variants: &[Variant], all: &[Figures]) -> Vec<String> {
-    let mut missed = Vec::new();
-    for (variant, peer, limit) in LIMITS {
-        if let (Some(own), Some(other)) =
-            (ns_of(variants, all, *variant), ns_of(variants, all, *peer))
-        {
-            let ratio = own.ratio_to(other);
-            if ratio > *limit {
-                missed.push(format!(
-                    "{}: {} is {ratio:.2} times {}, the limit is {limit:.2}",
-                    target.name,
-                    variant.name(),
-                    peer.name()
-                ));
-            }
-        }
-    }
-    missed
+fn missed_limits<'a>(
+    target: &'a Target,
+    variants: &'a [Variant],
+    all: &'a [Figures],
+) -> impl Iterator<Item = String> + 'a {
+    LIMITS.iter().filter_map(|(variant, peer, limit)| {
+        let own = ns_of(variants, all, *variant)?;
+        let other = ns_of(variants, all, *peer)?;
+        missed(
+            target.name,
+            (variant.name(), own),
+            (peer.name(), other),
+            *limit,
+        )
+    })
 }
 
 fn bench(options: Options) -> Result<()> {
-    let rounds = options.rounds.unwrap_or(if options.quick { 3 } else { 7 });
-    let ops = options
-        .ops
-        .unwrap_or(if options.quick { 4_000 } else { 20_000 });
+    let rounds = options.rounds(3, 7);
+    let ops = options.ops(4_000, 20_000);
     // Every thread makes as many, in every place.
     let ops = ops.next_multiple_of(4 * FREE_PART);
 
@@ -260,7 +255,7 @@ fn bench(options: Options) -> Result<()> {
     let mut columns = vec!["target", "place", "variant", "ns per operation", "run, ms"];
     columns.extend(PEERS.iter().map(|(_, column)| column));
     let mut table = Table::new(&columns);
-    let mut missed = Vec::new();
+    let mut misses = Vec::new();
     for target in TARGETS {
         for place in Place::ALL {
             eprintln!("per_call: {}, {}", target.name, place.name());
@@ -275,7 +270,7 @@ fn bench(options: Options) -> Result<()> {
                     target.name.to_owned(),
                     place.name().to_owned(),
                     variant.name().to_owned(),
-                    format!("{:.0} ({:.0})", own.ns.median(), own.ns.min()),
+                    own.ns.shown(0),
                     format!("{:.0}", own.run.median()),
                 ];
                 cells.extend(PEERS.iter().map(|(peer, _)| {
@@ -287,12 +282,12 @@ fn bench(options: Options) -> Result<()> {
                 table.row(cells);
             }
             if place == Place::OneCpu {
-                missed.extend(missed_limits(target, &variants, &all));
+                misses.extend(missed_limits(target, &variants, &all));
             }
         }
     }
     println!("{table}");
-    print_end(&missed);
+    print_end(&misses);
     Ok(())
 }
 

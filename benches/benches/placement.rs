@@ -10,29 +10,14 @@
     reason = "a command line program"
 )]
 
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use nix::sched::{CpuSet, sched_getaffinity};
 use nix::unistd::Pid;
-use pai_benches::counts::Counts;
 use pai_benches::programs::{self, built};
-use pai_benches::{Options, Samples, Table, place, print_end};
-
-/// Where the two run; `None` is what the scheduler decides.
-struct Case {
-    name: &'static str,
-    tracer: Option<usize>,
-    tracee: Option<usize>,
-}
-
-/// What runs the target.
-struct Tools {
-    taskset: String,
-    tracer: String,
-    /// All CPUs of this process, as taskset writes them.
-    all: String,
-}
+use pai_benches::way::{by_turns, present};
+use pai_benches::{Options, Table, Way, place, print_end};
 
 fn cpus() -> Result<Vec<usize>> {
     let set = sched_getaffinity(Pid::from_raw(0)).context("sched_getaffinity")?;
@@ -40,79 +25,55 @@ fn cpus() -> Result<Vec<usize>> {
     Ok((0..CpuSet::count()).filter(is_set).collect())
 }
 
-fn cases(cpus: &[usize]) -> Result<Vec<Case>> {
-    let [.., other, own] = *cpus else {
-        bail!("there is one CPU only");
+/// Where the two run, tracer first; `None` is what the scheduler decides.
+fn ways(cpus: &[usize], other: usize, own: usize) -> Vec<Way> {
+    let all: Vec<String> = cpus.iter().map(ToString::to_string).collect();
+    let all = all.join(",");
+    let way = |name, tracer: Option<usize>, tracee: Option<usize>| {
+        let set = |cpu: Option<usize>| cpu.map_or_else(|| all.clone(), |cpu| cpu.to_string());
+        let taskset = programs::in_path("taskset").ok_or("taskset is not installed");
+        let engine = programs::tracer().ok_or("pai-bench-tracer is not built");
+        let engine = engine.map(|path| path.to_string_lossy().into_owned());
+        let words = match &engine {
+            Ok(engine) => [
+                "-c",
+                &set(tracer),
+                engine,
+                "engine",
+                "taskset",
+                "-c",
+                &set(tracee),
+            ]
+            .map(str::to_owned),
+            Err(_) => Default::default(),
+        };
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        Way::program(name, engine.and(taskset), &words)
     };
-    let case = |name, tracer, tracee| Case {
-        name,
-        tracer,
-        tracee,
-    };
-    Ok(vec![
-        case("both where the scheduler puts them", None, None),
-        case("both on one CPU", Some(own), Some(own)),
-        case("the tracer on one CPU", Some(own), None),
-        case("the tracee on one CPU", None, Some(own)),
-        case("on two CPUs", Some(other), Some(own)),
-    ])
+    vec![
+        way("both where the scheduler puts them", None, None),
+        way("both on one CPU", Some(own), Some(own)),
+        way("the tracer on one CPU", Some(own), None),
+        way("the tracee on one CPU", None, Some(own)),
+        way("on two CPUs", Some(other), Some(own)),
+    ]
 }
 
-impl Tools {
-    fn find(cpus: &[usize]) -> Result<Self, &'static str> {
-        let text = |path: std::path::PathBuf| path.to_string_lossy().into_owned();
-        let all: Vec<String> = cpus.iter().map(ToString::to_string).collect();
-        Ok(Self {
-            taskset: text(programs::in_path("taskset").ok_or("taskset is not installed")?),
-            tracer: text(programs::tracer().ok_or("pai-bench-tracer is not built")?),
-            all: all.join(","),
-        })
-    }
-
-    fn on(&self, cpu: Option<usize>) -> [String; 3] {
-        let cpus = cpu.map_or_else(|| self.all.clone(), |cpu| cpu.to_string());
-        [self.taskset.clone(), "-c".to_owned(), cpus]
-    }
-
-    /// Nanoseconds for each call, of which each has two stops.
-    fn run(&self, case: &Case, ops: u64) -> Result<f64> {
-        let mut words = self.on(case.tracer).to_vec();
-        words.extend([self.tracer.clone(), "engine".to_owned()]);
-        words.extend(self.on(case.tracee));
-        words.extend([built::GETPPID.to_owned(), ops.to_string()]);
-        let (program, arguments) = words.split_first().context("nothing to run")?;
-        let done = Command::new(program)
-            .args(arguments)
-            .output()
-            .with_context(|| format!("cannot start {program}"))?;
-        let (stdout, stderr) = (
-            String::from_utf8_lossy(&done.stdout),
-            String::from_utf8_lossy(&done.stderr),
-        );
-        ensure!(
-            done.status.success(),
-            "{words:?}: {}\n{stderr}",
-            done.status
-        );
-        let seen = Counts::parse(&stderr)?.of("getppid")?;
-        ensure!(
-            seen.entries == ops && seen.exits == ops,
-            "{}: wrong count: {seen:?}, {ops} expected",
-            case.name
-        );
-        let figure = stdout
-            .split_whitespace()
-            .find_map(|word| word.strip_prefix("ns_per_op="));
-        let figure = figure.with_context(|| format!("no ns_per_op in '{stdout}'"))?;
-        Ok(figure.parse()?)
-    }
+/// Nanoseconds for each call, of which each has two stops.
+fn run(way: &Way, ops: u64) -> Result<f64> {
+    let ran = way.run(&[built::GETPPID.to_owned(), ops.to_string()])?;
+    let seen = ran.counts()?.of("getppid")?;
+    ensure!(
+        seen.entries == ops && seen.exits == ops,
+        "{}: wrong count: {seen:?}, {ops} expected",
+        way.name
+    );
+    Ok(ran.field("ns_per_op")?.parse()?)
 }
 
 fn bench(options: Options) -> Result<()> {
-    let rounds = options.rounds.unwrap_or(if options.quick { 2 } else { 7 });
-    let ops = options
-        .ops
-        .unwrap_or(if options.quick { 1_000 } else { 10_000 });
+    let rounds = options.rounds(2, 7);
+    let ops = options.ops(1_000, 10_000);
     println!("## Places\n");
     println!(
         "The engine with a native client, two stops for each of {ops} calls. Rounds: {rounds}. \
@@ -120,35 +81,21 @@ fn bench(options: Options) -> Result<()> {
         place::load()
     );
     let cpus = cpus()?;
-    let cases = match cases(&cpus) {
-        Ok(cases) => cases,
-        Err(error) => {
-            println!("Skipped: {error}.\n");
-            return Ok(());
-        }
+    let [.., other, own] = cpus[..] else {
+        println!("Skipped: there is one CPU only.\n");
+        return Ok(());
     };
-    let tools = match Tools::find(&cpus) {
-        Ok(tools) => tools,
-        Err(missing) => {
-            println!("Skipped: {missing}.\n");
-            return Ok(());
-        }
-    };
-    let mut all = vec![Samples::default(); cases.len()];
-    for round in 0..rounds {
-        eprintln!("placement: round {}", round + 1);
-        for (case, samples) in cases.iter().zip(&mut all) {
-            samples.push(tools.run(case, ops)?);
-        }
-    }
+    let ways = present("places", ways(&cpus, other, own), |way| way);
+    eprintln!("placement: {rounds} rounds");
+    let all = by_turns(&ways, rounds, |way| run(way, ops))?;
     let mut table = Table::new(&["place", "ns per call", "/ first"]);
-    for (case, samples) in cases.iter().zip(&all) {
+    for (way, samples) in ways.iter().zip(&all) {
         let first = all
             .first()
             .map_or(f64::NAN, |first| samples.ratio_to(first));
         table.row(vec![
-            case.name.to_owned(),
-            format!("{:.0} ({:.0})", samples.median(), samples.min()),
+            way.name.to_owned(),
+            samples.shown(0),
             format!("{first:.2}"),
         ]);
     }

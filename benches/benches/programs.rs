@@ -15,7 +15,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use pai_benches::way::by_turns;
 use pai_benches::{
-    Options, Place, Table, Variant, counts, place, print_end, programs, tree, truth,
+    Options, Place, Table, Variant, counts, missed, place, print_end, programs, tree, truth,
 };
 
 const VARIANTS: &[Variant] = &[Variant::Native, Variant::HostStrace, Variant::Strace];
@@ -65,7 +65,7 @@ fn calls(command: &[String], variants: &[Variant]) -> Result<u64> {
 }
 
 fn bench(options: Options) -> Result<()> {
-    let rounds = options.rounds.unwrap_or(if options.quick { 2 } else { 9 });
+    let rounds = options.rounds(2, 9);
     println!("## Whole programs\n");
     println!(
         "Rounds: {rounds}, in a folder of {} files. Milliseconds: median (minimum); ratios are \
@@ -82,7 +82,7 @@ fn bench(options: Options) -> Result<()> {
         "program", "calls", "place", "variant", "ms", "/ native", "/ strace",
     ];
     let mut table = Table::new(&columns);
-    let mut missed = Vec::new();
+    let mut misses = Vec::new();
     for target in TARGETS {
         let command = target.command(&folder)?;
         let calls = calls(&command, VARIANTS)?;
@@ -105,27 +105,21 @@ fn bench(options: Options) -> Result<()> {
                     calls.to_string(),
                     place.name().to_owned(),
                     variant.name().to_owned(),
-                    format!("{:.0} ({:.0})", own.median(), own.min()),
+                    own.shown(0),
                     ratio(Variant::Native),
                     ratio(Variant::Strace),
                 ]);
             }
-            if place == Place::OneCpu
-                && let (Some(own), Some(peer)) = (of(Variant::HostStrace), of(Variant::Strace))
-                && own.ratio_to(peer) > LIMIT
-            {
-                missed.push(format!(
-                    "{}: {} is {:.2} times {}, the limit is {LIMIT:.2}",
-                    target.name,
-                    Variant::HostStrace.name(),
-                    own.ratio_to(peer),
-                    Variant::Strace.name()
-                ));
+            let own = of(Variant::HostStrace).zip(of(Variant::Strace));
+            if let Some((own, peer)) = own.filter(|_| place == Place::OneCpu) {
+                let own = (Variant::HostStrace.name(), own);
+                let peer = (Variant::Strace.name(), peer);
+                misses.extend(missed(target.name, own, peer, LIMIT));
             }
         }
     }
     println!("{table}");
-    print_end(&missed);
+    print_end(&misses);
     Ok(())
 }
 

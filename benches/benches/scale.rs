@@ -300,7 +300,7 @@ impl Series {
                     self.name.to_owned(),
                     kind.name().to_owned(),
                     self.sizes[size].to_string(),
-                    format!("{:.0} ({:.0})", own.ns.median(), own.ns.min()),
+                    own.ns.shown(0),
                     format!("{:.2}", own.ns.ratio_to(&all[0][at].ns)),
                     extra,
                 ]);
@@ -444,10 +444,8 @@ fn most_mappings() -> Result<(u64, u64)> {
 }
 
 fn bench(options: Options) -> Result<()> {
-    let rounds = options.rounds.unwrap_or(if options.quick { 2 } else { 5 });
-    let ops = options
-        .ops
-        .unwrap_or(if options.quick { 2_000 } else { 5_000 });
+    let rounds = options.rounds(2, 5);
+    let ops = options.ops(2_000, 5_000);
     // Every task makes as many.
     let ops = ops.next_multiple_of(MOST_TASKS);
     let (allowed, mapped) = most_mappings()?;

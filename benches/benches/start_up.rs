@@ -91,7 +91,7 @@ impl Report {
                 table.row(vec![
                     place.name().into(),
                     variant.name().into(),
-                    format!("{:.2} ({:.2})", samples.median(), samples.min()),
+                    samples.shown(2),
                     format!("{above:.2}"),
                 ]);
                 if *variant == Variant::HostMinimal {
@@ -168,10 +168,7 @@ fn cold(rounds: usize) -> Result<Table> {
             let kept = folder.read_dir().context("no cache was made")?.count();
             ensure!(kept == 1, "{plugin}: {kept} compiled plugins are kept");
         }
-        table.row(vec![
-            plugin.into(),
-            format!("{:.0} ({:.0})", samples.median(), samples.min()),
-        ]);
+        table.row(vec![plugin.into(), samples.shown(0)]);
     }
     Ok(table)
 }
@@ -224,7 +221,7 @@ fn peak_memory() -> Result<f64> {
 }
 
 fn bench(options: Options) -> Result<()> {
-    let rounds = options.rounds.unwrap_or(if options.quick { 5 } else { 30 });
+    let rounds = options.rounds(5, 30);
     let mut variants = Vec::new();
     println!("## Start and rest\n");
     for variant in VARIANTS {

@@ -60,13 +60,7 @@ impl Supervisor for Silent {
 
 /// Both ends, or one, of these calls.
 fn calls(which: SyscallSet, enter: bool, exit: bool) -> Topic {
-    Topic::Syscalls(SyscallFilter {
-        which,
-        enter,
-        exit,
-        tasks: Vec::new(),
-        capture: None,
-    })
+    Topic::Syscalls(SyscallFilter::new(which, enter, exit))
 }
 
 /// The call of this name.

@@ -29,6 +29,18 @@ pub use way::{Ran, Way};
 /// How the line of a documented limit that was missed begins.
 const MISSED: &str = "- limit missed:";
 
+/// The sentence about a limit that was missed, if it was: of a way compared with another.
+pub fn missed(
+    what: &str,
+    (name, own): (&str, &Samples),
+    (peer, other): (&str, &Samples),
+    limit: f64,
+) -> Option<String> {
+    let ratio = own.ratio_to(other);
+    let sentence = || format!("{what}: {name} is {ratio:.2} times {peer}, the limit is {limit:.2}");
+    (ratio > limit).then(sentence)
+}
+
 /// What a section ends with.
 #[expect(clippy::print_stdout, reason = "for command line programs")]
 pub fn print_end(missed: &[String]) {

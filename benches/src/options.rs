@@ -12,13 +12,22 @@ use anyhow::{Context, Result, bail};
 pub struct Options {
     /// Few rounds: shows that everything works, not how quick it is.
     pub quick: bool,
-    /// How often every variant runs.
-    pub rounds: Option<usize>,
-    /// Operations per run of a target.
-    pub ops: Option<u64>,
+    rounds: Option<usize>,
+    ops: Option<u64>,
 }
 
 impl Options {
+    /// How often every variant runs, if nobody says otherwise: so often when it is to be
+    /// quick, or else so often.
+    pub fn rounds(self, quick: usize, full: usize) -> usize {
+        self.rounds.unwrap_or(if self.quick { quick } else { full })
+    }
+
+    /// The same of operations per run of a target.
+    pub fn ops(self, quick: u64, full: u64) -> u64 {
+        self.ops.unwrap_or(if self.quick { quick } else { full })
+    }
+
     /// Those of this process; `None` unless `cargo bench` started it.
     ///
     /// # Errors

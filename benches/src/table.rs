@@ -28,6 +28,11 @@ impl Samples {
         self.0.iter().copied().fold(f64::NAN, f64::min)
     }
 
+    /// The median, and the minimum in parentheses, with so many decimals.
+    pub fn shown(&self, decimals: usize) -> String {
+        format!("{:.decimals$} ({:.decimals$})", self.median(), self.min())
+    }
+
     /// Median of the ratios of each round: what disturbed a round disturbed
     /// both.
     pub fn ratio_to(&self, other: &Self) -> f64 {
@@ -100,6 +105,7 @@ mod tests {
         let other = Samples(vec![1.0, 3.0, 2.0, 6.0]);
         assert_eq!(own.median(), 5.0);
         assert_eq!(own.min(), 2.0);
+        assert_eq!(own.shown(1), "5.0 (2.0)");
         assert_eq!(own.ratio_to(&other), 2.0);
         assert_eq!(own.above(&other), 1.5);
         assert!(Samples::default().median().is_nan());

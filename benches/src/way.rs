@@ -11,7 +11,7 @@ use crate::programs;
 use crate::table::Samples;
 
 /// In a command, the file that a tracer writes its lines to.
-const OUTPUT: &str = "{output}";
+pub const OUTPUT: &str = "{output}";
 
 /// A way to run a target, with a tracer or without.
 #[derive(Clone, Debug)]
@@ -262,6 +262,16 @@ impl Ran {
             .lines()
             .find_map(behind)
             .with_context(|| format!("no {word} in '{}'", self.stderr))
+    }
+
+    /// The row of a call in the table of the plugin `count`.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn count_of(&self, call: &str) -> Result<u64> {
+        let row = |line: &str| line.strip_suffix(call)?.trim().parse().ok();
+        let found = self.stderr.lines().find_map(row);
+        found.with_context(|| format!("no {call} in '{}'", self.stderr))
     }
 
     /// What the tracer said that it counted.

@@ -66,8 +66,8 @@ pub struct SyscallRecord {
 }
 
 impl SyscallRecord {
-    /// Those that a batch holds.
-    pub(crate) fn all_of(numbers: &[u64]) -> impl ExactSizeIterator<Item = Self> {
+    /// Those that `observe.batch.syscalls` holds, for a plugin that asks for batches itself.
+    pub fn all_of(numbers: &[u64]) -> impl ExactSizeIterator<Item = Self> {
         numbers.chunks_exact(NUMBERS).map(|numbers| {
             let low = |at: usize| numbers[at] as u32;
             let high = |at: usize| (numbers[at] >> 32) as u32;

@@ -438,13 +438,7 @@ pub fn calls(names: &[&str], enter: bool, exit: bool) -> Topic {
 
 /// A topic of these calls.
 pub fn syscalls(which: SyscallSet, enter: bool, exit: bool) -> Topic {
-    Topic::Syscalls(SyscallFilter {
-        which,
-        enter,
-        exit,
-        tasks: Vec::new(),
-        capture: None,
-    })
+    Topic::Syscalls(SyscallFilter::new(which, enter, exit))
 }
 
 /// Everything there is to hear.

@@ -4,7 +4,9 @@
 use std::fmt::Write;
 
 use pai_plugin::bindings::pai::plugin::observe;
-use pai_plugin::{Error, Overflow, Result, SyscallFilter, SyscallSet, Topic, options, output};
+use pai_plugin::{
+    Error, Overflow, Result, SyscallFilter, SyscallRecord, SyscallSet, Topic, options, output,
+};
 
 pai_plugin::plugin! {
     name: "bench-records",
@@ -19,8 +21,6 @@ pai_plugin::plugin! {
 
 /// Numbers from here on share the last slot.
 const SLOTS: usize = 1024;
-/// Numbers of one record, as the contract has them.
-const NUMBERS: usize = 13;
 /// Records that the host keeps.
 const CAPACITY: u32 = 65_536;
 /// Nanoseconds: an hour, as there is nothing to do meanwhile.
@@ -50,8 +50,8 @@ fn run() -> Result<()> {
         if batch.lost > 0 {
             return Err(Error::new(format!("{} records were lost", batch.lost)));
         }
-        for record in batch.syscalls.chunks_exact(NUMBERS) {
-            let nr = usize::try_from(record[1] >> 32).unwrap_or(SLOTS);
+        for record in SyscallRecord::all_of(&batch.syscalls) {
+            let nr = usize::try_from(record.call.nr).unwrap_or(SLOTS);
             calls[nr.min(SLOTS - 1)] += 1;
         }
         if batch.last {

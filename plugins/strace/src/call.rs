@@ -59,7 +59,6 @@ pub(crate) fn show<'a>(call: Call<'a>, settings: &Settings) -> Shown<'a> {
     let decoded = decoded(call, settings, !verbose);
     let style = Style {
         verbose,
-        argument_names: settings.argument_names,
         ..settings.style
     };
     Shown {

@@ -36,7 +36,6 @@ pub(crate) struct Settings {
     pub(crate) stacks: bool,
     pub(crate) instruction_pointer: bool,
     pub(crate) number: bool,
-    pub(crate) argument_names: bool,
     /// Results are in this column, or later.
     pub(crate) columns: usize,
     pub(crate) task_ids: TaskIds,
@@ -87,7 +86,6 @@ impl Default for Settings {
             stacks: false,
             instruction_pointer: false,
             number: false,
-            argument_names: false,
             columns: COLUMNS,
             task_ids: TaskIds::Several,
             paths: Vec::new(),
@@ -134,13 +132,13 @@ impl Settings {
                     _ => Hex::All,
                 },
                 names: names()?,
+                argument_names: options::flag("arg-names"),
                 ..Style::default()
             },
             times: Times::read()?,
             stacks: options::flag("stack-traces"),
             instruction_pointer: options::flag("instruction-pointer"),
             number: options::flag("syscall-number"),
-            argument_names: options::flag("arg-names"),
             columns: number("columns", COLUMNS, 1 << 16)?,
             task_ids: match options::get("task-ids").as_deref() {
                 None | Some("several") => TaskIds::Several,

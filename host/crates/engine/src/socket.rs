@@ -62,6 +62,15 @@ fn table(tid: Tid, name: &str) -> Option<String> {
     Some(String::from_utf8_lossy(&bytes).into_owned())
 }
 
+/// The second and third field of the row of a socket, whose tenth is its inode.
+fn row(table: &str, inode: u64) -> Option<[&str; 2]> {
+    table.lines().skip(1).find_map(|line| {
+        let mut fields = line.split_whitespace().skip(1);
+        let found = [fields.next()?, fields.next()?];
+        (fields.nth(6)?.parse() == Ok(inode)).then_some(found)
+    })
+}
+
 /// Both ends, or the own one of a socket that is not connected.
 fn inet(tid: Tid, protocol: &str, inode: u64) -> Option<String> {
     let (base, six) = match protocol.strip_suffix("v6") {
@@ -76,11 +85,7 @@ fn inet(tid: Tid, protocol: &str, inode: u64) -> Option<String> {
         _ => "udplite",
     };
     let table = table(tid, &format!("{file}{six}"))?;
-    let row = table.lines().skip(1).find_map(|line| {
-        let fields: Vec<&str> = line.split_whitespace().collect();
-        let is_it = fields.get(9)?.parse() == Ok(inode);
-        is_it.then(|| Some((end(fields.get(1)?)?, end(fields.get(2)?)?)))?
-    });
+    let row = row(&table, inode).and_then(|[own, peer]| Some((end(own)?, end(peer)?)));
     let Some((own, peer)) = row else {
         let bound = (base == "TCP").then(|| diag::bound(inode, !six.is_empty()));
         return Some(bound??.to_string());
@@ -133,16 +138,8 @@ fn netlink(tid: Tid, inode: u64) -> Option<String> {
         (21, "CRYPTO"),
     ];
     let table = table(tid, "netlink")?;
-    let (protocol, port) = table.lines().skip(1).find_map(|line| {
-        let fields: Vec<&str> = line.split_whitespace().collect();
-        let is_it = fields.get(9)?.parse() == Ok(inode);
-        is_it.then(|| {
-            Some((
-                fields.get(1)?.parse::<u32>().ok()?,
-                fields.get(2)?.parse::<u32>().ok()?,
-            ))
-        })?
-    })?;
+    let [protocol, port] = row(&table, inode)?.map(str::parse::<u32>);
+    let (protocol, port) = (protocol.ok()?, port.ok()?);
     if port == 0 {
         return None;
     }

@@ -134,6 +134,19 @@ pub struct SyscallFilter {
     pub capture: Option<Limits>,
 }
 
+impl SyscallFilter {
+    /// Of all tasks, and no more than the calls themselves.
+    pub fn new(which: SyscallSet, enter: bool, exit: bool) -> Self {
+        Self {
+            which,
+            enter,
+            exit,
+            tasks: Vec::new(),
+            capture: None,
+        }
+    }
+}
+
 /// Something to be told about.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Topic {
@@ -425,13 +438,7 @@ mod tests {
     }
 
     fn filter(which: SyscallSet, enter: bool, exit: bool) -> Topic {
-        Topic::Syscalls(SyscallFilter {
-            which,
-            enter,
-            exit,
-            tasks: Vec::new(),
-            capture: None,
-        })
+        Topic::Syscalls(SyscallFilter::new(which, enter, exit))
     }
 
     fn table(wishes: &[(ClientId, Topic)]) -> Table {

@@ -232,7 +232,11 @@ impl Build for Notes<'_, '_> {
 
     fn naming(&self, read: fn(&View<'_>) -> Value, view: &View<'_>) {
         if let Some(noted) = self.0.as_ref().filter(|noted| noted.when == view.when) {
-            read(view).each_descriptor(&mut |fd| noted.descriptor(fd));
+            read(view).visit(view.when, &mut |value, _| {
+                for fd in value.descriptors().iter().filter(|fd| **fd >= 0) {
+                    noted.descriptor(*fd);
+                }
+            });
         }
     }
 

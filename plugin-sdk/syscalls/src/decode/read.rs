@@ -34,6 +34,20 @@ pub struct Decoded {
     pub note: Option<Value>,
 }
 
+impl Decoded {
+    /// The end of the call at which the argument at this place was what it shows.
+    #[must_use]
+    pub fn when(&self, place: usize) -> When {
+        let arg = self.args.get(place);
+        // What is in a register is there before the call.
+        let is_register = arg.is_some_and(|arg| matches!(arg.value, Value::Fd(_)));
+        match place < self.known_at_entry || is_register {
+            true => When::Enter,
+            false => When::Exit,
+        }
+    }
+}
+
 /// An argument.
 #[derive(Clone, Debug)]
 pub struct Argument {

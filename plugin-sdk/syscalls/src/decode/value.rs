@@ -5,6 +5,7 @@ use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use super::captured::When;
 use super::schema::{Look, Set};
 
 /// A decoded argument, field or result.
@@ -210,20 +211,38 @@ impl Value {
         })
     }
 
-    /// The file descriptors in it.
-    pub(crate) fn each_descriptor(&self, tell: &mut dyn FnMut(i32)) {
+    /// Looks at it and at all that is in it, each with the end of the call that it is of:
+    /// `when`, but for what the call has changed.
+    pub fn visit(&self, when: When, look: &mut dyn FnMut(&Self, When)) {
+        look(self, when);
         match self {
-            Self::Fd(fd) if *fd >= 0 => tell(*fd),
-            Self::Descriptors(fds) => fds.iter().for_each(|fd| tell(*fd)),
-            Self::Array(items) => items
-                .items
-                .iter()
-                .for_each(|item| item.each_descriptor(tell)),
-            Self::Struct(fields) => {
+            Self::Struct(fields) | Self::Table(fields) | Self::List(fields) => {
                 let values = fields.fields.iter().map(|field| &field.value);
-                values.for_each(|value| value.each_descriptor(tell));
+                values.for_each(|value| value.visit(when, look));
+            }
+            Self::Array(items) | Self::Counted { items, .. } => {
+                items.items.iter().for_each(|item| item.visit(when, look));
+            }
+            Self::Call(_, args) => args.iter().for_each(|arg| arg.visit(when, look)),
+            Self::To { value, .. }
+            | Self::Told(value, _)
+            | Self::Comment(value, _)
+            | Self::Titled(_, value) => value.visit(when, look),
+            Self::Changed { before, after, .. } => {
+                before.visit(When::Enter, look);
+                after.visit(When::Exit, look);
             }
             _ => {}
+        }
+    }
+
+    /// The file descriptors that it is, not those of what is in it.
+    #[must_use]
+    pub fn descriptors(&self) -> &[i32] {
+        match self {
+            Self::Fd(fd) => core::slice::from_ref(fd),
+            Self::Descriptors(fds) => fds,
+            _ => &[],
         }
     }
 

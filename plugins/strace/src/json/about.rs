@@ -20,15 +20,12 @@ pub(super) fn push(
         found.tasks.insert(tid.cast_signed());
     }
     if let Some(decoded) = decoded {
+        let mut look = |value: &Value, when| found.look(value, when);
         for (place, arg) in decoded.args.iter().enumerate() {
-            // What is in a register is there before the call.
-            let is_written = place >= decoded.known_at_entry;
-            let is_written = is_written && !matches!(arg.value, Value::Fd(_));
-            let when = if is_written { When::Exit } else { When::Enter };
-            found.look(&arg.value, when);
+            arg.value.visit(decoded.when(place), &mut look);
         }
         for value in decoded.ret.iter().chain(&decoded.note) {
-            found.look(value, When::Exit);
+            value.visit(When::Exit, &mut look);
         }
     }
     if settings.describes() {
@@ -83,32 +80,9 @@ impl Found {
             When::Enter => &mut self.before,
             When::Exit => &mut self.after,
         };
-        match value {
-            Value::Fd(fd) => {
-                fds.insert(*fd);
-            }
-            Value::Descriptors(all) => fds.extend(all),
-            Value::Pid(task) => {
-                self.tasks.insert(*task);
-            }
-            Value::Struct(fields) | Value::Table(fields) | Value::List(fields) => {
-                for field in &fields.fields {
-                    self.look(&field.value, when);
-                }
-            }
-            Value::Array(items) | Value::Counted { items, .. } => {
-                items.items.iter().for_each(|item| self.look(item, when));
-            }
-            Value::Call(_, args) => args.iter().for_each(|arg| self.look(arg, when)),
-            Value::To { value, .. }
-            | Value::Told(value, _)
-            | Value::Comment(value, _)
-            | Value::Titled(_, value) => self.look(value, when),
-            Value::Changed { before, after, .. } => {
-                self.look(before, When::Enter);
-                self.look(after, When::Exit);
-            }
-            _ => {}
+        fds.extend(value.descriptors());
+        if let Value::Pid(task) = value {
+            self.tasks.insert(*task);
         }
     }
 }
@@ -131,26 +105,30 @@ fn descriptor(fd: i32, of: &Descriptor<'_>, changed: bool) -> String {
             None => object.end(),
         };
     }
-    let mut name = String::from_utf8_lossy(&[of.path, of.details].concat()).into_owned();
+    let details = String::from_utf8_lossy(of.details);
     let own = of.socket_name.map(|own| {
         let own = match own.strip_prefix(b"\0") {
             // An abstract one (unix(7)).
             Some(own) => [b"@", own].concat(),
             None => own.to_vec(),
         };
-        String::from_utf8_lossy(&own)
-            .trim_end_matches('\0')
-            .to_owned()
+        let own = String::from_utf8_lossy(&own);
+        own.trim_end_matches('\0').to_owned()
     });
-    if let Some(own) = &own {
-        name.push_str(&format!(",\"{own}\"]"));
-    }
+    let path = String::from_utf8_lossy(of.path);
+    let name = match &own {
+        Some(own) => format!("{path}{details},\"{own}\"]"),
+        None => format!("{path}{details}"),
+    };
     object = object.text("name", &name);
-    if let Some(pid) = name.strip_prefix("pid:").and_then(|pid| pid.parse().ok()) {
+    if let Some(pid) = details
+        .strip_prefix("pid:")
+        .and_then(|pid| pid.parse().ok())
+    {
         let pid: i32 = pid;
         return object.number("pid", pid).end();
     }
-    match socket(&name, own.as_deref()) {
+    match socket(&details, own.as_deref()) {
         Some(socket) => object.json("socket", &socket).end(),
         None => object.end(),
     }
@@ -169,17 +147,13 @@ fn device(details: &str) -> Option<String> {
     matches!(kind, "char" | "block").then(|| object.end())
 }
 
-/// `TCP:[127.0.0.1:80->127.0.0.1:4000]`: its protocol, and both ends as far as they are
-/// there. Protocols have capital letters, `socket:[1]` and `pipe:[1]` have not.
-fn socket(name: &str, own: Option<&str>) -> Option<String> {
-    let (protocol, ends) = name.split_once(":[")?;
-    let ends = ends.strip_suffix(']')?;
-    if !protocol.starts_with(|first: char| first.is_ascii_uppercase()) {
-        return None;
-    }
+/// `TCP:[127.0.0.1:80->127.0.0.1:4000]`, or `UNIX:[7->8` and its name: the protocol, and
+/// both ends as far as they are there.
+fn socket(details: &str, own: Option<&str>) -> Option<String> {
+    let (protocol, ends) = details.split_once(":[")?;
     let ends = match own {
-        Some(_) => ends.split_once(',').map_or(ends, |(ends, _)| ends),
-        None => ends,
+        Some(_) => ends,
+        None => ends.strip_suffix(']')?,
     };
     let (local, remote) = match ends.split_once("->") {
         Some((local, remote)) => (local, Some(remote)),

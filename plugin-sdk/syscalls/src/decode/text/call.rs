@@ -31,13 +31,8 @@ impl Style<'_> {
             if place > 0 {
                 out.extend_from_slice(b", ");
             }
-            let is_result = first + place >= decoded.known_at_entry;
             let style = Style {
-                // What is in a register is there before the call.
-                when: match (is_result, &arg.value) {
-                    (false, _) | (_, Value::Fd(_)) => When::Enter,
-                    (true, _) => When::Exit,
-                },
+                when: decoded.when(first + place),
                 ..*self
             };
             style.push_argument(out, arg, &arg.value);
