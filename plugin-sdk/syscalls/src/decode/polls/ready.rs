@@ -73,7 +73,40 @@ pub(super) fn poll_ready(view: &View<'_>, values: &[Value]) -> Option<Value> {
 /// `in [3], out [4], left {tv_sec=1, tv_usec=0}`
 pub(super) fn select_ready(view: &View<'_>, values: &[Value]) -> Option<Value> {
     let names = ["in", "out", "except", "left"];
+    let written = written(view, values);
+    let values: Vec<Value> = values.iter().map(|value| below(value, written)).collect();
     parts(view, names.into_iter().zip(values.iter().map(Some)))
+}
+
+/// The end of what the kernel has written in the sets.
+///
+/// It stops at the size of the process's table of descriptors, a multiple of 64, and leaves
+/// what is behind as it was (`core_sys_select` in fs/select.c). The size is not to be seen
+/// from outside, but the result counts what is ready.
+fn written(view: &View<'_>, values: &[Value]) -> i32 {
+    let sets = values.iter().filter_map(descriptors);
+    let mut all: Vec<i32> = sets.flatten().copied().collect();
+    all.sort_unstable();
+    let ready = view.ret.and_then(|ret| usize::try_from(ret).ok());
+    match ready.and_then(|ready| ready.checked_sub(1)) {
+        Some(last) if last + 1 < all.len() => (all[last] | 63) + 1,
+        _ => i32::MAX,
+    }
+}
+
+fn descriptors(value: &Value) -> Option<&[i32]> {
+    match value {
+        Value::To { value, .. } => descriptors(value),
+        Value::Descriptors(fds) => Some(fds),
+        _ => None,
+    }
+}
+
+fn below(value: &Value, end: i32) -> Value {
+    match descriptors(value) {
+        Some(fds) => Value::Descriptors(fds.iter().copied().filter(|fd| *fd < end).collect()),
+        None => value.clone(),
+    }
 }
 
 fn parts<'v>(
@@ -133,4 +166,44 @@ fn fd_set(view: &View<'_>) -> Value {
     };
     let fds = (0..nfds(view).min(MAX_FDS * 8)).filter(is_in);
     Value::Descriptors(fds.filter_map(|fd| i32::try_from(fd).ok()).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::string::String;
+    use alloc::vec::Vec;
+
+    use crate::decode::text::Style;
+    use crate::decode::{Captured, Limits, When, captured, decode, index};
+
+    /// What stands behind a result of select, of sets that are words of 32 bits.
+    fn ready(ret: i64, sets: [&[u32]; 2]) -> String {
+        let mut known = Vec::new();
+        for (addr, set) in [0x1000, 0x2000].into_iter().zip(sets) {
+            let bytes: Vec<u8> = set.iter().flat_map(|word| word.to_le_bytes()).collect();
+            captured::encode(&mut known, When::Enter, addr, &bytes);
+            captured::encode(&mut known, When::Exit, addr, &bytes);
+        }
+        let call = index::find("select").expect("a call");
+        let args = [100, 0x1000, 0x2000, 0, 0, 0];
+        let known = Captured::decode(&known);
+        let abi = crate::abi::X86_64;
+        let decoded = decode(call, abi, args, Some(ret), Limits::default(), &known);
+        let mut out = Vec::new();
+        Style::default().push_result(&mut out, &decoded, ret);
+        String::from_utf8(out).expect("text")
+    }
+
+    #[test]
+    fn what_the_kernel_has_not_written_is_not_ready() {
+        let (low, high) = (&[0b1000, 0, 0, 0], &[0b1000, 0, 1 << 13, 0]);
+        let none = &[0; 4];
+        assert_eq!(ready(1, [low, none]), "= 1 (in [3])");
+        assert_eq!(ready(2, [high, none]), "= 2 (in [3 77])");
+        assert_eq!(ready(1, [high, none]), "= 1 (in [3])");
+        assert_eq!(ready(2, [high, high]), "= 2 (in [3], out [3])");
+        assert_eq!(ready(3, [low, high]), "= 3 (in [3], out [3 77])");
+        assert_eq!(ready(1, [none, high]), "= 1 (out [3])");
+        assert_eq!(ready(0, [high, high]), "= 0 (Timeout)");
+    }
 }
