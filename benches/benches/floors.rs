@@ -27,6 +27,7 @@ const INFORMED: &str = "C floor, PTRACE_GETSIGINFO";
 const NATIVE: &str = "native";
 const ENGINE: &str = "engine, native client";
 const PLUGIN: &str = "host, plugin";
+const PLUGIN_INFORMED: &str = "host, plugin, siginfo and ip";
 const OBSERVER: &str = "host, observer";
 const STRACE: &str = "strace -f";
 const STRACE_FILTER: &str = "strace -f --seccomp-bpf";
@@ -140,14 +141,21 @@ fn signals(ops: u64) -> Contest {
                 Way::floor(INFORMED, built::SIGNALS, &["-i"]),
                 signals_counted,
             ),
-            (Way::guest(PLUGIN, &[], plugin, &[]), signals_counted),
+            (
+                Way::guest(PLUGIN, &[], plugin.clone(), &[]),
+                signals_counted,
+            ),
+            (
+                Way::guest(PLUGIN_INFORMED, &[], plugin, &["--details"]),
+                signals_counted,
+            ),
             (Way::guest(OBSERVER, &[], observer, &[]), signals_counted),
             (Way::strace(STRACE_FILTER, &filter), signals_written),
             (Way::strace(STRACE, &none), signals_written),
         ],
         floor: FLOOR,
         own: PLUGIN,
-        limits: &[(PLUGIN, FLOOR, 1.3), (PLUGIN, STRACE, 0.25)],
+        limits: &[(OBSERVER, FLOOR, 1.3), (OBSERVER, STRACE, 0.25)],
     }
 }
 

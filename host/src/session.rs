@@ -88,6 +88,8 @@ pub struct Config {
     pub structured: bool,
     /// What each plugin may use.
     pub limits: Limits,
+    /// Measure the times that are in the counters; otherwise they are 0.
+    pub timed: bool,
     /// How much the host says.
     pub verbosity: Verbosity,
 }

@@ -238,6 +238,22 @@ impl<S: 'static> Client<S> {
         self.add(callback, Some(topic))
     }
 
+    /// As [`Client::on_signal`] for handlers that only need to know which signal it is,
+    /// which is quicker: all else of the stop, where it came from for example, may be
+    /// missing.
+    ///
+    /// # Errors
+    /// When the session is over.
+    pub fn on_signal_number(
+        &mut self,
+        signals: &[u32],
+        handler: impl Fn(&mut Self, &SignalStop) -> Result<OnSignal> + 'static,
+    ) -> Result<HandlerId> {
+        let topic = Topic::SignalNumbers(signals.to_vec());
+        let callback = Callback::Signal(signals.to_vec(), Rc::new(handler));
+        self.add(callback, Some(topic))
+    }
+
     fn on_notice(
         &mut self,
         notice: Notice,

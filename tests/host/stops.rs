@@ -11,6 +11,7 @@ use crate::common::{PAI_HOST, STRACE, finish, status, stderr, under};
 enum What {
     Getppid,
     Read,
+    Signal,
 }
 
 /// How often the tracer's thread makes which calls meanwhile.
@@ -21,11 +22,12 @@ fn calls(plugin: &str, what: What, times: u32) -> BTreeMap<String, i64> {
         .args(["-c", "-U", "calls,name", "-o"])
         .arg(log.path());
     command.args([PAI_HOST, "run", "-o", "/dev/null", "-t", plugin, "--"]);
-    let (getppid, read) = match what {
-        What::Getppid => (times, 0),
-        What::Read => (0, times),
+    let numbers = match what {
+        What::Getppid => [times, 0, 0],
+        What::Read => [0, times, 0],
+        What::Signal => [0, 0, times],
     };
-    let numbers = [getppid, read].map(|number| number.to_string());
+    let numbers = numbers.map(|number| number.to_string());
     command.arg(fixtures::REPEAT_CALLS).args(numbers);
     let output = finish(&mut command);
     assert_eq!(status(&output), 0, "{}", stderr(&output));
@@ -83,6 +85,10 @@ fn an_event_costs_what_it_must() {
     // With what was read.
     assert_eq!(cost("strace", What::Read), [4, 2, 1]);
     assert_eq!(cost("strace -e trace=read", What::Read), [4, 2, 1]);
+    // The result of the call that it may have cut short; for one who wants to know more
+    // all registers, and siginfo.
+    assert_eq!(cost("minimal", What::Signal), [2, 1, 0]);
+    assert_eq!(cost("strace -e trace=none", What::Signal), [3, 1, 0]);
     // Nobody wants to know.
     assert_eq!(cost("minimal", What::Getppid), [0, 0, 0]);
     assert_eq!(cost("strace -e trace=read", What::Getppid), [0, 0, 0]);

@@ -3,11 +3,12 @@
 
 use std::cell::{Cell, RefCell};
 
+use nix::libc;
 use pai_engine::{
     Action, BreakpointId, BreakpointKind, BreakpointOptions, ClientId, Delivery, Engine, Event,
-    Protection, Step, Topic,
+    ExitStatus, Protection, Step, Topic,
 };
-use pai_ptrace::Tid;
+use pai_ptrace::{SigInfo, Signal, Tid};
 use pai_tests::fixtures;
 use pai_tests::probe::{Told, tells, told};
 use pai_tests::trace::{Reply, Trace, calls};
@@ -324,5 +325,41 @@ fn no_signal_is_lost_when_steps_end_with_the_session() {
             })
             .run_like_untraced();
         assert_eq!(seen.get(), leave_at, "{traced:?}");
+    }
+}
+
+/// What a signal is about is read if somebody wants to know, and is then there for all.
+#[test]
+fn signals_are_looked_into_if_somebody_wants_that() {
+    let numbers = || Topic::SignalNumbers(vec![Signal::TERM]);
+    for (others, known) in [
+        (vec![], false),
+        (vec![numbers()], false),
+        (vec![Topic::Signals(vec![])], true),
+    ] {
+        let seen = RefCell::new(Vec::new());
+        let look = |delivery: &Delivery| {
+            if let Event::Signal(stop) = &delivery.event {
+                let code = stop.info.as_ref().map(SigInfo::code);
+                seen.borrow_mut().push((stop.signal, code, stop.ip != 0));
+            }
+        };
+        let both = 1 + usize::from(!others.is_empty());
+        let mut traced = Trace::of(fixtures::EXIT_SIGNAL).arg(libc::SIGTERM);
+        if !others.is_empty() {
+            traced = traced.client(others, |_, _, delivery| {
+                look(delivery);
+                Some(Action::Proceed)
+            });
+        }
+        let traced = traced
+            .client(vec![numbers()], |_, _, delivery| {
+                look(delivery);
+                Some(Action::Proceed)
+            })
+            .run();
+        assert_eq!(traced.status, Some(ExitStatus::Killed(Signal::TERM, false)));
+        let code = known.then_some(libc::SI_USER);
+        assert_eq!(seen.into_inner(), vec![(Signal::TERM, code, known); both]);
     }
 }

@@ -10,7 +10,7 @@ use pai_engine::{
     Action, Block, ClientId, Diagnostic, Engine, Event, ExitStatus, Follow, OtherStop, SignalStop,
     Topic, Turn,
 };
-use pai_ptrace::{Signal, Tid, tgkill};
+use pai_ptrace::{SigInfo, Signal, Tid, tgkill};
 use pai_tests::fixtures;
 use pai_tests::flow::{flow, forked, started, watch};
 use pai_tests::target::{Target, state};
@@ -34,13 +34,17 @@ fn signals_of(events: &[Event], tid: Tid) -> Vec<&SignalStop> {
         .collect()
 }
 
+fn info(stop: &SignalStop) -> &SigInfo {
+    stop.info.as_ref().expect("siginfo")
+}
+
 /// Signal and si_code.
 fn codes(stops: &[&SignalStop]) -> Vec<(i32, i32)> {
     stops
         .iter()
         .map(|stop| {
-            assert_eq!(stop.info.signal(), stop.signal.get());
-            (stop.signal.get(), stop.info.code())
+            assert_eq!(info(stop).signal(), stop.signal.get());
+            (stop.signal.get(), info(stop).code())
         })
         .collect()
 }
@@ -63,7 +67,7 @@ fn c13_the_target_s_own_sigtraps_are_signals() {
     ];
     assert_eq!(codes(&own), expected.map(|code| (libc::SIGTRAP, code)));
     let pid = Some(traced.pid.get());
-    let senders: Vec<_> = own.iter().map(|stop| stop.info.sender()).collect();
+    let senders: Vec<_> = own.iter().map(|stop| info(stop).sender()).collect();
     assert_eq!(senders, [pid, pid, None, None, pid]);
     let children = started(&events);
     assert_eq!(children.len(), 2);
@@ -480,9 +484,9 @@ fn c17_every_real_time_signal_with_its_value() {
     let seen: Vec<_> = stops
         .iter()
         .map(|stop| {
-            let value = &stop.info.as_bytes()[24..28];
+            let value = &info(stop).as_bytes()[24..28];
             let value = i32::from_ne_bytes(value.try_into().expect("four bytes"));
-            (stop.signal.get(), stop.info.sender(), value)
+            (stop.signal.get(), info(stop).sender(), value)
         })
         .collect();
     let mut expected = Vec::new();
@@ -494,7 +498,7 @@ fn c17_every_real_time_signal_with_its_value() {
         }
     }
     assert_eq!(seen, expected);
-    assert!(stops.iter().all(|stop| stop.info.code() == libc::SI_QUEUE));
+    assert!(stops.iter().all(|stop| info(stop).code() == libc::SI_QUEUE));
 }
 
 #[test]
@@ -528,7 +532,7 @@ fn c17_every_origin_of_a_signal() {
     ];
     assert_eq!(codes(&stops), expected);
     let faults = stops[12..].iter();
-    let known: Vec<_> = faults.map(|stop| stop.info.address().is_some()).collect();
+    let known: Vec<_> = faults.map(|stop| info(stop).address().is_some()).collect();
     assert_eq!(known, [true, true, false, true, true, true]);
 }
 

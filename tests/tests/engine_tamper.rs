@@ -198,7 +198,7 @@ fn c19_a_task_is_held_up_and_signalled_and_others_know_what_was_done() {
                     assert!(matches!(early, Err(Error::Invalid(_))), "{early:?}");
                     signals
                         .borrow_mut()
-                        .push((stop.signal.get(), stop.info.code()));
+                        .push((stop.signal.get(), stop.info.expect("siginfo").code()));
                 }
                 _ => {}
             }

@@ -11,7 +11,7 @@ pai_plugin::plugin! {
 
 fn run() -> Result<()> {
     let mut signals = 0_u64;
-    let observer = Observer::new().topic(Topic::Signals(Vec::new()));
+    let observer = Observer::new().topic(Topic::SignalNumbers(Vec::new()));
     observer.overflow(Overflow::Block).run(|item| {
         if let Item::Event(Event::Signal(_)) = item {
             signals += 1;

@@ -170,6 +170,7 @@ impl Options {
             output,
             structured: self.json,
             limits: Limit::apply(&self.limits),
+            timed: self.stats,
             verbosity: if self.quiet {
                 Verbosity::Quiet
             } else if self.verbose {

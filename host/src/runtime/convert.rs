@@ -1,7 +1,7 @@
 //! Between the engine's types and those of the contract.
 
 use pai_engine as engine;
-use pai_ptrace::{NewTask, Pid, Signal, Tid};
+use pai_ptrace::{NewTask, Pid, SigInfo, Signal, Tid};
 use pai_syscalls::decode::{Descriptors, Limits};
 
 use super::bindings::types::Error;
@@ -138,11 +138,8 @@ pub(crate) fn over(end: Option<&engine::End>) -> Error {
 pub(crate) fn topic(topic: events::Topic) -> Result<engine::Topic, Error> {
     Ok(match topic {
         events::Topic::Syscalls(filter) => engine::Topic::Syscalls(syscall_filter(filter)?),
-        events::Topic::Signals(signals) => {
-            bounded(signals.len())?;
-            let signals: Result<_, _> = signals.into_iter().map(signal).collect();
-            engine::Topic::Signals(signals?)
-        }
+        events::Topic::Signals(numbers) => engine::Topic::Signals(signals(numbers)?),
+        events::Topic::SignalNumbers(numbers) => engine::Topic::SignalNumbers(signals(numbers)?),
         events::Topic::Tasks => engine::Topic::Tasks,
         events::Topic::Forks => engine::Topic::Forks,
         events::Topic::Execs => engine::Topic::Execs,
@@ -162,6 +159,11 @@ fn bounded(items: usize) -> Result<(), Error> {
         return Err(Error::Limit("list-size".to_owned()));
     }
     Ok(())
+}
+
+fn signals(numbers: Vec<u32>) -> Result<Vec<Signal>, Error> {
+    bounded(numbers.len())?;
+    numbers.into_iter().map(signal).collect()
 }
 
 fn syscall_filter(filter: events::SyscallFilter) -> Result<engine::SyscallFilter, Error> {
@@ -238,15 +240,16 @@ fn syscall_event(stop: &engine::SyscallStop) -> events::SyscallEvent {
 }
 
 fn signal_stop(stop: &engine::SignalStop) -> events::SignalStop {
+    let info = stop.info.as_ref();
     events::SignalStop {
         pid: raw_pid(stop.pid),
         tid: raw_tid(stop.tid),
         signal: raw_signal(stop.signal),
-        code: stop.info.code(),
-        addr: stop.info.address().unwrap_or(0),
-        sender: stop.info.sender().map_or(0, i32::cast_unsigned),
+        code: info.map_or(0, SigInfo::code),
+        addr: info.and_then(SigInfo::address).unwrap_or(0),
+        sender: info.and_then(SigInfo::sender).map_or(0, i32::cast_unsigned),
         ip: stop.ip,
-        info: stop.info.as_bytes().to_vec(),
+        info: info.map_or_else(Vec::new, |info| info.as_bytes().to_vec()),
         frames: stop.frames.clone(),
         at: stop.at,
     }

@@ -16,6 +16,7 @@ use pai_ptrace::{monotonic_nanos, thread_cpu_time};
 use wasmtime::UpdateDeadline;
 
 use super::limits::Refusal;
+use super::seat::Seat;
 
 /// Why a fiber gave up the thread.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -129,8 +130,10 @@ pub(crate) struct Drive {
     pub(crate) refused: Rc<Cell<Option<Refusal>>>,
     /// Host calls.
     pub(crate) calls: Cell<u64>,
-    /// Time in the plugin's code; `next`, which resumes tasks, is not counted.
+    /// Time in the plugin's code, if it is measured; `next`, which resumes tasks, is not
+    /// counted.
     pub(crate) nanos: Cell<u64>,
+    timed: bool,
     /// Since when it is there; 0 while it is not.
     inside: Cell<u64>,
     budget: Budget,
@@ -147,9 +150,9 @@ struct Budget {
 }
 
 impl Drive {
-    pub(crate) fn new(flags: Arc<Flags>, limit: Duration) -> Self {
+    pub(crate) fn new(seat: &Seat) -> Self {
         Self {
-            flags,
+            flags: Arc::clone(&seat.flags),
             pause: Cell::new(Pause::None),
             mail: Cell::new(None),
             backlog: RefCell::new(VecDeque::new()),
@@ -161,9 +164,10 @@ impl Drive {
             refused: Rc::new(Cell::new(None)),
             calls: Cell::new(0),
             nanos: Cell::new(0),
+            timed: seat.timed,
             inside: Cell::new(0),
             budget: Budget {
-                limit,
+                limit: seat.limits.time,
                 fresh: Cell::new(true),
                 used: Cell::new(Duration::ZERO),
                 since: Cell::new(Duration::ZERO),
@@ -224,7 +228,9 @@ impl Drive {
 
     /// The plugin's code runs from here on.
     pub(crate) fn go_inside(&self) {
-        self.inside.set(monotonic_nanos());
+        if self.timed {
+            self.inside.set(monotonic_nanos());
+        }
     }
 
     /// It does not from here on.

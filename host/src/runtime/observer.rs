@@ -71,7 +71,7 @@ fn watch(parts: Parts) {
         consumer,
         clock,
     } = parts;
-    let drive = Rc::new(Drive::new(Arc::clone(&seat.flags), seat.limits.time));
+    let drive = Rc::new(Drive::new(&seat));
     let local = Local {
         drive: Rc::clone(&drive),
         client,

@@ -32,7 +32,7 @@ impl Participant {
         engine: Rc<RefCell<Engine>>,
         clock: Clock,
     ) -> Self {
-        let drive = Drive::new(Arc::clone(&seat.flags), seat.limits.time);
+        let drive = Drive::new(&seat);
         let local = Local {
             drive: Rc::new(drive),
             client,

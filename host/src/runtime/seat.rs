@@ -21,6 +21,8 @@ pub(crate) struct Seat {
     pub(crate) grants: Grants,
     pub(crate) options: Vec<(String, String)>,
     pub(crate) limits: Limits,
+    /// Whether the time that it takes is measured.
+    pub(crate) timed: bool,
     pub(crate) sink: Sink,
     pub(crate) notes: Notes,
     pub(crate) flags: Arc<Flags>,
@@ -44,6 +46,7 @@ impl Seat {
         grants: Grants,
         options: Vec<(String, String)>,
         limits: Limits,
+        timed: bool,
         (sink, notes): (Sink, Notes),
         flags: Arc<Flags>,
     ) -> Self {
@@ -52,6 +55,7 @@ impl Seat {
             grants,
             options,
             limits,
+            timed,
             sink,
             notes,
             flags,

@@ -68,6 +68,7 @@ impl Stage {
             engine.need_all_clients();
         }
         engine.set_detach_on_exec(config.detach_on_exec);
+        engine.set_timed(config.timed);
         if !config.filtered {
             engine.set_unfiltered();
         }
@@ -116,6 +117,7 @@ impl Stage {
                 Grants::of(&run.plugin.manifest),
                 run.options,
                 config.limits,
+                config.timed,
                 (stage.output.sink(), notes.clone()),
                 Arc::clone(&stage.flags),
             );

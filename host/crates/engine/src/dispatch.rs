@@ -410,20 +410,24 @@ impl Engine {
         if mask.is_empty() {
             return self.go_on(stopped, After::Deliver(signal));
         }
-        let info = match unless_gone(stopped.siginfo())? {
-            Some(info) if info.signal() == signal.get() => info,
-            // Killed meanwhile: that is its exit's.
-            _ => return self.dying(tid),
-        };
-        let regs = match known {
-            Some(regs) => Some(regs),
-            None => unless_gone(stopped.regs())?,
-        };
-        let Some(regs) = regs else {
-            return self.dying(tid);
-        };
-        if let Some(task) = self.tasks.get_mut(&tid) {
-            task.at_signal = Some(regs);
+        let (mut info, mut ip) = (None, known.map_or(0, |regs| regs.ip()));
+        if !mask.and(self.table.siginfo).is_empty() {
+            info = match unless_gone(stopped.siginfo())? {
+                Some(info) if info.signal() == signal.get() => Some(info),
+                // Killed meanwhile: that is its exit's.
+                _ => return self.dying(tid),
+            };
+            let regs = match known {
+                Some(regs) => Some(regs),
+                None => unless_gone(stopped.regs())?,
+            };
+            let Some(regs) = regs else {
+                return self.dying(tid);
+            };
+            ip = regs.ip();
+            if let Some(task) = self.tasks.get_mut(&tid) {
+                task.at_signal = Some(regs);
+            }
         }
         let frames = match self.table.limits.frames {
             0 => Vec::new(),
@@ -433,7 +437,7 @@ impl Engine {
             pid,
             tid,
             signal,
-            ip: regs.ip(),
+            ip,
             info,
             frames,
             at: monotonic_nanos(),

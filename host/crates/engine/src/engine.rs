@@ -73,6 +73,8 @@ pub struct Engine {
     /// The targets are not let run unless every client is there.
     pub(crate) needs_all: bool,
     pub(crate) over: Option<End>,
+    /// See [`Engine::set_timed`].
+    pub(crate) timed: bool,
     /// See [`Engine::set_detach_on_exec`].
     pub(crate) detach_on_exec: bool,
     /// Calls that nobody wants do not stop.
@@ -185,6 +187,7 @@ impl Engine {
             started: false,
             needs_all: false,
             over: None,
+            timed: false,
             detach_on_exec: false,
             filtering: Filtering::Allowed,
             offered_last: None,
@@ -269,6 +272,12 @@ impl Engine {
     /// call hear of it ([`crate::Sink::detached`]); nothing more comes of the process.
     pub fn set_detach_on_exec(&mut self, detach: bool) {
         self.detach_on_exec = detach;
+    }
+
+    /// From now on it is measured how long clients hold tasks
+    /// ([`crate::ClientStats::held_total`]): two looks at the clock for each.
+    pub fn set_timed(&mut self, timed: bool) {
+        self.timed = timed;
     }
 
     /// Ends the session for every client.

@@ -163,8 +163,8 @@ pub struct SignalStop {
     pub signal: Signal,
     /// The instruction that is executed next; 0 if that is not known.
     pub ip: u64,
-    /// The kernel's siginfo.
-    pub info: SigInfo,
+    /// The kernel's siginfo, if a client wants it.
+    pub info: Option<SigInfo>,
     /// The stack, if a client captures frames, in the encoding of
     /// [`pai_syscalls::decode::stack`].
     pub frames: Vec<u8>,

@@ -96,12 +96,11 @@ impl Saved {
 }
 
 impl Offer {
-    /// Where the task is, by its stop.
+    /// Where the task is, by its stop, if that is not about a signal.
     pub(crate) fn place(&self) -> Place {
         match (&self.event, self.after) {
             _ if self.at_exit => Place::User,
             (_, After::Listen(_)) => Place::GroupStop,
-            (Event::Signal(stop), _) => Place::Signal(stop.signal, Box::new(stop.info)),
             (Event::SyscallEnter(_), _) => Place::Entry,
             (
                 Event::Forked {
@@ -136,12 +135,9 @@ impl Offer {
 impl Engine {
     /// Where a held task is, also when it has gone on since its stop.
     pub(crate) fn place_of(&mut self, stopped: &Stopped, offer: &Offer) -> Result<Place, Fatal> {
-        // A trap may be a hit and a signal of the program's own.
-        let is_both = matches!(
-            (&offer.event, offer.after),
-            (Event::Breakpoint(_), After::Deliver(_))
-        );
-        if !(offer.moved || is_both) || offer.at_exit {
+        // At a signal: also a trap that is a hit and a signal of the program's own.
+        let delivers = matches!(offer.after, After::Deliver(_));
+        if !(offer.moved || delivers) || offer.at_exit {
             return Ok(offer.place());
         }
         let inside = self

@@ -65,7 +65,7 @@ impl Engine {
             let stop = StopId::new(self.next_stop, tid);
             self.next_stop = self.next_stop.wrapping_add(1).max(1);
             offer.offered = Some((client, stop));
-            offer.since = monotonic_nanos();
+            offer.since = self.timed.then(monotonic_nanos);
             self.offered_last = Some(tid);
             let event = offer.event.clone();
             self.post(
@@ -113,9 +113,11 @@ impl Engine {
         };
         let subject = offer.event.subject();
         let stats = &mut self.clients[client.index()].stats;
-        let time = monotonic_nanos().saturating_sub(offer.since);
-        stats.held_total += time;
-        stats.held_longest = stats.held_longest.max(time);
+        if let Some(since) = offer.since {
+            let time = monotonic_nanos().saturating_sub(since);
+            stats.held_total += time;
+            stats.held_longest = stats.held_longest.max(time);
+        }
         if let Some(first) = clash {
             self.stats.clashes += 1;
             self.diagnostics.push_back(Diagnostic::Clash {

@@ -104,6 +104,11 @@ impl Engine {
         stopped: &Stopped,
         signal: Option<Signal>,
     ) -> Result<bool, Fatal> {
+        // Nearly always this one register tells that there is nothing to do.
+        match unless_gone(stopped.result())? {
+            Some(EINTR | ERESTART_RESTARTBLOCK) => {}
+            _ => return Ok(false),
+        }
         match unless_gone(stopped.regs())? {
             Some(regs) => self.repair_eintr_of(stopped, regs, signal),
             None => Ok(false),

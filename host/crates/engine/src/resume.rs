@@ -16,13 +16,10 @@ impl Engine {
         if let (true, After::Deliver(signal)) = (self.started, after) {
             let task = self.tasks.get_mut(&tid);
             let known = task.and_then(|task| task.at_signal.take());
-            let regs = match known {
-                Some(regs) => Some(regs),
-                None => unless_gone(stopped.regs())?,
+            match known {
+                Some(regs) => self.repair_eintr_of(&stopped, regs, Some(signal))?,
+                None => self.repair_eintr(&stopped, Some(signal))?,
             };
-            if let Some(regs) = regs {
-                self.repair_eintr_of(&stopped, regs, Some(signal))?;
-            }
         }
         let Some(task) = self.tasks.get_mut(&tid) else {
             return Ok(());

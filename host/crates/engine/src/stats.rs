@@ -35,7 +35,8 @@ pub struct ClientStats {
     pub notices: u64,
     /// Notices dropped.
     pub lost: u64,
-    /// Longest and total time for which it held a stop, nanoseconds.
+    /// Longest time for which it held a stop, nanoseconds; 0 unless it is measured
+    /// ([`crate::Engine::set_timed`]).
     pub held_longest: u64,
     /// Total of it.
     pub held_total: u64,

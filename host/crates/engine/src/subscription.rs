@@ -154,6 +154,9 @@ pub enum Topic {
     Syscalls(SyscallFilter),
     /// Signals; empty means all.
     Signals(Vec<Signal>),
+    /// The same without siginfo and the instruction pointer, which are two more requests
+    /// for each; they are there all the same when another client wants them.
+    SignalNumbers(Vec<Signal>),
     /// Starts and ends of tasks.
     Tasks,
     /// New processes.
@@ -259,6 +262,8 @@ pub(crate) struct Table {
     /// The union of what is to be captured.
     pub(crate) limits: Limits,
     signals: [ClientMask; 65],
+    /// Clients that want to know more of some signal than its number.
+    pub(crate) siginfo: ClientMask,
     pub(crate) plain: PlainMasks,
     /// Some client wants some system call.
     pub(crate) any_syscall: bool,
@@ -285,6 +290,7 @@ impl Table {
             capture: CallMasks::new(),
             limits: Limits::NONE,
             signals: [ClientMask::NONE; 65],
+            siginfo: ClientMask::NONE,
             plain: PlainMasks::default(),
             any_syscall: false,
             picky: ClientMask::NONE,
@@ -301,6 +307,7 @@ impl Table {
         self.capture.clear();
         self.limits = Limits::NONE;
         self.signals.fill(ClientMask::NONE);
+        self.siginfo = ClientMask::NONE;
         self.plain = PlainMasks::default();
         self.any_syscall = false;
         self.picky = ClientMask::NONE;
@@ -334,23 +341,29 @@ impl Table {
                     self.picky.insert(client);
                 }
             }
-            Topic::Signals(signals) if signals.is_empty() => {
-                for mask in &mut self.signals {
-                    mask.insert(client);
-                }
-            }
             Topic::Signals(signals) => {
-                for signal in signals {
-                    if let Some(mask) = self.signal_slot(*signal) {
-                        mask.insert(client);
-                    }
-                }
+                self.siginfo.insert(client);
+                self.add_signals(client, signals);
             }
+            Topic::SignalNumbers(signals) => self.add_signals(client, signals),
             Topic::Tasks => self.plain.tasks.insert(client),
             Topic::Forks => self.plain.forks.insert(client),
             Topic::Execs => self.plain.execs.insert(client),
             Topic::JobControl => self.plain.job_control.insert(client),
             Topic::AllStops => self.plain.all_stops.insert(client),
+        }
+    }
+
+    fn add_signals(&mut self, client: ClientId, signals: &[Signal]) {
+        if signals.is_empty() {
+            for mask in &mut self.signals {
+                mask.insert(client);
+            }
+        }
+        for signal in signals {
+            if let Some(mask) = self.signal_slot(*signal) {
+                mask.insert(client);
+            }
         }
     }
 

@@ -241,8 +241,8 @@ pub(crate) struct Offer {
     pub(crate) next: Hits,
     /// Who has it now.
     pub(crate) offered: Option<(ClientId, StopId)>,
-    /// Since when, CLOCK_MONOTONIC nanoseconds.
-    pub(crate) since: u64,
+    /// Since when, CLOCK_MONOTONIC nanoseconds, if that is measured.
+    pub(crate) since: Option<u64>,
     /// Observers to tell when all have answered.
     pub(crate) observers: ClientMask,
     pub(crate) change: Change,
@@ -267,7 +267,7 @@ impl Offer {
             left,
             next: Hits::new(),
             offered: None,
-            since: 0,
+            since: None,
             observers: ClientMask::NONE,
             change: Change::default(),
             regs: None,

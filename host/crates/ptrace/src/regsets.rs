@@ -86,10 +86,7 @@ impl Stopped {
     /// # Errors
     /// Gone; EIO for another number.
     pub fn debug_register(&self, number: usize) -> Result<u64, Error> {
-        // The C library's function returns the word (ptrace(2), "C
-        // library/kernel differences"); none of these can be -1, its error.
-        self.request(Op::PeekUser, libc::PTRACE_PEEKUSER, debug_offset(number), 0)
-            .map(i64::cast_unsigned)
+        self.peek_user(debug_offset(number))
     }
 
     /// Sets a debug register.
@@ -100,6 +97,24 @@ impl Stopped {
     /// else uses the processor's registers up.
     pub fn set_debug_register(&self, number: usize, value: u64) -> Result<(), Error> {
         self.poke_user(debug_offset(number), value)
+    }
+
+    /// The result register alone, for little more than half the price of all.
+    ///
+    /// # Errors
+    /// Gone.
+    pub fn result(&self) -> Result<i64, Error> {
+        let offset = offset_of!(libc::user, regs) + offset_of!(libc::user_regs_struct, rax);
+        self.peek_user(offset).map(u64::cast_signed)
+    }
+
+    fn peek_user(&self, offset: usize) -> Result<u64, Error> {
+        let mut word: u64 = 0;
+        // The pointer is to a live word, which is what the kernel writes
+        // (ptrace(2), "C library/kernel differences").
+        let data = &raw mut word as usize;
+        self.request(Op::PeekUser, libc::PTRACE_PEEKUSER, offset, data)?;
+        Ok(word)
     }
 
     fn poke_user(&self, offset: usize, value: u64) -> Result<(), Error> {

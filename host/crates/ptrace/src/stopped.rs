@@ -10,12 +10,15 @@ use crate::{Error, Op, Options, Pid, Regs, SigInfo, Signal, Stop, SyscallInfo, T
 /// with ESRCH (ptrace(2), "the tracer thread").
 type OneThread = PhantomData<*const ()>;
 
-/// One ptrace(2) call. The only place that makes one.
+/// One ptrace(2) call. The only place that makes one. It is the kernel's own: for a
+/// word that is read the C library's function returns the word, and -1 could be it.
 fn ptrace(op: Op, tid: Tid, request: libc::c_uint, addr: usize, data: usize) -> Result<i64, Error> {
+    let number = libc::c_long::from(request);
+    let task = libc::c_long::from(tid.get());
     // SAFETY: the requests used in this crate either take plain numbers, or
     // pointers into a live local of the size that the request writes; the
     // callers say so where they pass one.
-    let result = unsafe { libc::ptrace(request, tid.get(), addr, data) };
+    let result = unsafe { libc::syscall(libc::SYS_ptrace, number, task, addr, data) };
     if result == -1 {
         Err(Error::last(op, tid))
     } else {
