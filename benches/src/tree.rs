@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use tempfile::TempDir;
 
 /// So many folders with as many files each.
-const WIDTH: usize = 50;
+const WIDTH: usize = 100;
 
 /// How many files there are.
 pub const FILES: usize = WIDTH * WIDTH;
