@@ -181,6 +181,7 @@ fn be_robbed(log: &Path) {
         cpu: None,
         filtered: true,
         limits: Limits::default(),
+        timed: false,
         verbosity: Verbosity::Normal,
     };
     let tracer = nix::unistd::gettid();
