@@ -2,14 +2,14 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail};
 use pai_engine::{
     Action, Client, ClientId, Diagnostic, End, Engine, Event, ExitStatus, Fatal, Follow, Served,
     Sink, Supervisor, SyscallFilter, SyscallId, SyscallSet, SyscallStop, Topic, run,
 };
-use pai_ptrace::{Program, monotonic_nanos};
+use pai_ptrace::{Pid, Program, monotonic_nanos};
 
 use crate::counts::Counts;
 
@@ -193,6 +193,65 @@ pub fn ask(
         }
     })?;
     Ok((counts, answers, status))
+}
+
+/// How memory is read.
+#[derive(Clone, Copy, Debug)]
+pub struct Reading {
+    /// Bytes of a piece.
+    pub len: usize,
+    /// So many, [`APART`] bytes apart.
+    pub pieces: u64,
+    /// How often.
+    pub times: u64,
+}
+
+/// How far apart pieces of memory are that are read.
+const APART: u64 = 1 << 13;
+
+/// Runs `targets/membuf.c` to its end, with a client that reads its buffer where it waits;
+/// how many bytes were right, and how long all that took.
+///
+/// # Errors
+/// What ended the session too early.
+pub fn read_memory(
+    program: &Program,
+    how: Reading,
+) -> Result<(usize, Duration, Option<ExitStatus>)> {
+    let mut outcome = None;
+    let topic = calls(only("read")?, true, false);
+    let (_, status) = trace_one(program, &topic, |engine, _, stop| {
+        // The dynamic loader reads, too, but not from standard input.
+        if stop.args[0] == 0 && outcome.is_none() {
+            outcome = Some(read_pieces(engine, stop.pid, how));
+        }
+    })?;
+    let (right, took) = outcome.context("it did not read standard input")??;
+    Ok((right, took, status))
+}
+
+fn read_pieces(engine: &mut Engine, pid: Pid, how: Reading) -> Result<(usize, Duration)> {
+    let symbol = engine.lookup(pid, "bench_buf")?;
+    let from = symbol.context("it has no bench_buf")?.value;
+    let requests: Vec<(u64, usize)> = (0..how.pieces)
+        .map(|piece| (from + piece * APART, how.len))
+        .collect();
+    let mut read = Vec::new();
+    let start = Instant::now();
+    for _ in 0..how.times {
+        read = match how.pieces {
+            1 => vec![Ok(engine.read(pid, from, how.len)?)],
+            _ => engine.read_many(pid, &requests)?,
+        };
+    }
+    let took = start.elapsed();
+    let mut right = 0;
+    for (piece, bytes) in (0..).zip(read) {
+        let expected = |at: u64| ((piece * APART + at) * 31 + 7) as u8;
+        let is_right = |(at, byte): &(u64, &u8)| **byte == expected(*at);
+        right += (0..).zip(&bytes?).filter(is_right).count();
+    }
+    Ok((right, took))
 }
 
 /// Counts what an observer is told of.

@@ -48,4 +48,7 @@ pub fn print_end(missed: &[String]) {
     for line in missed {
         println!("{MISSED} {line}");
     }
+    if !missed.is_empty() {
+        println!();
+    }
 }

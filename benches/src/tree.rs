@@ -11,6 +11,11 @@ const WIDTH: usize = 100;
 /// How many files there are.
 pub const FILES: usize = WIDTH * WIDTH;
 
+/// A program in C beside the folder.
+pub fn source(folder: &str) -> String {
+    format!("{folder}.c")
+}
+
 /// Makes it, with room beside it; its path.
 ///
 /// # Errors
@@ -26,5 +31,7 @@ pub fn make() -> Result<(TempDir, String)> {
         }
     }
     let folder = folder.to_string_lossy().into_owned();
+    let text = "#include <stdio.h>\nint main(void) { return puts(\"hello\") < 0; }\n";
+    fs::write(source(&folder), text).context("cannot write")?;
     Ok((temporary, folder))
 }

@@ -111,6 +111,34 @@ fn c44_reads_end_where_memory_ends() {
     assert_eq!(looks, 1);
 }
 
+/// Much is read another way than little.
+#[test]
+fn c44_much_ends_where_memory_ends() {
+    const PAGE: u64 = 4096;
+    let mut looks = 0;
+    at_entries(fixtures::MEM_READABLE, &["getpriority"], |engine, stop| {
+        let pid = stop.pid;
+        let [0x1237, pages, end, 0, 0, 0] = stop.args else {
+            return;
+        };
+        let len = usize::try_from(end - pages).expect("some pages");
+        let mut all = vec![0; len];
+        for (number, page) in (0..).zip(all.chunks_mut(PAGE as usize)) {
+            page[0] = number;
+        }
+        assert_eq!(engine.read(pid, pages, len), Ok(all.clone()));
+        let odd = engine.read(pid, pages + 5, len - 6);
+        assert_eq!(odd, Ok(all[5..len - 1].to_vec()));
+        let more = engine.read(pid, pages, len + 1);
+        assert_eq!(more, Err(bad(pid, end, len as u64)));
+        assert_eq!(engine.read_some(pid, pages, len + 4096), Ok(all));
+        let nothing = engine.read_some(pid, end, len);
+        assert_eq!(nothing, Err(bad(pid, end, 0)));
+        looks += 1;
+    });
+    assert_eq!(looks, 1);
+}
+
 #[test]
 fn c44_whatever_its_protection() {
     let mut looks = 0;

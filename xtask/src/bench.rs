@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader};
+use std::path::Path;
 use std::process::Stdio;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -10,6 +11,9 @@ use crate::process::{cargo, run};
 use crate::{target, workspace};
 
 const RESULTS: &str = "benches/RESULTS.md";
+
+/// Written by hand: where the time goes that limits were missed by. The results end with it.
+const PROFILES: &str = "benches/PROFILES.md";
 
 /// How a bench begins the line of a limit that was missed.
 const MISSED: &str = "- limit missed:";
@@ -29,6 +33,7 @@ pub(crate) fn main(arguments: &[String]) -> Result<()> {
     build()?;
     let mut report = heading()?;
     report += &sections(&benches(quick)?)?;
+    report += &read(&workspace().join(PROFILES))?;
     if !quick {
         fs::write(workspace().join(RESULTS), &report)
             .with_context(|| format!("cannot write {RESULTS}"))?;
@@ -101,7 +106,7 @@ fn sections(printed: &str) -> Result<String> {
             }
         }
     }
-    Ok(format!("{table}\n{}\n", others.trim_end()))
+    Ok(format!("{table}\n{}\n\n", others.trim_end()))
 }
 
 /// From `NAME ... bench:     1,234 ns/iter (+/- 56)`.
@@ -115,9 +120,13 @@ fn row_of(line: &str) -> Option<String> {
     Some(format!("| `{name}` | {time:.2} | {spread:.2} |\n"))
 }
 
+fn read(path: impl AsRef<Path>) -> Result<String> {
+    let path = path.as_ref();
+    fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
+}
+
 /// What is measured, on which machine.
 fn heading() -> Result<String> {
-    let read = |path: &str| fs::read_to_string(path).with_context(|| format!("cannot read {path}"));
     let cpu = read("/proc/cpuinfo")?;
     let model = cpu
         .lines()
@@ -135,7 +144,8 @@ fn heading() -> Result<String> {
     let load: Vec<&str> = load.split(' ').take(3).collect();
     Ok(format!(
         "# Bench results\n\n\
-         Written by `cargo xtask bench`, all from one run; compare within a table only.\n\n\
+         Written by `cargo xtask bench`, all but the end from one run; compare within a table \
+         only.\n\n\
          | machine | |\n|---|---|\n\
          | CPU | {model}{} |\n\
          | CPUs | {count} |\n\

@@ -5,6 +5,7 @@
 //! * `watch`: every exit, with a client that only watches
 //! * `ask CALL IMPORT TIMES`: entries of one call, with questions at each
 //! * `reads`: entries of openat, with the path read at each
+//! * `memory LEN PIECES TIMES`: the buffer of `targets/membuf.c` read in pieces
 //! * `breakpoints FUNCTION COUNT`: breakpoints on a function and on those behind it
 //!
 //! The counts go to standard error; the exit code is the program's.
@@ -16,6 +17,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use pai_benches::breakpoints::Seen;
+use pai_benches::engine::Reading;
 use pai_benches::{Counts, breakpoints, engine, minimal, programs};
 use pai_engine::ExitStatus;
 
@@ -53,6 +55,20 @@ fn trace() -> Result<u8> {
         ("reads", program) => {
             let (hits, status) = engine::read(&programs::program(program)?)?;
             (format!("hits {hits}\n"), status)
+        }
+        ("memory", [len, pieces, times, program @ ..]) => {
+            let how = Reading {
+                len: len.parse().context("LEN is a number")?,
+                pieces: pieces.parse().context("PIECES is a number")?,
+                times: times.parse().context("TIMES is a number")?,
+            };
+            let program = programs::program(program)?;
+            let (right, took, status) = engine::read_memory(&program, how)?;
+            let nanoseconds = took.as_nanos();
+            (
+                format!("bytes {right}\nnanoseconds {nanoseconds}\n"),
+                status,
+            )
         }
         ("breakpoints", [function, count, program @ ..]) => {
             let program = programs::program(program)?;
