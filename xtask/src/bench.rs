@@ -33,7 +33,7 @@ pub(crate) fn main(arguments: &[String]) -> Result<()> {
     build()?;
     let mut report = heading()?;
     report += &sections(&benches(quick)?)?;
-    report += &read(&workspace().join(PROFILES))?;
+    report += &read(workspace().join(PROFILES))?;
     if !quick {
         fs::write(workspace().join(RESULTS), &report)
             .with_context(|| format!("cannot write {RESULTS}"))?;

@@ -40,11 +40,12 @@ fn run() -> Result<()> {
                 let found = client.find(pid, range, b"crosses a page border", 9)?;
                 println!("found: {}", found == [d]);
             }
-            _ => {
+            0x1236 => {
                 for (addr, text) in [(a, "changed 1"), (b, "changed 2"), (c, "changed 3")] {
                     client.write_bytes(pid, addr, text.as_bytes())?;
                 }
             }
+            _ => {}
         }
         Ok(OnEnter::Proceed)
     })?;
