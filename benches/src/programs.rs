@@ -24,6 +24,10 @@ pub fn in_path(name: &str) -> Option<PathBuf> {
         .find(|file| file.is_file())
 }
 
+/// Cargo sets it for what it runs. Every program that is started would look for its
+/// libraries in folders of the build first, with some 90 calls that nobody else sees.
+pub(crate) const CARGOS: &str = "LD_LIBRARY_PATH";
+
 /// The program whose start and end are measured, with its arguments.
 ///
 /// # Errors
@@ -82,7 +86,8 @@ pub fn program(arguments: &[String]) -> Result<Program> {
     } else {
         in_path(name).with_context(|| format!("no program named {name}"))?
     };
-    let env = env::vars_os().map(|(name, value)| {
+    let env = env::vars_os().filter(|(name, _)| name != CARGOS);
+    let env = env.map(|(name, value)| {
         let mut variable = name.into_vec();
         variable.push(b'=');
         variable.extend_from_slice(value.as_bytes());

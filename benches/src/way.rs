@@ -186,6 +186,7 @@ impl Way {
         command
             .args(arguments)
             .env("LC_ALL", "C")
+            .env_remove(programs::CARGOS)
             .envs(self.env.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null());
         Ok(command)

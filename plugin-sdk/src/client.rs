@@ -1,23 +1,20 @@
 //! The client of a plugin that takes part: its state, its handlers, its loop.
 
+mod on;
+mod until;
+
 use std::collections::BTreeMap;
 use std::fmt;
-use std::rc::Rc;
 
 use crate::bindings::pai::plugin::client::{Subscription, next};
 use crate::bindings::pai::plugin::control;
 use crate::bindings::pai::plugin::events::{
-    Action, Answer, Delivery, End, Event, OpOutcome, SignalStop, SyscallEvent, SyscallFilter,
-    SyscallSet, Topic,
+    Action, Answer, Delivery, End, Event, OpOutcome, SyscallFilter, SyscallSet, Topic,
 };
-use crate::bindings::pai::plugin::types::{OpId, StopId, SyscallId};
+use crate::bindings::pai::plugin::types::{OpId, StopId};
 use crate::error::{Error, ErrorKind, Result};
-use crate::handlers::{
-    Callback, Calls, Fit, Handler, HandlerId, Notice, OnEnter, OnExit, OnNotice, OnSignal, Picked,
-    Source,
-};
+use crate::handlers::{Callback, Fit, Handler, HandlerId, Picked, Source};
 use crate::modules::Batch;
-use crate::names;
 use crate::process::RegisterCache;
 
 /// One client of the trace, with state of any type.
@@ -142,202 +139,6 @@ impl<S: 'static> Client<S> {
             }
             None => self.handlers.retain(|handler| handler.id != id),
         }
-    }
-
-    /// Before every system call.
-    ///
-    /// # Errors
-    /// When the session is over.
-    pub fn on_syscall_enter(
-        &mut self,
-        handler: impl Fn(&mut Self, &SyscallEvent) -> Result<OnEnter> + 'static,
-    ) -> Result<HandlerId> {
-        let topic = calls_topic(SyscallSet::All, true);
-        self.add(Callback::Enter(Calls::All, Rc::new(handler)), Some(topic))
-    }
-
-    /// After every system call.
-    ///
-    /// # Errors
-    /// When the session is over.
-    pub fn on_syscall_exit(
-        &mut self,
-        handler: impl Fn(&mut Self, &SyscallEvent) -> Result<OnExit> + 'static,
-    ) -> Result<HandlerId> {
-        let topic = calls_topic(SyscallSet::All, false);
-        self.add(Callback::Exit(Calls::All, Rc::new(handler)), Some(topic))
-    }
-
-    /// Before the system calls of these names, in every ABI that has them.
-    ///
-    /// # Errors
-    /// `not-found` for a name that no ABI has.
-    pub fn on_enter_of(
-        &mut self,
-        names: &[&str],
-        handler: impl Fn(&mut Self, &SyscallEvent) -> Result<OnEnter> + 'static,
-    ) -> Result<HandlerId> {
-        self.on_enter_of_ids(names::ids(names)?, handler)
-    }
-
-    /// Before these system calls.
-    ///
-    /// # Errors
-    /// When the session is over.
-    pub fn on_enter_of_ids(
-        &mut self,
-        ids: Vec<SyscallId>,
-        handler: impl Fn(&mut Self, &SyscallEvent) -> Result<OnEnter> + 'static,
-    ) -> Result<HandlerId> {
-        let topic = calls_topic(SyscallSet::Only(ids.clone()), true);
-        self.add(
-            Callback::Enter(Calls::Only(ids), Rc::new(handler)),
-            Some(topic),
-        )
-    }
-
-    /// After the system calls of these names.
-    ///
-    /// # Errors
-    /// As [`Client::on_enter_of`].
-    pub fn on_exit_of(
-        &mut self,
-        names: &[&str],
-        handler: impl Fn(&mut Self, &SyscallEvent) -> Result<OnExit> + 'static,
-    ) -> Result<HandlerId> {
-        self.on_exit_of_ids(names::ids(names)?, handler)
-    }
-
-    /// After these system calls.
-    ///
-    /// # Errors
-    /// When the session is over.
-    pub fn on_exit_of_ids(
-        &mut self,
-        ids: Vec<SyscallId>,
-        handler: impl Fn(&mut Self, &SyscallEvent) -> Result<OnExit> + 'static,
-    ) -> Result<HandlerId> {
-        let topic = calls_topic(SyscallSet::Only(ids.clone()), false);
-        self.add(
-            Callback::Exit(Calls::Only(ids), Rc::new(handler)),
-            Some(topic),
-        )
-    }
-
-    /// Before these signals are delivered; no numbers means all.
-    ///
-    /// # Errors
-    /// When the session is over.
-    pub fn on_signal(
-        &mut self,
-        signals: &[u32],
-        handler: impl Fn(&mut Self, &SignalStop) -> Result<OnSignal> + 'static,
-    ) -> Result<HandlerId> {
-        let topic = Topic::Signals(signals.to_vec());
-        let callback = Callback::Signal(signals.to_vec(), Rc::new(handler));
-        self.add(callback, Some(topic))
-    }
-
-    /// As [`Client::on_signal`] for handlers that only need to know which signal it is,
-    /// which is quicker: all else of the stop, where it came from for example, may be
-    /// missing.
-    ///
-    /// # Errors
-    /// When the session is over.
-    pub fn on_signal_number(
-        &mut self,
-        signals: &[u32],
-        handler: impl Fn(&mut Self, &SignalStop) -> Result<OnSignal> + 'static,
-    ) -> Result<HandlerId> {
-        let topic = Topic::SignalNumbers(signals.to_vec());
-        let callback = Callback::Signal(signals.to_vec(), Rc::new(handler));
-        self.add(callback, Some(topic))
-    }
-
-    fn on_notice(
-        &mut self,
-        notice: Notice,
-        topic: Option<Topic>,
-        handler: impl Fn(&mut Self, &Event) -> Result<OnNotice> + 'static,
-    ) -> Result<HandlerId> {
-        self.add(Callback::Notice(notice, Rc::new(handler)), topic)
-    }
-
-    /// A new task is about to run: [`Event::TaskStarted`].
-    ///
-    /// # Errors
-    /// When the session is over.
-    pub fn on_task_started(
-        &mut self,
-        handler: impl Fn(&mut Self, &Event) -> Result<OnNotice> + 'static,
-    ) -> Result<HandlerId> {
-        self.on_notice(Notice::TaskStarted, Some(Topic::Tasks), handler)
-    }
-
-    /// A task ended: [`Event::TaskExited`].
-    ///
-    /// # Errors
-    /// When the session is over.
-    pub fn on_task_exited(
-        &mut self,
-        handler: impl Fn(&mut Self, &Event) -> Result<OnNotice> + 'static,
-    ) -> Result<HandlerId> {
-        self.on_notice(Notice::TaskExited, Some(Topic::Tasks), handler)
-    }
-
-    /// A process ended: [`Event::ProcessExited`].
-    ///
-    /// # Errors
-    /// When the session is over.
-    pub fn on_process_exited(
-        &mut self,
-        handler: impl Fn(&mut Self, &Event) -> Result<OnNotice> + 'static,
-    ) -> Result<HandlerId> {
-        self.on_notice(Notice::ProcessExited, None, handler)
-    }
-
-    /// A process was made: [`Event::Forked`].
-    ///
-    /// # Errors
-    /// When the session is over.
-    pub fn on_fork(
-        &mut self,
-        handler: impl Fn(&mut Self, &Event) -> Result<OnNotice> + 'static,
-    ) -> Result<HandlerId> {
-        self.on_notice(Notice::Fork, Some(Topic::Forks), handler)
-    }
-
-    /// A process executes another program: [`Event::Execed`].
-    ///
-    /// # Errors
-    /// When the session is over.
-    pub fn on_exec(
-        &mut self,
-        handler: impl Fn(&mut Self, &Event) -> Result<OnNotice> + 'static,
-    ) -> Result<HandlerId> {
-        self.on_notice(Notice::Exec, Some(Topic::Execs), handler)
-    }
-
-    /// A process was stopped by a signal, or continued: [`Event::JobControl`].
-    ///
-    /// # Errors
-    /// When the session is over.
-    pub fn on_job_control(
-        &mut self,
-        handler: impl Fn(&mut Self, &Event) -> Result<OnNotice> + 'static,
-    ) -> Result<HandlerId> {
-        self.on_notice(Notice::JobControl, Some(Topic::JobControl), handler)
-    }
-
-    /// Stops without an event of their own: [`Event::Stop`].
-    ///
-    /// # Errors
-    /// When the session is over.
-    pub fn on_stop(
-        &mut self,
-        handler: impl Fn(&mut Self, &Event) -> Result<OnNotice> + 'static,
-    ) -> Result<HandlerId> {
-        self.on_notice(Notice::Stop, Some(Topic::AllStops), handler)
     }
 
     /// How the session ended, once it has.
@@ -508,97 +309,6 @@ impl<S: 'static> Client<S> {
             self.remove(id);
         }
         Ok(verdict.action)
-    }
-
-    /// Runs until an event fits; handlers are called meanwhile, also for that
-    /// event. If it stopped a task, the task stays stopped for what follows,
-    /// and goes on with the next `run_until…` or `loop_until_exit`.
-    ///
-    /// `None` when the session ended first.
-    ///
-    /// # Errors
-    /// The first error of a handler, or of the host.
-    pub fn run_until(&mut self, mut fits: impl FnMut(&Event) -> bool) -> Result<Option<Event>> {
-        while self.ended.is_none() {
-            let event = self.advance(None)?;
-            if fits(&event) {
-                return Ok(Some(event));
-            }
-        }
-        Ok(None)
-    }
-
-    /// As [`Client::run_until`], for at most so many nanoseconds without an
-    /// event; then the event is [`Event::Timeout`].
-    ///
-    /// # Errors
-    /// As [`Client::run_until`].
-    pub fn run_until_timeout(
-        &mut self,
-        nanos: u64,
-        mut fits: impl FnMut(&Event) -> bool,
-    ) -> Result<Option<Event>> {
-        while self.ended.is_none() {
-            let event = self.advance(Some(nanos))?;
-            if matches!(event, Event::Timeout) || fits(&event) {
-                return Ok(Some(event));
-            }
-        }
-        Ok(None)
-    }
-
-    /// Runs until a process executes another program.
-    ///
-    /// # Errors
-    /// As [`Client::run_until`].
-    pub fn run_until_exec(&mut self) -> Result<Option<Event>> {
-        let _wish = Subscription::subscribe_to(Topic::Execs)?;
-        self.run_until(|event| matches!(event, Event::Execed(_)))
-    }
-
-    /// Runs until a call of this name is entered.
-    ///
-    /// # Errors
-    /// As [`Client::run_until`]; `not-found`.
-    pub fn run_until_syscall(&mut self, name: &str) -> Result<Option<Event>> {
-        self.run_until_call(name, true)
-    }
-
-    /// Runs until a call of this name returns.
-    ///
-    /// # Errors
-    /// As [`Client::run_until`]; `not-found`.
-    pub fn run_until_syscall_exit(&mut self, name: &str) -> Result<Option<Event>> {
-        self.run_until_call(name, false)
-    }
-
-    fn run_until_call(&mut self, name: &str, enter: bool) -> Result<Option<Event>> {
-        let ids = names::ids(&[name])?;
-        let _wish = Subscription::subscribe_to(calls_topic(SyscallSet::Only(ids.clone()), enter))?;
-        self.run_until(|event| match event {
-            Event::SyscallEnter(stop) if enter => ids.contains(&stop.call),
-            Event::SyscallExit(stop) if !enter => ids.contains(&stop.call),
-            _ => false,
-        })
-    }
-
-    /// Replaces the answer to the stop at which `run_until…` returned.
-    ///
-    /// # Errors
-    /// When no task is held.
-    pub fn answer_held(&mut self, action: Action) -> Result<()> {
-        let held = self.held;
-        match self
-            .answers
-            .iter_mut()
-            .find(|answer| Some(answer.stop) == held)
-        {
-            Some(answer) => {
-                answer.action = action;
-                Ok(())
-            }
-            None => Err(Error::new("no stop is held")),
-        }
     }
 
     /// Runs until the session ends; gives the state back.

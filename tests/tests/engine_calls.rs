@@ -416,59 +416,6 @@ fn c62_others_see_their_breakpoints_and_no_more() {
     assert_eq!(enters, exits + 1, "{traced:?}");
 }
 
-/// In the middle of a storm of signals no register changes and none is lost.
-#[test]
-fn c66_no_signal_and_no_register_is_lost_in_a_storm() {
-    calls_at_signals(pai_engine::Topic::Signals(Vec::new()));
-}
-
-/// What came with a signal is delivered with it, also if nobody has looked at that.
-#[test]
-fn c66_no_signal_is_lost_of_which_only_numbers_are_wanted() {
-    calls_at_signals(pai_engine::Topic::SignalNumbers(Vec::new()));
-}
-
-fn calls_at_signals(signals: pai_engine::Topic) {
-    const SIGNALS: u64 = 500;
-    let flag = Cell::new(0);
-    let function = Cell::new(0);
-    let calls = Cell::new(0_u64);
-    let held: Cell<Option<(StopId, OperationId)>> = Cell::new(None);
-    let traced = Trace::of(fixtures::CALL_STORM)
-        .arg(SIGNALS)
-        .client(vec![tells(), signals], |engine, client, delivery| {
-            if let Some(told) = told(&delivery.event) {
-                flag.set(told.args[0]);
-                function.set(told.args[1]);
-            }
-            match &delivery.event {
-                Event::Signal(stop) if stop.signal.get() >= 34 => {
-                    let args = ints(&[40, 2]);
-                    let id = engine
-                        .start_call(client, stop.tid, function.get(), &args, None)
-                        .expect("a signal stop will do");
-                    held.set(Some((delivery.stop.expect("a stop"), id)));
-                    return None;
-                }
-                Event::OperationDone(done) => {
-                    assert_eq!(int(&done.outcome), 42);
-                    calls.set(calls.get() + 1);
-                    if calls.get() == SIGNALS {
-                        let pid = done.pid;
-                        engine.write(pid, flag.get(), &[1]).expect("a variable");
-                    }
-                    let (stop, _) = held.take().expect("held");
-                    proceed(engine, client, stop);
-                }
-                _ => {}
-            }
-            Some(Action::Proceed)
-        })
-        .run();
-    traced.expect(0, &format!("{SIGNALS} signals\n"));
-    assert_eq!(calls.get(), SIGNALS);
-}
-
 /// Memory comes and goes, and nothing is left of it.
 #[test]
 fn c69_memory_is_allocated_and_freed() {
