@@ -7,12 +7,12 @@ use std::process::{Child, ChildStderr, Stdio};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use pai_tests::target::Target;
+use pai_tests::target::{Target, copy_program};
 use pai_tests::{fixtures, guests};
 
 use crate::common::{
-    Calls, Watchdog, calls_of_json, calls_of_strace, company, copy_program, counts, finish,
-    pai_host, status as status_of, stderr, stdout, strace_to,
+    Calls, Watchdog, calls_of_json, calls_of_strace, company, counts, finish, pai_host,
+    status as status_of, stderr, stdout, strace_to,
 };
 
 /// pai-host in the background, with its standard error read line by line.

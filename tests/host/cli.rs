@@ -3,11 +3,10 @@
 use std::fs;
 use std::process::Command;
 
+use pai_tests::target::copy_program;
 use pai_tests::{fixtures, guests};
 
-use crate::common::{
-    PAI_HOST, Ran, copy_program, finish, json_lines, pai_host, plain, status, stderr, stdout,
-};
+use crate::common::{PAI_HOST, Ran, finish, json_lines, pai_host, plain, status, stderr, stdout};
 
 const BUNDLED: [&str; 13] = [
     "count",

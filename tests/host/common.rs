@@ -77,15 +77,6 @@ pub(crate) fn cache_dir() -> OsString {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join("cache").into()
 }
 
-/// Copies a program to execute it. Not in this process: a child that another
-/// test forks meanwhile would have the copy open for writing, and it would be
-/// "busy" until that has executed its own program.
-#[track_caller]
-pub(crate) fn copy_program(from: &str, to: &Path) {
-    let copied = Command::new("cp").arg(from).arg(to).status();
-    assert!(copied.expect("cp").success());
-}
-
 /// Nothing here takes longer unless it hangs.
 const LIMIT: Duration = Duration::from_secs(120);
 

@@ -2,8 +2,11 @@
 //! helpers that must not share a process with other tests.
 
 use std::env;
+use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
@@ -252,4 +255,23 @@ impl Target {
             }
         }
     }
+}
+
+/// Copies a program to execute it. Not in this process: a child that another
+/// test forks meanwhile would have the copy open for writing, and it would be
+/// "busy" until that has executed its own program.
+#[track_caller]
+pub fn copy_program(from: impl AsRef<Path>, to: &Path) {
+    let copied = Command::new("cp").arg(from.as_ref()).arg(to).status();
+    assert!(copied.expect("cp").success());
+}
+
+/// The same with bytes, which stand beside it for the while.
+#[track_caller]
+pub fn write_program(bytes: &[u8], to: &Path) {
+    let beside = to.with_extension("bytes");
+    fs::write(&beside, bytes).expect("it can be written");
+    copy_program(&beside, to);
+    fs::remove_file(beside).expect("it is ours");
+    fs::set_permissions(to, fs::Permissions::from_mode(0o700)).expect("it is ours");
 }

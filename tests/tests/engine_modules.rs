@@ -10,7 +10,7 @@ use pai_engine::{Action, Engine, Event, ExitStatus, SymbolKind, Topic};
 use pai_ptrace::Pid;
 use pai_tests::fixtures;
 use pai_tests::probe::{at_tells, tells};
-use pai_tests::target::{Target, helper, role, tell};
+use pai_tests::target::{Target, copy_program, helper, role, tell};
 use pai_tests::trace::{Trace, calls};
 
 #[track_caller]
@@ -179,7 +179,7 @@ fn c70_without_privileges() {
     let all = fs::Permissions::from_mode(0o755);
     fs::set_permissions(folder.path(), all).expect("it is ours");
     let copy = folder.path().join("prog");
-    fs::copy(fixtures::SYM_PIE, &copy).expect("a copy");
+    copy_program(fixtures::SYM_PIE, &copy);
     let mut helper = Target::launch(&mut helper(TEST, copy.to_str().expect("UTF-8")));
     assert_eq!(helper.told(), "1 seen");
     assert_eq!(helper.status(), ExitStatus::Exited(0));

@@ -8,6 +8,7 @@ use std::process::Command;
 use pai_engine::{Action, Engine, Error, Event, SymbolKind, SyscallStop, Topic};
 use pai_tests::fixtures;
 use pai_tests::probe::{at_tells, tells};
+use pai_tests::target::{copy_program, write_program};
 use pai_tests::trace::Trace;
 use tempfile::TempDir;
 
@@ -21,7 +22,7 @@ fn value(engine: &mut Engine, stop: &SyscallStop, name: &str) -> Option<u64> {
 fn copy_of(fixture: &str) -> (TempDir, PathBuf) {
     let folder = tempfile::tempdir().expect("a folder");
     let copy = folder.path().join("prog");
-    fs::copy(fixture, &copy).expect("a copy");
+    copy_program(fixture, &copy);
     (folder, copy)
 }
 
@@ -162,7 +163,7 @@ fn c70_stripped() {
     let mut bytes = fs::read(&copy).expect("it is there");
     bytes[40..48].fill(0);
     bytes[58..64].fill(0);
-    fs::write(&copy, bytes).expect("it can be written");
+    write_program(&bytes, &copy);
     agrees(&copy, None, false);
 }
 

@@ -2,13 +2,13 @@
 //! docs/TESTING.md.
 
 use std::fs;
-use std::path::Path;
 
 use pai_engine::{Engine, Error};
 use pai_ptrace::Pid;
 use pai_symbols::{DebugSearch, Object, Pattern, Source};
 use pai_tests::fixtures;
 use pai_tests::probe::at_tells;
+use pai_tests::target::write_program;
 
 /// Numbers that look like chance and are the same each time (xorshift).
 struct Numbers(u64);
@@ -235,8 +235,7 @@ fn c70_a_damaged_program_runs_and_harms_nobody() {
             bytes.truncate(from + numbers.below(whole.len() - from));
         }
         let path = folder.path().join(format!("damaged{round}"));
-        fs::write(&path, &bytes).expect("it can be written");
-        make_executable(&path);
+        write_program(&bytes, &path);
         let name = format!("damaged{round}");
         let mut asked = 0;
         at_tells(&path, None, |engine, client, stop| {
@@ -262,9 +261,4 @@ fn is_unloaded(bytes: &[u8], section: usize) -> bool {
     });
     let header = headers.nth(section).expect("as many as parts");
     u64_at(bytes, header + 8) & 2 == 0
-}
-
-fn make_executable(path: &Path) {
-    use std::os::unix::fs::PermissionsExt;
-    fs::set_permissions(path, fs::Permissions::from_mode(0o700)).expect("it is ours");
 }
