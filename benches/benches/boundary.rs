@@ -89,10 +89,6 @@ fn each(time: Duration, ops: u64) -> f64 {
     time.as_secs_f64() * 1e9 / ops as f64
 }
 
-fn figure(samples: &Samples) -> String {
-    samples.shown(1)
-}
-
 /// CPU time of the two threads.
 fn threads(rounds: usize, ops: u64, missed: &mut Vec<String>) -> Result<Table> {
     let engine = Watch {
@@ -127,8 +123,8 @@ fn threads(rounds: usize, ops: u64, missed: &mut Vec<String>) -> Result<Table> {
         let above = engine.map_or(f64::NAN, |engine| tracer.above(engine));
         table.row(vec![
             watch.way.name.to_owned(),
-            figure(observer),
-            figure(tracer),
+            observer.shown(1),
+            tracer.shown(1),
             format!("{above:.1}"),
         ]);
         if watch.most.is_none() {

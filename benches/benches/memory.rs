@@ -29,6 +29,10 @@ const READS: &[(usize, u64)] = &[
     (64, 256),
 ];
 
+const READV: &str = "C floor, process_vm_readv";
+const MEM: &str = "C floor, /proc/PID/mem";
+const ENGINE: &str = "engine, native client";
+
 /// What many small reads cost as much as, roughly, in bytes.
 const SMALL: usize = 4 << 10;
 
@@ -44,9 +48,9 @@ fn ways(len: usize, pieces: u64, times: u64) -> Vec<Way> {
     ];
     let own: Vec<&str> = own.iter().map(String::as_str).collect();
     vec![
-        floor("C floor, process_vm_readv", "vectors"),
-        floor("C floor, /proc/PID/mem", "file"),
-        Way::tracer("engine, native client", &["memory", &len, &pieces, &times]),
+        floor(READV, "vectors"),
+        floor(MEM, "file"),
+        Way::tracer(ENGINE, &["memory", &len, &pieces, &times]),
         Way::guest("host, plugin", &[], plugin, &own),
     ]
 }
@@ -86,18 +90,19 @@ fn bench(options: Options) -> Result<()> {
         let ways = present(&title, ways(len, pieces, times), |way| way);
         let all = by_turns(&ways, rounds, |way| run(way, bytes, times))?;
         for (way, own) in ways.iter().zip(&all) {
-            let ratio = |to: usize| {
-                let to = all.get(to);
-                to.map_or_else(String::new, |to| format!("{:.2}", own.ratio_to(to)))
+            let ratio = |name| {
+                let mut pairs = ways.iter().zip(&all);
+                let to = pairs.find(|(way, _)| way.name == name);
+                to.map_or_else(String::new, |(_, to)| format!("{:.2}", own.ratio_to(to)))
             };
             table.row(vec![
                 len.to_string(),
                 pieces.to_string(),
                 way.name.to_owned(),
                 own.shown(0),
-                ratio(0),
-                ratio(1),
-                ratio(2),
+                ratio(READV),
+                ratio(MEM),
+                ratio(ENGINE),
             ]);
         }
     }

@@ -5,7 +5,7 @@ use std::cell::{Cell, RefCell};
 use nix::sys::signal::{Signal as NixSignal, kill};
 use pai_engine::{
     Action, Argument, BreakpointId, BreakpointKind, BreakpointOptions, ClientId, Engine, Error,
-    Event, ExitStatus, OperationId, Outcome, Step, StopId, Topic,
+    Event, ExitStatus, Outcome, Step, StopId, Topic,
 };
 use pai_ptrace::{Pid, Signal};
 use pai_tests::fixtures;
@@ -139,7 +139,7 @@ fn calls_at_signals(signals: Topic) {
     let flag = Cell::new(0);
     let function = Cell::new(0);
     let calls = Cell::new(0_u64);
-    let held: Cell<Option<(StopId, OperationId)>> = Cell::new(None);
+    let held: Cell<Option<StopId>> = Cell::new(None);
     let traced = Trace::of(fixtures::CALL_STORM)
         .arg(SIGNALS)
         .client(vec![tells(), signals], |engine, client, delivery| {
@@ -150,10 +150,10 @@ fn calls_at_signals(signals: Topic) {
             match &delivery.event {
                 Event::Signal(stop) if stop.signal.get() >= 34 => {
                     let args = ints(&[40, 2]);
-                    let id = engine
+                    engine
                         .start_call(client, stop.tid, function.get(), &args, None)
                         .expect("a signal stop will do");
-                    held.set(Some((delivery.stop.expect("a stop"), id)));
+                    held.set(delivery.stop);
                     return None;
                 }
                 Event::OperationDone(done) => {
@@ -166,8 +166,7 @@ fn calls_at_signals(signals: Topic) {
                         let pid = done.pid;
                         engine.write(pid, flag.get(), &[1]).expect("a variable");
                     }
-                    let (stop, _) = held.take().expect("held");
-                    proceed(engine, client, stop);
+                    proceed(engine, client, held.take().expect("held"));
                 }
                 _ => {}
             }

@@ -99,9 +99,7 @@ impl<S: 'static> Client<S> {
         signals: &[u32],
         handler: impl Fn(&mut Self, &SignalStop) -> Result<OnSignal> + 'static,
     ) -> Result<HandlerId> {
-        let topic = Topic::Signals(signals.to_vec());
-        let callback = Callback::Signal(signals.to_vec(), Rc::new(handler));
-        self.add(callback, Some(topic))
+        self.on_signal_of(Topic::Signals(signals.to_vec()), signals, handler)
     }
 
     /// As [`Client::on_signal`] for handlers that only need to know which signal it is,
@@ -115,7 +113,15 @@ impl<S: 'static> Client<S> {
         signals: &[u32],
         handler: impl Fn(&mut Self, &SignalStop) -> Result<OnSignal> + 'static,
     ) -> Result<HandlerId> {
-        let topic = Topic::SignalNumbers(signals.to_vec());
+        self.on_signal_of(Topic::SignalNumbers(signals.to_vec()), signals, handler)
+    }
+
+    fn on_signal_of(
+        &mut self,
+        topic: Topic,
+        signals: &[u32],
+        handler: impl Fn(&mut Self, &SignalStop) -> Result<OnSignal> + 'static,
+    ) -> Result<HandlerId> {
         let callback = Callback::Signal(signals.to_vec(), Rc::new(handler));
         self.add(callback, Some(topic))
     }

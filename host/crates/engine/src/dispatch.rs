@@ -1,7 +1,9 @@
 //! From a wait report to an event: what each stop means and who hears of it.
 
 use pai_ptrace::wait::{Report, What};
-use pai_ptrace::{Pid, Regs, Signal, Stop, Stopped, SyscallInfo, SyscallOp, Tid, monotonic_nanos};
+use pai_ptrace::{
+    Pid, Regs, SigInfo, Signal, Stop, Stopped, SyscallInfo, SyscallOp, Tid, monotonic_nanos,
+};
 
 use crate::engine::{Diagnostic, Engine};
 use crate::error::{Fatal, unless_gone};
@@ -410,24 +412,23 @@ impl Engine {
         if mask.is_empty() {
             return self.go_on(stopped, After::Deliver(signal));
         }
-        let (mut info, mut ip) = (None, known.map_or(0, |regs| regs.ip()));
-        if !mask.and(self.table.siginfo).is_empty() {
-            info = match unless_gone(stopped.siginfo())? {
-                Some(info) if info.signal() == signal.get() => Some(info),
-                // Killed meanwhile: that is its exit's.
-                _ => return self.dying(tid),
-            };
-            let regs = match known {
-                Some(regs) => Some(regs),
-                None => unless_gone(stopped.regs())?,
-            };
-            let Some(regs) = regs else {
-                return self.dying(tid);
-            };
-            ip = regs.ip();
-            if let Some(task) = self.tasks.get_mut(&tid) {
-                task.at_signal = Some(regs);
-            }
+        let looked_into = !mask.and(self.table.siginfo).is_empty();
+        let info = if looked_into {
+            unless_gone(stopped.siginfo())?
+        } else {
+            None
+        };
+        let regs = match known {
+            None if looked_into => unless_gone(stopped.regs())?,
+            known => known,
+        };
+        let is_about_it = |info: &SigInfo| info.signal() == signal.get();
+        if looked_into && !(info.as_ref().is_some_and(is_about_it) && regs.is_some()) {
+            // Killed meanwhile: that is its exit's.
+            return self.dying(tid);
+        }
+        if let Some(task) = self.tasks.get_mut(&tid) {
+            task.at_signal = regs;
         }
         let frames = match self.table.limits.frames {
             0 => Vec::new(),
@@ -437,7 +438,7 @@ impl Engine {
             pid,
             tid,
             signal,
-            ip,
+            ip: regs.map_or(0, |regs| regs.ip()),
             info,
             frames,
             at: monotonic_nanos(),

@@ -112,17 +112,7 @@ impl Engine {
             return Err(Error::Limit("read-size"));
         }
         let mut bytes = vec![0; len];
-        let (mem, tid) = self.mem(pid)?;
-        let mut done = match len {
-            // Why it came to an end, the other way tells.
-            MUCH.. => read_pieces(tid, &[Piece { addr, len }], &mut bytes).unwrap_or(0),
-            _ => 0,
-        };
-        if done < len {
-            done += mem
-                .read(addr + done as u64, &mut bytes[done..])
-                .map_err(|e| Error::from_ptrace(e, tid))?;
-        }
+        let done = self.read_raw(pid, addr, &mut bytes)?;
         if done == 0 && len > 0 {
             return Err(self.bad_address(pid, addr, 0));
         }
@@ -183,14 +173,11 @@ impl Engine {
         let mut bytes = Vec::new();
         let mut at = addr;
         while bytes.len() < max {
-            let (mem, tid) = self.mem(pid)?;
             let to_page_end = PAGE - at % PAGE;
             let step = STRING_STEP.min(to_page_end).min((max - bytes.len()) as u64);
             let old = bytes.len();
             bytes.resize(old + usize::try_from(step).unwrap_or(0), 0);
-            let done = mem
-                .read(at, &mut bytes[old..])
-                .map_err(|e| Error::from_ptrace(e, tid))?;
+            let done = self.read_raw(pid, at, &mut bytes[old..])?;
             bytes.truncate(old + done);
             self.hide_breakpoints(pid, at, &mut bytes[old..]);
             if let Some(nul) = bytes[old..].iter().position(|b| *b == 0) {
@@ -282,8 +269,18 @@ impl Engine {
         bytes: &mut [u8],
     ) -> Result<usize, Error> {
         let (mem, tid) = self.mem(pid)?;
-        mem.read(addr, bytes)
-            .map_err(|e| Error::from_ptrace(e, tid))
+        let len = bytes.len();
+        let mut done = match len {
+            // Why it came to an end, the other way tells.
+            MUCH.. => read_pieces(tid, &[Piece { addr, len }], bytes).unwrap_or(0),
+            _ => 0,
+        };
+        if done < len {
+            done += mem
+                .read(addr + done as u64, &mut bytes[done..])
+                .map_err(|e| Error::from_ptrace(e, tid))?;
+        }
+        Ok(done)
     }
 
     /// Writes all bytes, breakpoints or not.

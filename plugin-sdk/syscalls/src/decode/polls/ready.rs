@@ -74,7 +74,15 @@ pub(super) fn poll_ready(view: &View<'_>, values: &[Value]) -> Option<Value> {
 pub(super) fn select_ready(view: &View<'_>, values: &[Value]) -> Option<Value> {
     let names = ["in", "out", "except", "left"];
     let written = written(view, values);
-    let values: Vec<Value> = values.iter().map(|value| below(value, written)).collect();
+    let values: Vec<Value> = values
+        .iter()
+        .map(|value| match behind(value) {
+            Value::Descriptors(fds) => {
+                Value::Descriptors(fds.iter().copied().filter(|fd| *fd < written).collect())
+            }
+            other => other.clone(),
+        })
+        .collect();
     parts(view, names.into_iter().zip(values.iter().map(Some)))
 }
 
@@ -84,7 +92,7 @@ pub(super) fn select_ready(view: &View<'_>, values: &[Value]) -> Option<Value> {
 /// what is behind as it was (`core_sys_select` in fs/select.c). The size is not to be seen
 /// from outside, but the result counts what is ready.
 fn written(view: &View<'_>, values: &[Value]) -> i32 {
-    let sets = values.iter().filter_map(descriptors);
+    let sets = values.iter().map(|value| behind(value).descriptors());
     let mut all: Vec<i32> = sets.flatten().copied().collect();
     all.sort_unstable();
     let ready = view.ret.and_then(|ret| usize::try_from(ret).ok());
@@ -94,18 +102,11 @@ fn written(view: &View<'_>, values: &[Value]) -> i32 {
     }
 }
 
-fn descriptors(value: &Value) -> Option<&[i32]> {
+/// What a pointer leads to.
+fn behind(value: &Value) -> &Value {
     match value {
-        Value::To { value, .. } => descriptors(value),
-        Value::Descriptors(fds) => Some(fds),
-        _ => None,
-    }
-}
-
-fn below(value: &Value, end: i32) -> Value {
-    match descriptors(value) {
-        Some(fds) => Value::Descriptors(fds.iter().copied().filter(|fd| *fd < end).collect()),
-        None => value.clone(),
+        Value::To { value, .. } => value,
+        value => value,
     }
 }
 
@@ -120,8 +121,7 @@ fn parts<'v>(
     for (name, value) in parts {
         let known = match value {
             None | Some(Value::Address(_)) => continue,
-            Some(Value::To { value, .. }) => value,
-            Some(value) => value,
+            Some(value) => behind(value),
         };
         if !matches!(known, Value::Descriptors(fds) if fds.is_empty()) {
             fields.push(Field::new(name, known.clone()));
