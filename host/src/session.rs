@@ -46,7 +46,8 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             memory: 64 << 20,
-            time: Duration::from_secs(1),
+            // The symbols of a large program take seconds.
+            time: Duration::from_secs(5),
         }
     }
 }
@@ -79,9 +80,9 @@ pub struct Config {
     /// Whether the kernel may filter the calls of a spawned target, so that only those
     /// stop that plugins want: it then ends with the host.
     pub filtered: bool,
-    /// The CPU on which the tracer runs and a spawned target starts; `None` leaves it
-    /// to the scheduler. Attached targets stay where they are.
-    pub cpu: Option<usize>,
+    /// Where the tracer runs and a spawned target starts. Attached targets stay where
+    /// they are.
+    pub cpu: Cpu,
     /// Where plugins write to.
     pub output: OutputTarget,
     /// Records as JSON lines instead of text.
@@ -92,6 +93,18 @@ pub struct Config {
     pub timed: bool,
     /// How much the host says.
     pub verbosity: Verbosity,
+}
+
+/// Where target and tracer run.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub enum Cpu {
+    /// Where the scheduler puts them.
+    #[default]
+    Free,
+    /// On the CPU that the caller of [`run`] is on.
+    Same,
+    /// On the one with this number.
+    Number(usize),
 }
 
 /// A plugin that did not come to its end. The user has been told.
@@ -188,6 +201,9 @@ pub enum SessionError {
         /// Why.
         errno: i32,
     },
+    /// The kernel does not say where the tracer runs.
+    #[error("cannot tell which CPU this is: {0}")]
+    CpuUnknown(#[source] io::Error),
     /// The runtime for plugins cannot be had.
     #[error("cannot start the runtime for plugins: {0}")]
     Runtime(String),

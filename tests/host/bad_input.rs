@@ -65,6 +65,20 @@ fn a_cpu_that_does_not_exist() {
             &[&format!("CPU {cpu}"), &format!("may run on {allowed} ")],
         );
     }
+    for cpu in ["", "any", "-1", "0,1", "18446744073709551616"] {
+        refused(
+            &[
+                "run",
+                &format!("--cpu={cpu}"),
+                "minimal",
+                "--",
+                "echo",
+                "started",
+            ],
+            125,
+            &["--cpu", "`free`, `same` or the number of a CPU"],
+        );
+    }
 }
 
 #[test]

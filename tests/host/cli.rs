@@ -201,7 +201,19 @@ fn the_target_starts_where_it_is_told() {
     let anywhere = says_with(&["run", "minimal", "--", "python3", "-c", script], 0);
     let untraced = Command::new("python3").args(["-c", script]).output();
     assert_eq!(anywhere, stdout(&untraced.expect("python3")));
+    let args = [
+        "run", "--cpu", "free", "minimal", "--", "python3", "-c", script,
+    ];
+    assert_eq!(says_with(&args, 0), anywhere);
     for cpu in anywhere.split_whitespace() {
+        let here = "import os, sys; os.sched_setaffinity(0, [int(sys.argv[1])]); \
+                    os.execv(sys.argv[2], sys.argv[2:])";
+        let args = [
+            "-c", here, cpu, PAI_HOST, "run", "--cpu", "same", "minimal", "--",
+        ];
+        let mut command = Command::new("python3");
+        command.args(args).args(["python3", "-c", script]);
+        assert_eq!(stdout(&finish(&mut command)), format!("{cpu}\n"));
         for plugin in ["minimal", "strace", guests::NOOP] {
             let args = ["run", "-o", "/dev/null", "--cpu", cpu, plugin, "--"];
             let said = says_with(&[&args[..], &["python3", "-c", script]].concat(), 0);

@@ -12,7 +12,7 @@ use pai_engine::{Fatal, Follow};
 use pai_host::output::OutputTarget;
 use pai_host::plugin::Plugin;
 use pai_host::session::{
-    self, Config, Limits, PluginRun, SessionError, Target as Traced, Verbosity,
+    self, Config, Cpu, Limits, PluginRun, SessionError, Target as Traced, Verbosity,
 };
 use pai_tests::target::{Target, helper, role, tell};
 use pai_tests::{fixtures, guests};
@@ -178,7 +178,7 @@ fn be_robbed(log: &Path) {
         },
         structured: false,
         detach_on_exec: false,
-        cpu: None,
+        cpu: Cpu::Free,
         filtered: true,
         limits: Limits::default(),
         timed: false,

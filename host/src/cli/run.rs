@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 
 use clap::ValueHint;
-use pai_host::session::Target;
+use pai_host::session::{Cpu, Target};
 
 use super::message::Halt;
 use super::plugin_options::{self, Place};
@@ -36,12 +36,22 @@ pub(crate) struct Args {
     #[command(flatten)]
     options: trace::Options,
 
-    /// Start the target on this CPU and trace it from there
+    /// Run target and tracer on one CPU: the one with this number or the `same` that
+    /// pai-host has at the start
     ///
     /// A stop is cheaper where nobody has to be woken on another CPU; on virtual
-    /// machines several times. The target sees it: sched_getaffinity(2).
-    #[arg(long, value_name = "CPU", help_heading = "Tracing")]
-    cpu: Option<usize>,
+    /// machines several times. The target sees it, as with taskset(1):
+    /// sched_getaffinity(2). What it does at the same time is done one after the
+    /// other. With `free` all run where the scheduler puts them.
+    #[arg(
+        long,
+        value_name = "free|same|CPU",
+        default_value = "free",
+        hide_default_value = true,
+        value_parser = cpu,
+        help_heading = "Tracing"
+    )]
+    cpu: Cpu,
 
     /// The plugin: the name of a bundled one or the path of a .wasm file; its
     /// options; the command to run
@@ -52,6 +62,17 @@ pub(crate) struct Args {
         hide = true
     )]
     pub(crate) words: Vec<OsString>,
+}
+
+fn cpu(text: &str) -> Result<Cpu, &'static str> {
+    match text {
+        "free" => Ok(Cpu::Free),
+        "same" => Ok(Cpu::Same),
+        number => number
+            .parse()
+            .map(Cpu::Number)
+            .map_err(|_| "not `free`, `same` or the number of a CPU"),
+    }
 }
 
 /// Starts the command and traces it.

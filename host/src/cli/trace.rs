@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::ValueHint;
 use pai_engine::{Fatal, Follow};
 use pai_host::output::OutputTarget;
-use pai_host::session::{self, Config, PluginRun, SessionError, Target, Verbosity};
+use pai_host::session::{self, Config, Cpu, PluginRun, SessionError, Target, Verbosity};
 
 use super::limit::Limit;
 use super::message::Halt;
@@ -29,7 +29,7 @@ pub(crate) struct Options {
     )]
     pub(crate) plugins: Vec<String>,
 
-    /// Limit each plugin: memory=64M, time=1s
+    /// Limit each plugin: memory=64M, time=5s
     ///
     /// `memory` is the most that a plugin may have, `time` the longest that it
     /// may compute before it waits for its next event. A plugin that needs more
@@ -113,9 +113,9 @@ pub(crate) struct Options {
     #[arg(long, help_heading = "Tracing")]
     pub(super) no_seccomp: bool,
 
-    /// The CPU of the tracer and of the target's start.
+    /// Where a target starts and is traced.
     #[arg(skip)]
-    pub(super) cpu: Option<usize>,
+    pub(super) cpu: Cpu,
 
     /// A plugin that fails before the target starts ends the run.
     #[arg(skip)]

@@ -3,10 +3,25 @@
 use std::fmt::Write;
 
 use nix::errno::Errno;
-use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
+use nix::sched::{CpuSet, sched_getaffinity, sched_getcpu, sched_setaffinity};
 use nix::unistd::Pid;
 
-use super::SessionError;
+use super::{Cpu, SessionError};
+
+/// The one CPU, if there is to be one.
+///
+/// # Errors
+/// When the kernel does not say which this is.
+pub(super) fn choose(cpu: Cpu) -> Result<Option<usize>, SessionError> {
+    match cpu {
+        Cpu::Free => Ok(None),
+        Cpu::Same => match sched_getcpu() {
+            Ok(cpu) => Ok(Some(cpu)),
+            Err(errno) => Err(SessionError::CpuUnknown(errno.into())),
+        },
+        Cpu::Number(cpu) => Ok(Some(cpu)),
+    }
+}
 
 /// While this lives, the thread that made it has one CPU, and what it starts has, too.
 #[derive(Debug)]
@@ -96,10 +111,13 @@ mod tests {
             .unwrap();
         let placed = Placed::on(cpu).unwrap();
         assert_eq!(list(&sched_getaffinity(own).unwrap()), cpu.to_string());
+        assert_eq!(choose(Cpu::Same).unwrap(), Some(cpu));
+        assert_eq!(choose(Cpu::Free).unwrap(), None);
         drop(placed);
         assert_eq!(sched_getaffinity(own).unwrap(), before);
         for far in [CpuSet::count() - 1, CpuSet::count(), usize::MAX] {
-            let error = Placed::on(far).unwrap_err().to_string();
+            let cpu = choose(Cpu::Number(far)).unwrap().unwrap();
+            let error = Placed::on(cpu).unwrap_err().to_string();
             let start = format!("cannot use CPU {far}: ");
             assert!(error.starts_with(&start), "{error}");
             assert!(error.contains(&list(&before)), "{error}");

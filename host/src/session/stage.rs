@@ -11,7 +11,7 @@ use pai_engine::observe::{Overflow, buffer};
 use pai_engine::{Client, ClientId, ClientStats, End, Engine, ExitStatus, Fatal, Stats, procfs};
 use pai_ptrace::{Pid, SignalTrap};
 
-use super::place::Placed;
+use super::place::{self, Placed};
 use super::supervisor::Supervisor;
 use super::{
     Config, Outcome, PluginRun, PluginStats, SessionError, SessionStats, Target, Verbosity,
@@ -73,6 +73,7 @@ impl Stage {
             engine.set_unfiltered();
         }
         let spawned = matches!(config.target, Target::Spawn(_));
+        let cpu = place::choose(config.cpu)?;
         let supervisor = Supervisor::new(
             engine.remote().waker(),
             spawned,
@@ -83,7 +84,7 @@ impl Stage {
         .map_err(Fatal::Kernel)?;
         match &config.target {
             Target::Spawn(program) => {
-                let _placed = config.cpu.map(Placed::on).transpose()?;
+                let _placed = cpu.map(Placed::on).transpose()?;
                 engine.spawn(program)?;
             }
             Target::Attach(pids) => {
@@ -99,7 +100,7 @@ impl Stage {
             flags,
             output,
             spawned,
-            cpu: config.cpu,
+            cpu,
             seats: Vec::new(),
             clients: Vec::new(),
             observers: Vec::new(),
