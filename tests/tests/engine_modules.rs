@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use nix::sys::prctl::set_dumpable;
 use nix::unistd::{Uid, setresuid};
-use pai_engine::{Action, Engine, Event, ExitStatus, SymbolKind, Topic};
+use pai_engine::{Action, Engine, Event, ExitStatus, Protection, SymbolKind, Topic};
 use pai_ptrace::Pid;
 use pai_tests::fixtures;
 use pai_tests::probe::{at_tells, tells};
@@ -183,4 +183,35 @@ fn c70_without_privileges() {
     let mut helper = Target::launch(&mut helper(TEST, copy.to_str().expect("UTF-8")));
     assert_eq!(helper.told(), "1 seen");
     assert_eq!(helper.status(), ExitStatus::Exited(0));
+}
+
+/// Single mappings are asked of the kernel, all of them are read from a file.
+#[test]
+fn c44_code_at_the_edges_of_mappings() {
+    let mut looks = 0;
+    Trace::of(fixtures::VFORK_EXEC)
+        .client(
+            vec![calls(&["execve", "exit_group"], true, false)],
+            |engine, _, delivery| {
+                if let Event::SyscallEnter(stop) = &delivery.event {
+                    let maps = engine.maps(stop.pid).expect("it is there");
+                    let is_code = |addr| {
+                        let mut here = maps.iter().filter(|m| (m.start..m.end).contains(&addr));
+                        here.any(|map| map.protection.contains(Protection::EXECUTE))
+                    };
+                    let edges = maps.iter().flat_map(|map| [map.start, map.end]);
+                    for addr in edges.flat_map(|edge| [edge - 1, edge]) {
+                        let said = engine.is_code(stop.pid, addr);
+                        assert_eq!(said, Ok(is_code(addr)), "{addr:#x}");
+                    }
+                    assert!(is_code(stop.ip));
+                    looks += 1;
+                }
+                Some(Action::Proceed)
+            },
+        )
+        .run_like_untraced();
+    // At the start; in the child before and after its execve, while its parent's memory
+    // is still there; in the parent.
+    assert_eq!(looks, 4);
 }

@@ -1,4 +1,4 @@
-//! `--limit memory=64M,time=1s`.
+//! `--limit memory=64M,time=5s`.
 
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ impl Limit {
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
         let (name, value) = text
             .split_once('=')
-            .ok_or("a limit is NAME=VALUE, such as memory=64M or time=1s")?;
+            .ok_or("a limit is NAME=VALUE, such as memory=64M or time=5s")?;
         match name {
             "memory" => memory(value).map(Limit::Memory),
             "time" => time(value).map(Limit::Time),

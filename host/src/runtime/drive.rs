@@ -95,7 +95,10 @@ impl Flags {
 
 /// A plugin computed too long without asking for its next event.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
-#[error("it computed for more than {0:?} without asking for its next event")]
+#[error(
+    "it computed for more than {0:?} without asking for its next event \
+     (--limit time=TIME allows more)"
+)]
 pub(crate) struct OverTime(pub(crate) Duration);
 
 /// The user did not want to wait for it.

@@ -67,7 +67,8 @@ fn trap_message(seat: &Seat, refused: Option<Refusal>, error: &wasmtime::Error) 
         // An allocation that fails is followed by an abort, at once or when it
         // unwraps. Trap codes do not tell.
         (Trap::UnreachableCodeReached, Some(Refusal::Memory)) => {
-            format!("memory limit of {} reached", size(seat.limits.memory))
+            let size = size(seat.limits.memory);
+            format!("memory limit of {size} reached (--limit memory=SIZE allows more)")
         }
         (Trap::UnreachableCodeReached, Some(Refusal::Table)) => "table limit reached".to_owned(),
         (Trap::UnreachableCodeReached, None) => seat

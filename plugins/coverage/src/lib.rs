@@ -71,7 +71,8 @@ fn watch(
     for module in patterns {
         found.extend(client.functions_in(pid, fresh, &format!("{module}!*"))?);
     }
-    for symbol in found {
+    let all = found.len();
+    for (index, symbol) in found.into_iter().enumerate() {
         let at = symbol.value;
         let Some(module) = fresh.iter().find(|m| (m.base..m.end).contains(&at)) else {
             continue;
@@ -80,7 +81,15 @@ fn watch(
         if client.data().get(&key).is_some_and(|function| function.hit) {
             continue;
         }
-        watch_one(client, pid, &symbol, key, lcov)?;
+        match watch_one(client, pid, &symbol, key, lcov) {
+            Ok(()) => {}
+            Err(error) if matches!(error.kind(), ErrorKind::Limit(_)) => {
+                let rest = all - index;
+                pai_plugin::log!(Warn, "{rest} functions are not watched: {error}");
+                break;
+            }
+            Err(error) => return Err(error),
+        }
     }
     Ok(())
 }

@@ -1,10 +1,10 @@
 //! Memory that clients have in a target.
 
-use pai_ptrace::{Pid, Tid};
+use pai_ptrace::{Pid, Protection, Tid};
 
 use crate::engine::Engine;
 use crate::error::Error;
-use crate::memory::{PAGE, Protection};
+use crate::memory::PAGE;
 use crate::remote_call::{
     MADV_DONTFORK, MAP_PRIVATE_ANONYMOUS, NR_MADVISE, NR_MMAP, NR_MUNMAP, mapped,
 };

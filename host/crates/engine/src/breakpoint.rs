@@ -126,7 +126,7 @@ impl Engine {
             let hooks = self.hooks.values().filter(|hook| hook.client == client);
             let own = self.breakpoints.values().filter(own).count() + hooks.count();
             if own >= MAX_BREAKPOINTS {
-                return Err(Error::Limit("breakpoints"));
+                return Err(Error::Limit("65536 breakpoints"));
             }
         }
         Ok(())

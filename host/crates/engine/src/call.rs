@@ -9,7 +9,6 @@ use crate::error::{Error, Fatal, unless_gone};
 use crate::event::{OperationId, Outcome};
 use crate::inject::Saved;
 use crate::operation::Doing;
-use crate::site::mapping_of;
 use crate::subscription::ClientId;
 use crate::task::After;
 
@@ -96,9 +95,8 @@ impl Engine {
     }
 
     fn check_function(&mut self, pid: Pid, function: u64) -> Result<(), Error> {
-        let maps = self.maps(pid)?;
-        match mapping_of(&maps, function) {
-            Some(mapping) if mapping.is_code() => Ok(()),
+        match self.area_at(pid, function)? {
+            Some(area) if area.is_executable() => Ok(()),
             _ => Err(Error::Invalid(format!(
                 "there is no code at {function:#x} of process {pid}"
             ))),
@@ -191,9 +189,9 @@ impl Engine {
             return Ok(false);
         }
         let pid = self.tasks.get(&stopped.tid()).map(|task| task.pid);
-        let maps = pid.and_then(|pid| self.maps(pid).ok()).unwrap_or_default();
+        let stack = pid.and_then(|pid| self.area_at(pid, before).ok().flatten());
         // Another stack may be above this one.
-        Ok(mapping_of(&maps, before).is_some_and(|stack| regs.sp() < stack.end))
+        Ok(stack.is_some_and(|stack| regs.sp() < stack.end))
     }
 }
 

@@ -15,7 +15,6 @@ use pai_ptrace::{Pid, Regs, Tid, monotonic_nanos};
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::event::{Event, FunctionCall, HookId, Subject};
-use crate::site::mapping_of;
 use crate::subscription::{ClientId, ClientMask};
 use crate::symbols::MAX_FRAMES;
 use crate::task::Hits;
@@ -320,8 +319,8 @@ impl Engine {
         {
             return;
         }
-        let maps = self.maps(pid).unwrap_or_default();
-        let stack = mapping_of(&maps, sp).map(|mapping| mapping.start..mapping.end);
+        let stack = self.area_at(pid, sp).ok().flatten();
+        let stack = stack.map(|area| area.start..area.end);
         // A handler may have its own stack anywhere, also above what it has
         // interrupted and in the same mapping: frames among its callers are
         // open.

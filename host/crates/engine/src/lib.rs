@@ -86,7 +86,8 @@ pub use event::{
 };
 pub use filter::CallStops;
 pub use hook::{HookOptions, HookSite};
-pub use memory::{MAX_PATTERN, MAX_READ, MAX_SEARCH, MAX_WRITE, Mapping, Protection};
+pub use memory::{MAX_PATTERN, MAX_READ, MAX_SEARCH, MAX_WRITE, Mapping};
+pub use pai_ptrace::Protection;
 pub use pai_ptrace::wait::Block;
 pub use query::{TargetInfo, TaskInfo, TaskState};
 pub use session::{Client, Served, Supervisor, finish, run};

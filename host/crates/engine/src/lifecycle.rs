@@ -38,6 +38,7 @@ impl Engine {
                 attached,
                 abi,
                 mem: None,
+                maps: None,
                 captures: 0,
                 space,
                 own_trap,
@@ -257,6 +258,7 @@ impl Engine {
         match self.processes.get_mut(&pid) {
             Some(process) => {
                 process.mem = None;
+                process.maps = None;
                 process.abi = abi;
                 process.own_trap = OwnTrap::default();
                 let old = std::mem::replace(&mut process.space, space);

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use memchr::memmem::Finder;
-use pai_ptrace::{MAX_PIECES, Mem, Pid, Piece, Tid, read_pieces};
+use pai_ptrace::{Area, MAX_PIECES, Maps, Mem, Pid, Piece, Protection, Tid, read_pieces};
 
 use crate::engine::Engine;
 use crate::error::Error;
@@ -27,21 +27,8 @@ const STRING_STEP: u64 = 256;
 /// (mem_rw in fs/proc/base.c); for less it is slower.
 const MUCH: usize = 16 << 10;
 pub(crate) const PAGE: u64 = 4096;
-
-bitflags::bitflags! {
-    /// What a mapping allows.
-    #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-    pub struct Protection: u8 {
-        /// PROT_READ.
-        const READ = 1;
-        /// PROT_WRITE.
-        const WRITE = 2;
-        /// PROT_EXEC.
-        const EXECUTE = 4;
-        /// MAP_SHARED.
-        const SHARED = 8;
-    }
-}
+/// What is above is the kernel's.
+const LAST_OF_USER: u64 = u64::MAX >> 1;
 
 /// One line of /proc/PID/maps.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -66,6 +53,14 @@ impl Mapping {
     /// Whether the target executes what is there.
     pub(crate) fn is_code(&self) -> bool {
         self.protection.contains(Protection::EXECUTE)
+    }
+
+    fn area(&self) -> Area {
+        Area {
+            start: self.start,
+            end: self.end,
+            protection: self.protection,
+        }
     }
 }
 
@@ -306,6 +301,32 @@ impl Engine {
         procfs::maps(tid).ok_or(Error::NoSuchProcess(pid))
     }
 
+    /// The mapping that an address is in.
+    ///
+    /// # Errors
+    /// `NoSuchProcess`.
+    pub(crate) fn area_at(&mut self, pid: Pid, addr: u64) -> Result<Option<Area>, Error> {
+        let tid = self
+            .task_with_memory(pid)
+            .ok_or(Error::NoSuchProcess(pid))?;
+        let process = self
+            .processes
+            .get_mut(&pid)
+            .ok_or(Error::NoSuchProcess(pid))?;
+        if process.maps.is_none() {
+            process.maps = Maps::open(tid).ok();
+        }
+        match process.maps.as_ref().map(|maps| maps.at(addr)) {
+            Some(Ok(Some(area))) => Ok(Some(area)),
+            Some(Ok(None)) if addr <= LAST_OF_USER => Ok(None),
+            // Before Linux 6.11, or the vsyscall page.
+            _ => {
+                let maps = self.maps(pid)?;
+                Ok(mapping_of(&maps, addr).map(Mapping::area))
+            }
+        }
+    }
+
     /// What looked like a pointer was none: told to the caller, logged,
     /// counted.
     pub(crate) fn bad_address(&mut self, pid: Pid, addr: u64, done: usize) -> Error {
@@ -334,6 +355,12 @@ impl Engine {
         };
         Ok((process.mem.insert(mem), tid))
     }
+}
+
+/// The mapping that an address is in.
+pub(crate) fn mapping_of(maps: &[Mapping], addr: u64) -> Option<&Mapping> {
+    let after = maps.partition_point(|mapping| mapping.start <= addr);
+    maps[..after].last().filter(|mapping| addr < mapping.end)
 }
 
 /// Where the page behind `addr + at` begins, as a distance from `addr`.

@@ -6,9 +6,9 @@ use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use pai_ptrace::{Pid, Signal, Tid};
+use pai_ptrace::{Pid, Protection, Signal, Tid};
 
-use crate::memory::{Mapping, Protection};
+use crate::memory::Mapping;
 
 /// Task ids of a process. The list ends early when a task ends while it is
 /// read (next_tid in fs/proc/base.c); [`task_count`] tells.
@@ -241,7 +241,10 @@ pub fn comm(tid: Tid) -> Option<String> {
 
 /// Mappings of the task's process, ascending.
 pub(crate) fn maps(tid: Tid) -> Option<Vec<Mapping>> {
-    let text = fs::read(format!("/proc/{tid}/maps")).ok()?;
+    // The kernel says 0 of its length, and gives a page at a time.
+    let mut text = Vec::with_capacity(16 << 10);
+    let mut file = File::open(format!("/proc/{tid}/maps")).ok()?;
+    file.read_to_end(&mut text).ok()?;
     Some(
         text.split(|b| *b == b'\n')
             .filter_map(parse_mapping)

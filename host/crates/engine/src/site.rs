@@ -3,13 +3,13 @@
 use std::borrow::Cow;
 use std::rc::Rc;
 
-use pai_ptrace::Pid;
+use pai_ptrace::{Pid, Protection};
 
 use crate::displaced::{self, MAX_INSTRUCTION, Plan, Width};
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::event::Subject;
-use crate::memory::{Mapping, Protection};
+use crate::memory::mapping_of;
 use crate::space::SpaceId;
 use crate::symbols::{Location, SymbolKind};
 
@@ -68,8 +68,7 @@ impl Engine {
                 "process {pid} runs a 32-bit program: there are no breakpoints for these yet"
             )));
         }
-        let maps = self.maps(pid)?;
-        self.check_place(&maps, pid, addr)?;
+        self.check_place(pid, addr)?;
         let mut code = [0; MAX_INSTRUCTION];
         let done = self.read_raw(pid, addr, &mut code)?;
         let code = &mut code[..done];
@@ -127,28 +126,29 @@ impl Engine {
         )))
     }
 
-    fn check_place(&mut self, maps: &[Mapping], pid: Pid, addr: u64) -> Result<(), Error> {
-        let Some(mapping) = mapping_of(maps, addr) else {
+    fn check_place(&mut self, pid: Pid, addr: u64) -> Result<(), Error> {
+        let Some(area) = self.area_at(pid, addr)? else {
             return Err(self.bad_address(pid, addr, 0));
         };
-        if !mapping.is_code() {
-            return Err(Error::Invalid(format!(
-                "{addr:#x} of process {pid} is data: {} is not executable",
-                if mapping.name.is_empty() {
-                    "its mapping"
-                } else {
-                    &mapping.name
-                }
-            )));
+        let is_code = area.is_executable();
+        if is_code && !area.protection.contains(Protection::SHARED) {
+            return Ok(());
         }
-        if mapping.protection.contains(Protection::SHARED) {
-            return Err(Error::Unsupported(format!(
-                "{addr:#x} of process {pid} is in memory that others share ({}): \
-                 a breakpoint would be in theirs too",
-                mapping.name
-            )));
-        }
-        Ok(())
+        let maps = self.maps(pid)?;
+        let name = match mapping_of(&maps, addr) {
+            Some(mapping) if !mapping.name.is_empty() => &mapping.name,
+            _ => "its mapping",
+        };
+        Err(if is_code {
+            Error::Unsupported(format!(
+                "{addr:#x} of process {pid} is in memory that others share ({name}): \
+                 a breakpoint would be in theirs too"
+            ))
+        } else {
+            Error::Invalid(format!(
+                "{addr:#x} of process {pid} is data: {name} is not executable"
+            ))
+        })
     }
 
     /// Takes an owner away from every place.
@@ -200,8 +200,8 @@ impl Engine {
         if self.byte_at(pid, addr) != Some(INT3) {
             return;
         }
-        let maps = self.maps(pid).unwrap_or_default();
-        if !mapping_of(&maps, addr).is_some_and(Mapping::is_code) {
+        let area = self.area_at(pid, addr);
+        if !area.is_ok_and(|area| area.is_some_and(|area| area.is_executable())) {
             return;
         }
         if let Err(error) = self.write_raw(pid, addr, &[original]) {
@@ -353,10 +353,4 @@ impl Engine {
             }
         }
     }
-}
-
-/// The mapping that an address is in.
-pub(crate) fn mapping_of(maps: &[Mapping], addr: u64) -> Option<&Mapping> {
-    let after = maps.partition_point(|mapping| mapping.start <= addr);
-    maps[..after].last().filter(|mapping| addr < mapping.end)
 }

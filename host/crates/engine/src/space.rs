@@ -337,7 +337,7 @@ impl Engine {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::memory::Protection;
+    use pai_ptrace::Protection;
 
     fn mapping(start: u64, end: u64, name: &str) -> Mapping {
         Mapping {

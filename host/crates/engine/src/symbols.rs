@@ -32,7 +32,6 @@ use pai_symbols::{Binding, Object, Pattern, SlotKind};
 
 use crate::engine::Engine;
 use crate::error::Error;
-use crate::procfs;
 use modules::Loaded;
 pub(crate) use modules::Symbols;
 use spec::Spec;
@@ -389,11 +388,8 @@ impl Engine {
     /// # Errors
     /// `NoSuchProcess`.
     pub fn is_code(&mut self, pid: Pid, addr: u64) -> Result<bool, Error> {
-        let tid = self
-            .task_with_memory(pid)
-            .ok_or(Error::NoSuchProcess(pid))?;
-        let maps = procfs::maps(tid).ok_or(Error::NoSuchProcess(pid))?;
-        Ok(modules::is_in(&modules::code(&maps), addr))
+        let area = self.area_at(pid, addr)?;
+        Ok(area.is_some_and(|area| area.is_executable()))
     }
 
     /// The module that an address is in.

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use pai_ptrace::{Mem, Options, Pid, Regs, Resume, Running, SigInfo, Signal, Stopped, Tid};
+use pai_ptrace::{Maps, Mem, Options, Pid, Regs, Resume, Running, SigInfo, Signal, Stopped, Tid};
 use pai_syscalls::decode::When;
 
 use crate::event::{Event, StopId, SyscallId, Touched};
@@ -329,6 +329,8 @@ pub(crate) struct Process {
     pub(crate) abi: u32,
     /// Memory, opened when first asked for; closed by exec.
     pub(crate) mem: Option<Mem>,
+    /// Its mappings, in the same way.
+    pub(crate) maps: Option<Maps>,
     /// How often it was read for what calls mean.
     pub(crate) captures: u32,
     /// What is known of that memory, which others may share.

@@ -13,7 +13,6 @@ use crate::breakpoint::BreakpointKind;
 use crate::engine::Engine;
 use crate::error::{Error, Fatal, unless_gone};
 use crate::event::{BreakpointId, Event, Hit, Subject};
-use crate::site::mapping_of;
 use crate::space::SpaceId;
 use crate::subscription::ClientId;
 use crate::task::{Hits, State};
@@ -116,10 +115,9 @@ impl Engine {
                 "{addr:#x} is no multiple of {bytes}, the width of the watchpoint"
             )));
         }
-        let maps = self.maps(pid)?;
-        match mapping_of(&maps, addr) {
+        match self.area_at(pid, addr)? {
             None => return Err(self.bad_address(pid, addr, 0)),
-            Some(mapping) if kind == BreakpointKind::HardwareExecute && !mapping.is_code() => {
+            Some(area) if kind == BreakpointKind::HardwareExecute && !area.is_executable() => {
                 return Err(Error::Invalid(format!(
                     "{addr:#x} of process {pid} is data: nothing is executed there"
                 )));

@@ -10,7 +10,7 @@ use rustc_hash::FxHashMap;
 
 use crate::engine::Engine;
 use crate::error::Error;
-use crate::memory::{Mapping, Protection};
+use crate::memory::Mapping;
 use crate::procfs;
 use crate::symbols::{Module, auxv};
 
@@ -183,13 +183,9 @@ fn is_of_interest(mapping: &Mapping) -> bool {
     mapping.inode != 0 || mapping.name == VDSO
 }
 
-fn is_executable(mapping: &Mapping) -> bool {
-    mapping.protection.contains(Protection::EXECUTE)
-}
-
 /// The ranges that may be executed.
 pub(crate) fn code(maps: &[Mapping]) -> Rc<[Range<u64>]> {
-    let executable = maps.iter().filter(|mapping| is_executable(mapping));
+    let executable = maps.iter().filter(|mapping| mapping.is_code());
     executable
         .map(|mapping| mapping.start..mapping.end)
         .collect()
@@ -279,7 +275,7 @@ impl Engine {
         }
         let before = self.symbols.processes.remove(&pid).unwrap_or_default();
         let mut modules = Vec::new();
-        for mapping in maps.iter().filter(|mapping| is_executable(mapping)) {
+        for mapping in maps.iter().filter(|mapping| mapping.is_code()) {
             if modules.len() < MAX_MODULES
                 && !is_part_of_any(&modules, mapping)
                 && let Some(module) = self.module_of(pid, tid, mapping, &before.modules)?
