@@ -2,7 +2,8 @@
 //!
 //! The scheduler wakes a tracee on an idle CPU when there is one, and on a virtual
 //! machine the wake across CPUs is most of a stop. No place but the tracee's own
-//! affinity changes that, so a tracer that only moves itself is measured too.
+//! affinity changes that, so tracers that only move themselves are measured too; idle
+//! CPUs that do not sleep change it as well.
 
 #![expect(
     clippy::print_stdout,
@@ -29,7 +30,7 @@ fn cpus() -> Result<Vec<usize>> {
 fn ways(cpus: &[usize], other: usize, own: usize) -> Vec<Way> {
     let all: Vec<String> = cpus.iter().map(ToString::to_string).collect();
     let all = all.join(",");
-    let way = |name, tracer: Option<usize>, tracee: Option<usize>| {
+    let way = |name, mode: &str, tracer: Option<usize>, tracee: Option<usize>| {
         let set = |cpu: Option<usize>| cpu.map_or_else(|| all.clone(), |cpu| cpu.to_string());
         let taskset = programs::in_path("taskset").ok_or("taskset is not installed");
         let engine = programs::tracer().ok_or("pai-bench-tracer is not built");
@@ -39,7 +40,7 @@ fn ways(cpus: &[usize], other: usize, own: usize) -> Vec<Way> {
                 "-c",
                 &set(tracer),
                 engine,
-                "engine",
+                mode,
                 "taskset",
                 "-c",
                 &set(tracee),
@@ -50,12 +51,19 @@ fn ways(cpus: &[usize], other: usize, own: usize) -> Vec<Way> {
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
         Way::program(name, engine.and(taskset), &words)
     };
+    let host = |name, place| Way::guest(name, &["--cpu", place], programs::noop(), &[]);
     vec![
-        way("both where the scheduler puts them", None, None),
-        way("both on one CPU", Some(own), Some(own)),
-        way("the tracer on one CPU", Some(own), None),
-        way("the tracee on one CPU", None, Some(own)),
-        way("on two CPUs", Some(other), Some(own)),
+        way("both where the scheduler puts them", "engine", None, None),
+        way("there, idle CPUs awake", "awake", None, None),
+        way("the tracer follows the tracee", "follow", None, None),
+        way("the tracer on one CPU", "engine", Some(own), None),
+        way("the tracee on one CPU", "engine", None, Some(own)),
+        way("both on one CPU", "engine", Some(own), Some(own)),
+        way("on two CPUs", "engine", Some(other), Some(own)),
+        host("host, --cpu free", "free"),
+        host("host, --cpu auto", "auto"),
+        host("host, --cpu awake", "awake"),
+        host("host, --cpu same", "same"),
     ]
 }
 
@@ -76,7 +84,8 @@ fn bench(options: Options) -> Result<()> {
     let ops = options.ops(1_000, 10_000);
     println!("## Places\n");
     println!(
-        "The engine with a native client, two stops for each of {ops} calls. Rounds: {rounds}. \
+        "Two stops for each of {ops} calls: the engine with a native client; the host with a \
+         no-op plugin, of which `auto` is the default. Rounds: {rounds}. \
          Nanoseconds for each call: median (minimum); ratios are of these. Load before: {}.\n",
         place::load()
     );

@@ -12,6 +12,7 @@ use pai_engine::{
 use pai_ptrace::{Pid, Program, monotonic_nanos};
 
 use crate::counts::Counts;
+use crate::place;
 
 /// Counts, and lets everything go on.
 struct Counting<'a, F> {
@@ -116,6 +117,27 @@ fn trace_one(
 /// What ended the session too early.
 pub fn trace(program: &Program) -> Result<(Counts, Option<ExitStatus>)> {
     trace_one(program, &calls(SyscallSet::All, true, true), |_, _, _| {})
+}
+
+/// How many entries until the tracer looks where the target is.
+const LOOK: u64 = 64;
+
+/// The same, with a tracer that runs where the target did.
+///
+/// # Errors
+/// As [`trace`].
+pub fn follow(program: &Program) -> Result<(Counts, Option<ExitStatus>)> {
+    let mut entries = 0;
+    let topic = calls(SyscallSet::All, true, true);
+    trace_one(program, &topic, |_, _, stop| {
+        entries += 1;
+        if entries % LOOK == 0
+            && let Err(error) = place::go_to(stop.tid)
+        {
+            // The target is measured with what it has; its place is not.
+            panic!("the tracer stays where it is: {error:#}");
+        }
+    })
 }
 
 /// The same with so many clients; what each of them counted.

@@ -1,10 +1,12 @@
 //! Where tracer and target run.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::Write as _;
 
 use anyhow::{Context, Result};
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::unistd::Pid;
+use pai_ptrace::Tid;
 
 /// A placement, the same for a tracer and for what it traces.
 ///
@@ -69,6 +71,31 @@ impl Drop for Placed {
             let _restored = sched_setaffinity(Pid::from_raw(0), before);
         }
     }
+}
+
+/// Moves this thread to the CPU that a task was on last (proc_pid_stat(5), field 39).
+///
+/// # Errors
+/// When the task is gone, or the kernel refuses.
+pub fn go_to(tid: Tid) -> Result<()> {
+    let stat = fs::read_to_string(format!("/proc/{tid}/stat"))?;
+    // The name, field 2, may hold anything; field 3 is behind its last parenthesis.
+    let (_, fields) = stat.rsplit_once(") ").context("a line with a name")?;
+    let cpu = fields.split(' ').nth(39 - 3).context("a CPU")?.parse()?;
+    let mut one = CpuSet::new();
+    one.set(cpu).context("a CPU that is in a set")?;
+    sched_setaffinity(Pid::from_raw(0), &one).context("sched_setaffinity")
+}
+
+/// While the file is open, idle CPUs do not sleep.
+///
+/// # Errors
+/// When that is not allowed.
+pub fn keep_awake() -> Result<File> {
+    let device = "/dev/cpu_dma_latency";
+    let mut file = File::options().write(true).open(device).context(device)?;
+    file.write_all(&0_i32.to_ne_bytes()).context(device)?;
+    Ok(file)
 }
 
 /// The load averages: other work disturbs.

@@ -1,5 +1,6 @@
 //! One run: a target, and plugins that trace it.
 
+mod awake;
 mod place;
 mod stage;
 mod supervisor;
@@ -98,9 +99,14 @@ pub struct Config {
 /// Where target and tracer run.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub enum Cpu {
-    /// Where the scheduler puts them.
+    /// Where the scheduler puts them. On a virtual machine idle CPUs are kept from
+    /// sleeping while there are many stops, if that makes these cheaper.
     #[default]
+    Auto,
+    /// Where the scheduler puts them.
     Free,
+    /// Where the scheduler puts them, and idle CPUs are kept from sleeping.
+    Awake,
     /// On the CPU that the caller of [`run`] is on.
     Same,
     /// On the one with this number.
@@ -144,6 +150,8 @@ pub struct SessionStats {
     pub engine: Stats,
     /// Whether system calls were filtered, or why not.
     pub calls: String,
+    /// Whether idle CPUs were kept from sleeping, or why not.
+    pub idle_cpus: String,
     /// The most memory that the host has had at once, in bytes; 0 when unknown.
     pub peak_memory: u64,
     /// Of each plugin, in load order.
@@ -204,6 +212,9 @@ pub enum SessionError {
     /// The kernel does not say where the tracer runs.
     #[error("cannot tell which CPU this is: {0}")]
     CpuUnknown(#[source] io::Error),
+    /// Idle CPUs cannot be kept from sleeping.
+    #[error("cannot keep idle CPUs from sleeping: /dev/cpu_dma_latency: {0}")]
+    Awake(#[source] io::Error),
     /// The runtime for plugins cannot be had.
     #[error("cannot start the runtime for plugins: {0}")]
     Runtime(String),

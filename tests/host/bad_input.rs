@@ -76,7 +76,10 @@ fn a_cpu_that_does_not_exist() {
                 "started",
             ],
             125,
-            &["--cpu", "`free`, `same` or the number of a CPU"],
+            &[
+                "--cpu",
+                "`auto`, `free`, `awake`, `same` or the number of a CPU",
+            ],
         );
     }
 }

@@ -1,7 +1,7 @@
 //! The command line: what each command prints, and how options work.
 
 use std::fs;
-use std::process::Command;
+use std::process::{Command, Output};
 
 use pai_tests::target::copy_program;
 use pai_tests::{fixtures, guests};
@@ -163,6 +163,15 @@ fn doctor_and_attach_explain_what_nobody_may_do() {
     let unfiltered = [&["run", "--no-seccomp"][..], &some[1..], &look[..]].concat();
     let output = as_nobody(&unfiltered);
     assert_eq!(stdout(&output), "NoNewPrivs:\t0\n");
+
+    // Who may trace anything takes no rights away, either.
+    let mut command = Command::new("setpriv");
+    command.args(["--bounding-set=-sys_admin", PAI_HOST]);
+    command.args(some).args(look);
+    let output = finish(&mut command);
+    assert_eq!(stdout(&output), "NoNewPrivs:\t0\n");
+    let text = stderr(&output);
+    assert!(text.contains("not filtered: programs would gain"), "{text}");
 }
 
 #[test]
@@ -183,6 +192,10 @@ fn calls_are_filtered_where_that_is_of_use() {
         ),
         (&["-t", "strace"], "not filtered: all calls are wanted"),
         (&["-t", "minimal"], "not filtered: no call is wanted"),
+        (
+            &["-t", guests::RUN_UNTIL_THINGS],
+            "not filtered: more were wanted later",
+        ),
     ] {
         let command = ["--", "grep", "^Seccomp_filters:", "/proc/self/status"];
         let args = [&["run", "--json", "--stats"], options, &command].concat();
@@ -219,6 +232,39 @@ fn the_target_starts_where_it_is_told() {
             let said = says_with(&[&args[..], &["python3", "-c", script]].concat(), 0);
             assert_eq!(said, format!("{cpu}\n"));
         }
+    }
+}
+
+/// The machine's limit of latency, in microseconds, is what the device says.
+#[test]
+fn idle_cpus_are_kept_awake_where_that_is_wanted() {
+    const DEVICE: &str = "/dev/cpu_dma_latency";
+    let run = |place| {
+        let host = ["run", "--json", "--stats", "--cpu", place, "minimal", "--"];
+        finish(&mut pai_host(
+            &[&host[..], &["od", "-An", "-td4", "-N4", DEVICE]].concat(),
+        ))
+    };
+    let said = |output: &Output| {
+        let lines = json_lines(&stderr(output));
+        let stats = lines.iter().find(|line| line["kind"] == "stats");
+        stats.expect("counters")["data"]["idle_cpus"].clone()
+    };
+    let output = run("awake");
+    if fs::File::options().write(true).open(DEVICE).is_ok() {
+        assert_eq!(stdout(&output).trim(), "0");
+        assert_eq!(said(&output), "kept from sleeping");
+    } else {
+        let text = stderr(&output);
+        assert_eq!(status(&output), 125);
+        assert!(
+            text.contains("cannot keep idle CPUs from sleeping"),
+            "{text}"
+        );
+        assert!(text.contains(DEVICE), "{text}");
+    }
+    for place in ["free", "same"] {
+        assert_eq!(said(&run(place)), "left alone");
     }
 }
 

@@ -1,6 +1,8 @@
 //! `pai-bench-tracer MODE PROGRAM [ARG...]` traces without Wasm. The modes:
 //!
 //! * `minimal`, `engine`: every entry and exit
+//! * `awake`: the same, while idle CPUs are kept from sleeping
+//! * `follow`: the same, while the tracer moves to the CPU where the target was last
 //! * `clients COUNT`: the same, with so many clients of the engine
 //! * `watch`: every exit, with a client that only watches
 //! * `ask CALL IMPORT TIMES`: entries of one call, with questions at each
@@ -18,7 +20,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail};
 use pai_benches::breakpoints::Seen;
 use pai_benches::engine::Reading;
-use pai_benches::{Counts, breakpoints, engine, minimal, programs};
+use pai_benches::{Counts, breakpoints, engine, minimal, place, programs};
 use pai_engine::ExitStatus;
 
 fn main() -> ExitCode {
@@ -39,6 +41,11 @@ fn trace() -> Result<u8> {
     let (text, status) = match (mode.as_str(), program) {
         ("minimal", program) => told(minimal::trace(&programs::program(program)?)?),
         ("engine", program) => told(engine::trace(&programs::program(program)?)?),
+        ("awake", program) => {
+            let _request = place::keep_awake()?;
+            told(engine::trace(&programs::program(program)?)?)
+        }
+        ("follow", program) => told(engine::follow(&programs::program(program)?)?),
         ("clients", [count, program @ ..]) => {
             let program = programs::program(program)?;
             let count = count.parse().context("COUNT is a number")?;

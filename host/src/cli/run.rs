@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 
 use clap::ValueHint;
-use pai_host::session::{Cpu, Target};
+use pai_host::session::Target;
 
 use super::message::Halt;
 use super::plugin_options::{self, Place};
@@ -36,23 +36,6 @@ pub(crate) struct Args {
     #[command(flatten)]
     options: trace::Options,
 
-    /// Run target and tracer on one CPU: the one with this number or the `same` that
-    /// pai-host has at the start
-    ///
-    /// A stop is cheaper where nobody has to be woken on another CPU; on virtual
-    /// machines several times. The target sees it, as with taskset(1):
-    /// sched_getaffinity(2). What it does at the same time is done one after the
-    /// other. With `free` all run where the scheduler puts them.
-    #[arg(
-        long,
-        value_name = "free|same|CPU",
-        default_value = "free",
-        hide_default_value = true,
-        value_parser = cpu,
-        help_heading = "Tracing"
-    )]
-    cpu: Cpu,
-
     /// The plugin: the name of a bundled one or the path of a .wasm file; its
     /// options; the command to run
     #[arg(
@@ -62,17 +45,6 @@ pub(crate) struct Args {
         hide = true
     )]
     pub(crate) words: Vec<OsString>,
-}
-
-fn cpu(text: &str) -> Result<Cpu, &'static str> {
-    match text {
-        "free" => Ok(Cpu::Free),
-        "same" => Ok(Cpu::Same),
-        number => number
-            .parse()
-            .map(Cpu::Number)
-            .map_err(|_| "not `free`, `same` or the number of a CPU"),
-    }
 }
 
 /// Starts the command and traces it.
@@ -87,9 +59,6 @@ pub(crate) fn run(args: &Args, color: clap::ColorChoice) -> Result<Exit, Halt> {
         (args.options.quoted_plugins(color)?, args.words.clone())
     };
     let program = program::find(&command)?;
-    let options = trace::Options {
-        cpu: args.cpu,
-        ..args.options.clone()
-    };
-    options.trace(Target::Spawn(program), plugins, Whose::Target)
+    args.options
+        .trace(Target::Spawn(program), plugins, Whose::Target)
 }

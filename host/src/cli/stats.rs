@@ -36,6 +36,7 @@ fn tables(stats: &SessionStats) -> String {
     .map(|(name, value)| vec![name.to_owned(), value.to_string()])
     .collect();
     counters.push(vec!["system calls".to_owned(), stats.calls.clone()]);
+    counters.push(vec!["idle CPUs".to_owned(), stats.idle_cpus.clone()]);
     let megabytes = stats.peak_memory as f64 / f64::from(1 << 20);
     counters.push(vec![
         "peak memory".to_owned(),
@@ -109,6 +110,7 @@ fn data(stats: &SessionStats) -> Value {
         "unexpected": engine.unexpected,
         "clashes": engine.clashes,
         "system_calls": stats.calls,
+        "idle_cpus": stats.idle_cpus,
         "peak_memory": stats.peak_memory,
         "plugins": plugins,
     })

@@ -113,13 +113,43 @@ pub(crate) struct Options {
     #[arg(long, help_heading = "Tracing")]
     pub(super) no_seccomp: bool,
 
-    /// Where a target starts and is traced.
-    #[arg(skip)]
+    /// Where target and tracer run: auto, free, awake, same or the number of a CPU
+    ///
+    /// With `free` all run where the scheduler puts them. A stop is cheaper where no
+    /// sleeping CPU has to be woken for it, on virtual machines several times: with
+    /// `awake` idle ones stay awake (/dev/cpu_dma_latency), which needs the right to
+    /// do so, and power. With `auto`, the default, that is done on virtual machines
+    /// while stops are many and get cheaper by it.
+    ///
+    /// Or put both on one CPU: on this one, or with `same` on the one that pai-host
+    /// has at the start. The target sees that, as with taskset(1), and what it does at
+    /// the same time is done one after the other. Attached targets stay where they are.
+    #[arg(
+        long,
+        value_name = "WHERE",
+        default_value = "auto",
+        hide_default_value = true,
+        value_parser = cpu,
+        help_heading = "Tracing"
+    )]
     pub(super) cpu: Cpu,
 
     /// A plugin that fails before the target starts ends the run.
     #[arg(skip)]
     pub(super) all_or_none: bool,
+}
+
+fn cpu(text: &str) -> Result<Cpu, &'static str> {
+    match text {
+        "auto" => Ok(Cpu::Auto),
+        "free" => Ok(Cpu::Free),
+        "awake" => Ok(Cpu::Awake),
+        "same" => Ok(Cpu::Same),
+        number => number
+            .parse()
+            .map(Cpu::Number)
+            .map_err(|_| "not `auto`, `free`, `awake`, `same` or the number of a CPU"),
+    }
 }
 
 impl Options {

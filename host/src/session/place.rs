@@ -14,7 +14,7 @@ use super::{Cpu, SessionError};
 /// When the kernel does not say which this is.
 pub(super) fn choose(cpu: Cpu) -> Result<Option<usize>, SessionError> {
     match cpu {
-        Cpu::Free => Ok(None),
+        Cpu::Auto | Cpu::Free | Cpu::Awake => Ok(None),
         Cpu::Same => match sched_getcpu() {
             Ok(cpu) => Ok(Some(cpu)),
             Err(errno) => Err(SessionError::CpuUnknown(errno.into())),
@@ -112,7 +112,7 @@ mod tests {
         let placed = Placed::on(cpu).unwrap();
         assert_eq!(list(&sched_getaffinity(own).unwrap()), cpu.to_string());
         assert_eq!(choose(Cpu::Same).unwrap(), Some(cpu));
-        assert_eq!(choose(Cpu::Free).unwrap(), None);
+        assert_eq!(choose(Cpu::Auto).unwrap(), None);
         drop(placed);
         assert_eq!(sched_getaffinity(own).unwrap(), before);
         for far in [CpuSet::count() - 1, CpuSet::count(), usize::MAX] {

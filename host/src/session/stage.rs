@@ -11,6 +11,7 @@ use pai_engine::observe::{Overflow, buffer};
 use pai_engine::{Client, ClientId, ClientStats, End, Engine, ExitStatus, Fatal, Stats, procfs};
 use pai_ptrace::{Pid, SignalTrap};
 
+use super::awake::Awake;
 use super::place::{self, Placed};
 use super::supervisor::Supervisor;
 use super::{
@@ -80,6 +81,7 @@ impl Stage {
             Arc::clone(&flags),
             notes.clone(),
             output.sink(),
+            Awake::new(config.cpu)?,
         )
         .map_err(Fatal::Kernel)?;
         match &config.target {
@@ -191,6 +193,7 @@ impl Stage {
         if let Err(fatal) = &result {
             self.say_fatal(fatal);
         }
+        let idle_cpus = self.supervisor.awake.end();
         self.flags.set_over();
         let ended = self.let_go(result.is_ok());
 
@@ -232,6 +235,7 @@ impl Stage {
             stats: SessionStats {
                 engine: ended.stats,
                 calls: ended.calls,
+                idle_cpus,
                 peak_memory: procfs::peak_memory(own).unwrap_or(0),
                 plugins,
             },

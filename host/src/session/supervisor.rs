@@ -9,6 +9,7 @@ use nix::unistd::{getpgid, getpgrp};
 use pai_engine::{ClientId, Diagnostic, End, Engine};
 use pai_ptrace::{Caught, Pid, Signal, SignalTrap, Waker};
 
+use super::awake::Awake;
 use crate::output::{Notes, Sink};
 use crate::runtime::Flags;
 
@@ -30,6 +31,7 @@ pub(super) struct Supervisor {
     sink: Sink,
     /// Who has clashed with whom.
     clashes: HashSet<(ClientId, ClientId)>,
+    pub(super) awake: Awake,
     /// The user has asked for the end once.
     asked: bool,
     pub(super) interrupted: bool,
@@ -42,6 +44,7 @@ impl Supervisor {
         flags: Arc<Flags>,
         notes: Notes,
         sink: Sink,
+        awake: Awake,
     ) -> Result<Self, pai_ptrace::Error> {
         let trap = SignalTrap::install(waker, &ENDING)?;
         if let Some(signal) = Signal::new(SIGXFSZ) {
@@ -57,6 +60,7 @@ impl Supervisor {
             notes,
             sink,
             clashes: HashSet::new(),
+            awake,
             asked: false,
             interrupted: false,
         })
@@ -149,6 +153,10 @@ impl pai_engine::Supervisor for Supervisor {
         while let Some(caught) = self.trap.take() {
             self.caught(engine, caught);
         }
+    }
+
+    fn stopped(&mut self, stops: u64) {
+        self.awake.stopped(stops);
     }
 
     fn diagnostic(&mut self, engine: &RefCell<Engine>, diagnostic: &Diagnostic) {

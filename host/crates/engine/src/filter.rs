@@ -61,6 +61,8 @@ pub enum CallStops {
     Wanted {
         /// They cannot.
         no_new_privs: bool,
+        /// There was no time when more were wanted.
+        always: bool,
     },
 }
 
@@ -69,10 +71,17 @@ impl std::fmt::Display for CallStops {
         match self {
             Self::All(why) => write!(f, "not filtered: {why}"),
             Self::Wanted {
-                no_new_privs: false,
-            } => f.write_str("filtered"),
-            Self::Wanted { no_new_privs: true } => {
-                f.write_str("filtered, and no program gains rights (no_new_privs)")
+                no_new_privs,
+                always,
+            } => {
+                f.write_str("filtered")?;
+                if !always {
+                    f.write_str(", but not while more were wanted")?;
+                }
+                if *no_new_privs {
+                    f.write_str(", and no program gains rights (no_new_privs)")?;
+                }
+                Ok(())
             }
         }
     }
@@ -101,9 +110,14 @@ pub(crate) struct Installed {
     confirmed: bool,
     /// All that is wanted now stops.
     covers: bool,
+    /// So it was all the time.
+    always: bool,
     /// The child lost the right to gain rights for it.
     no_new_privs: bool,
 }
+
+const NO_CALL: &str = "no call is wanted";
+const MORE_LATER: &str = "more were wanted later";
 
 const ABIS: [u32; 2] = [X86_64, I386];
 
@@ -149,6 +163,7 @@ impl Installed {
             before,
             confirmed: false,
             covers: true,
+            always: true,
             no_new_privs: false,
         }
     }
@@ -224,11 +239,10 @@ impl Engine {
         match &self.filtering {
             Filtering::Off(why) => CallStops::All(why),
             Filtering::Allowed => CallStops::All("the target was not started"),
-            Filtering::On(installed) if !installed.covers => {
-                CallStops::All("more were wanted later")
-            }
+            Filtering::On(installed) if !installed.covers => CallStops::All(MORE_LATER),
             Filtering::On(installed) => CallStops::Wanted {
                 no_new_privs: installed.no_new_privs,
+                always: installed.always,
             },
         }
     }
@@ -253,7 +267,7 @@ impl Engine {
 
     fn new_filter(&self) -> Result<(Installed, Filter), &'static str> {
         if !self.table.any_syscall {
-            return Err("no call is wanted");
+            return Err(NO_CALL);
         }
         if self.table.wants_all() {
             return Err("all calls are wanted");
@@ -266,6 +280,9 @@ impl Engine {
         }
         let before = procfs::restrictions(pai_ptrace::own_tid());
         let before = before.ok_or("the kernel does not tell of filters")?;
+        if before.traces_all() && !before.is_admin() && !before.no_new_privs {
+            return Err("programs would gain no rights (no_new_privs)");
+        }
         let installed = Installed::new(&self.table, before);
         let filter = installed.program();
         let filter = filter.ok_or("too many calls are wanted")?;
@@ -301,12 +318,17 @@ impl Engine {
 
     /// Wishes have changed. Whether tasks have to be stopped, as they would miss calls.
     pub(crate) fn filter_falls_short(&mut self) -> bool {
-        let Filtering::On(installed) = &mut self.filtering else {
-            return false;
-        };
-        let before = installed.covers;
-        installed.covers = installed.covers(&self.table);
-        before && !installed.covers
+        match &mut self.filtering {
+            Filtering::Off(why) if *why == NO_CALL && self.table.any_syscall => *why = MORE_LATER,
+            Filtering::On(installed) => {
+                let before = installed.covers;
+                installed.covers = installed.covers(&self.table);
+                installed.always &= installed.covers;
+                return before && !installed.covers;
+            }
+            Filtering::Off(_) | Filtering::Allowed => {}
+        }
+        false
     }
 
     /// How to resume a task so that it stops where it has to.

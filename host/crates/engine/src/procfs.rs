@@ -79,6 +79,25 @@ pub(crate) struct Restrictions {
     pub(crate) filters: u32,
     /// It cannot gain rights (PR_SET_NO_NEW_PRIVS in prctl(2)).
     pub(crate) no_new_privs: bool,
+    /// Bits of its effective capabilities (capabilities(7)).
+    capabilities: u64,
+}
+
+impl Restrictions {
+    /// It may filter calls without giving up that they gain rights (seccomp(2),
+    /// SECCOMP_SET_MODE_FILTER).
+    pub(crate) fn is_admin(&self) -> bool {
+        self.has(21)
+    }
+
+    /// What it traces gains rights all the same (execve(2), "Effect of privileges").
+    pub(crate) fn traces_all(&self) -> bool {
+        self.has(19)
+    }
+
+    fn has(&self, capability: u32) -> bool {
+        self.capabilities >> capability & 1 == 1
+    }
 }
 
 /// `None` before Linux 5.10, which does not tell of filters.
@@ -87,6 +106,7 @@ pub(crate) fn restrictions(tid: Tid) -> Option<Restrictions> {
     Some(Restrictions {
         filters: field(&status, "Seccomp_filters")?.parse().ok()?,
         no_new_privs: field(&status, "NoNewPrivs") == Some("1"),
+        capabilities: u64::from_str_radix(field(&status, "CapEff")?, 16).ok()?,
     })
 }
 

@@ -37,6 +37,8 @@ pub trait Client {
 pub trait Supervisor {
     /// The tracer was woken: look for signals.
     fn woken(&mut self, engine: &RefCell<Engine>);
+    /// So many stops there have been so far.
+    fn stopped(&mut self, _stops: u64) {}
     /// Something the user should know of.
     fn diagnostic(&mut self, engine: &RefCell<Engine>, diagnostic: &Diagnostic);
 }
@@ -70,6 +72,7 @@ pub fn run(
         };
         let turn = engine.borrow_mut().turn(block, &busy)?;
         tell(engine, supervisor);
+        supervisor.stopped(engine.borrow().stats().stops);
         match turn {
             Turn::Mail(id) => {
                 if let Some(index) = clients.iter().position(|(client, _)| *client == id) {

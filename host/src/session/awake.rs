@@ -1,0 +1,379 @@
+//! Idle CPUs that do not sleep while there are many stops.
+//!
+//! A stop is two switches between tracer and tracee, on two CPUs if there are two: each
+//! wakes one that has gone idle a few microseconds before. On a virtual machine that is
+//! one that the hypervisor has to start, at several times the cost of the stop. A process
+//! may ask the kernel for short latencies as long as it keeps a file open (Documentation/
+//! power/pm_qos_interface.rst); with a limit of 0 idle CPUs poll. That is the whole
+//! machine's business, so it is done only while stops are many, and only where it makes
+//! them a good deal cheaper.
+
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use pai_ptrace::monotonic_nanos;
+
+use super::{Cpu, SessionError};
+
+const DEVICE: &str = "/dev/cpu_dma_latency";
+const DRIVER: &str = "/sys/devices/system/cpu/cpuidle/current_driver";
+/// The idle driver of guests of KVM: it can poll, or halt.
+const OF_GUESTS: &str = "haltpoll";
+
+/// Stops between two looks at the clock.
+const WINDOW: u64 = 32;
+/// The longest window, in nanoseconds, in which stops are many: 1000 per second.
+const MANY: u64 = WINDOW * 1_000_000;
+/// Windows of which the shortest counts: the target does other things, too.
+const SAMPLES: u32 = 2;
+/// Windows until what was of no use is tried again.
+const RETRY: u32 = 512;
+/// How often it is looked whether there still are stops.
+const TICK: Duration = Duration::from_millis(20);
+/// As many as are in a tick if there are 1000 per second.
+const FEW: u64 = 20;
+
+/// What to do behind a window.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Order {
+    Nothing,
+    Hold,
+    Release,
+}
+
+/// Decides, from how long windows take with and without.
+#[derive(Debug)]
+enum Governor {
+    /// Nothing is known yet.
+    Asleep(Shortest),
+    /// Held, for a comparison with this.
+    Trial(u64, Shortest),
+    /// It makes windows as short as this.
+    Useful(u64),
+    /// It does not; for so many windows it is not tried again.
+    Useless(u32),
+}
+
+/// Of some windows.
+#[derive(Debug)]
+struct Shortest {
+    took: u64,
+    missing: u32,
+}
+
+impl Shortest {
+    const NONE: Self = Self {
+        took: u64::MAX,
+        missing: SAMPLES,
+    };
+
+    /// The shortest, once there are enough.
+    fn with(&mut self, took: u64) -> Option<u64> {
+        self.took = self.took.min(took);
+        self.missing -= 1;
+        (self.missing == 0).then_some(self.took)
+    }
+}
+
+impl Governor {
+    /// `took`: nanoseconds of the window. `held`: whether CPUs were awake; that may have
+    /// ended by itself, when stops were few.
+    fn window(&mut self, took: u64, held: bool) -> Order {
+        if took > MANY {
+            return Order::Nothing;
+        }
+        match self {
+            Governor::Asleep(shortest) => match shortest.with(took) {
+                Some(asleep) => {
+                    *self = Governor::Trial(asleep, Shortest::NONE);
+                    Order::Hold
+                }
+                None => Order::Nothing,
+            },
+            Governor::Trial(..) | Governor::Useful(_) if !held => Order::Hold,
+            Governor::Trial(asleep, shortest) => match shortest.with(took) {
+                // Half as much again is more than chance.
+                Some(awake) if awake.saturating_mul(3) <= asleep.saturating_mul(2) => {
+                    *self = Governor::Useful(awake);
+                    Order::Nothing
+                }
+                Some(_) => {
+                    *self = Governor::Useless(RETRY);
+                    Order::Release
+                }
+                None => Order::Nothing,
+            },
+            // Something has changed: other tasks, other load.
+            Governor::Useful(awake) if took > awake.saturating_mul(3) => {
+                *self = Governor::Asleep(Shortest::NONE);
+                Order::Release
+            }
+            Governor::Useful(awake) => {
+                *awake = took.min(*awake);
+                Order::Nothing
+            }
+            Governor::Useless(0) => {
+                *self = Governor::Asleep(Shortest::NONE);
+                Order::Nothing
+            }
+            Governor::Useless(left) => {
+                *left -= 1;
+                Order::Nothing
+            }
+        }
+    }
+}
+
+/// The request, and whether it is still needed.
+#[derive(Debug, Default)]
+struct Shared {
+    stops: AtomicU64,
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// While it is open, CPUs stay awake.
+    request: Option<File>,
+    over: bool,
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Ends requests when there have been few stops for a while: the tracer cannot, it
+    /// waits for the next one.
+    fn watch(&self) {
+        let mut state = self.state();
+        let mut before = 0;
+        while !state.over {
+            if state.request.is_none() {
+                let woken = self.changed.wait(state);
+                state = woken.unwrap_or_else(PoisonError::into_inner);
+                before = self.stops.load(Ordering::Relaxed);
+                continue;
+            }
+            let woken = self.changed.wait_timeout(state, TICK);
+            let (after, waited) = woken.unwrap_or_else(PoisonError::into_inner);
+            state = after;
+            let now = self.stops.load(Ordering::Relaxed);
+            if waited.timed_out() && now - before < FEW {
+                state.request = None;
+            }
+            before = now;
+        }
+    }
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Awake {
+    /// `None`: CPUs do as they like, or are awake until the end.
+    governor: Option<Governor>,
+    /// So many stops until the next window is over.
+    next: u64,
+    since: u64,
+    shared: Arc<Shared>,
+    watcher: Option<JoinHandle<()>>,
+    /// What was done, or why nothing.
+    report: String,
+}
+
+impl Awake {
+    /// # Errors
+    /// When the user asked for it and it cannot be.
+    pub(super) fn new(cpu: Cpu) -> Result<Self, SessionError> {
+        let mut awake = Self {
+            governor: None,
+            next: WINDOW,
+            since: 0,
+            shared: Arc::default(),
+            watcher: None,
+            report: "left alone".to_owned(),
+        };
+        match cpu {
+            Cpu::Awake => {
+                let request = request().map_err(SessionError::Awake)?;
+                awake.shared.state().request = Some(request);
+                awake.report = "kept from sleeping".to_owned();
+            }
+            Cpu::Auto => match fs::read(DRIVER) {
+                Ok(driver) if driver.trim_ascii() == OF_GUESTS.as_bytes() => {
+                    awake.governor = Some(Governor::Asleep(Shortest::NONE));
+                    awake.since = monotonic_nanos();
+                    awake.report = "left alone: stops were few".to_owned();
+                }
+                _ => awake.report = "left alone: not those of a guest of KVM".to_owned(),
+            },
+            Cpu::Free | Cpu::Same | Cpu::Number(_) => {}
+        }
+        Ok(awake)
+    }
+
+    /// So many stops there have been.
+    pub(super) fn stopped(&mut self, stops: u64) {
+        let Some(governor) = &mut self.governor else {
+            return;
+        };
+        self.shared.stops.store(stops, Ordering::Relaxed);
+        if stops < self.next {
+            return;
+        }
+        self.next = stops + WINDOW;
+        let now = monotonic_nanos();
+        let took = now - std::mem::replace(&mut self.since, now);
+        let held = self.watcher.is_some() && self.shared.state().request.is_some();
+        match governor.window(took, held) {
+            Order::Nothing => {}
+            Order::Hold => {
+                if let Err(error) = self.hold() {
+                    self.report = format!("left alone: {DEVICE}: {error}");
+                    self.governor = None;
+                }
+            }
+            Order::Release => {
+                self.shared.state().request = None;
+                self.report = "left alone: awake they are no quicker".to_owned();
+            }
+        }
+    }
+
+    fn hold(&mut self) -> io::Result<()> {
+        let request = request()?;
+        if self.watcher.is_none() {
+            let shared = Arc::clone(&self.shared);
+            let watcher = thread::Builder::new().name("awake".to_owned());
+            self.watcher = Some(watcher.spawn(move || shared.watch())?);
+        }
+        self.shared.state().request = Some(request);
+        self.shared.changed.notify_one();
+        self.report = "kept from sleeping while there were many stops".to_owned();
+        Ok(())
+    }
+
+    /// CPUs may sleep again. What was done about it.
+    pub(super) fn end(&mut self) -> String {
+        self.governor = None;
+        let mut state = self.shared.state();
+        state.request = None;
+        state.over = true;
+        drop(state);
+        self.shared.changed.notify_one();
+        if let Some(watcher) = self.watcher.take()
+            && watcher.join().is_err()
+        {
+            tracing::debug!(target: "pai::host", "the watcher of stops panicked");
+        }
+        std::mem::take(&mut self.report)
+    }
+}
+
+impl Drop for Awake {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+fn request() -> io::Result<File> {
+    let mut file = File::options().write(true).open(DEVICE)?;
+    file.write_all(&0_i32.to_ne_bytes())?;
+    Ok(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Order::{Hold, Nothing, Release};
+    use super::*;
+
+    const DEAR: u64 = WINDOW * 50_000;
+    const CHEAP: u64 = WINDOW * 10_000;
+
+    fn governor() -> Governor {
+        Governor::Asleep(Shortest::NONE)
+    }
+
+    /// What is ordered behind windows that took so long.
+    fn orders(governor: &mut Governor, held: bool, windows: &[u64]) -> Vec<Order> {
+        let windows = windows.iter();
+        windows.map(|took| governor.window(*took, held)).collect()
+    }
+
+    #[test]
+    fn it_is_tried_and_kept_where_it_helps() {
+        let mut governor = governor();
+        let asleep = orders(&mut governor, false, &[MANY + 1, DEAR, MANY + 1, DEAR * 3]);
+        assert_eq!(asleep, [Nothing, Nothing, Nothing, Hold]);
+        let awake = orders(
+            &mut governor,
+            true,
+            &[DEAR, CHEAP, CHEAP, CHEAP * 2, MANY + 1],
+        );
+        assert_eq!(awake, [Nothing; 5]);
+        // Few stops, and it was given up; then there are many again.
+        let again = orders(&mut governor, false, &[MANY + 1, DEAR]);
+        assert_eq!(again, [Nothing, Hold]);
+        assert_eq!(orders(&mut governor, true, &[CHEAP; 3]), [Nothing; 3]);
+    }
+
+    #[test]
+    fn it_is_given_up_where_it_does_not() {
+        let mut governor = governor();
+        for _ in 0..3 {
+            assert_eq!(orders(&mut governor, false, &[CHEAP; 2]), [Nothing, Hold]);
+            // A pause says nothing.
+            let awake = orders(&mut governor, true, &[MANY + 1, CHEAP, CHEAP * 3 / 4]);
+            assert_eq!(awake, [Nothing, Nothing, Release]);
+            for _ in 0..=RETRY {
+                assert_eq!(governor.window(CHEAP, false), Nothing);
+            }
+        }
+    }
+
+    #[test]
+    fn it_is_compared_again_when_stops_get_dearer() {
+        let mut governor = governor();
+        assert_eq!(orders(&mut governor, false, &[DEAR; 2]), [Nothing, Hold]);
+        let awake = orders(
+            &mut governor,
+            true,
+            &[CHEAP, CHEAP, CHEAP * 3, CHEAP * 3 + 1],
+        );
+        assert_eq!(awake, [Nothing, Nothing, Nothing, Release]);
+        assert_eq!(orders(&mut governor, false, &[DEAR; 2]), [Nothing, Hold]);
+        assert_eq!(orders(&mut governor, true, &[DEAR; 2]), [Nothing, Release]);
+    }
+
+    #[test]
+    fn a_trial_that_ended_by_itself_goes_on() {
+        let mut governor = governor();
+        assert_eq!(
+            orders(&mut governor, false, &[DEAR; 3]),
+            [Nothing, Hold, Hold]
+        );
+        assert_eq!(orders(&mut governor, true, &[CHEAP; 3]), [Nothing; 3]);
+    }
+
+    #[test]
+    fn nobody_is_left_behind() {
+        for cpu in [Cpu::Auto, Cpu::Free, Cpu::Same, Cpu::Number(0)] {
+            let mut awake = Awake::new(cpu).unwrap();
+            // Where stops are many there is a request, if it may be.
+            for stops in 0..10 * WINDOW {
+                awake.stopped(stops);
+            }
+            let asked = awake.shared.state().request.is_some();
+            assert!(!asked || cpu == Cpu::Auto);
+            let shared = Arc::clone(&awake.shared);
+            assert!(!awake.end().is_empty());
+            assert!(shared.state().request.is_none());
+            assert_eq!(Arc::strong_count(&shared), 2);
+        }
+    }
+}
