@@ -28,7 +28,7 @@ fn signals_of(events: &[Event], tid: Tid) -> Vec<&SignalStop> {
     events
         .iter()
         .filter_map(|event| match event {
-            Event::Signal(stop) if stop.tid == tid => Some(stop.as_ref()),
+            Event::Signal(stop) if stop.tid == tid => Some(stop),
             _ => None,
         })
         .collect()
@@ -484,7 +484,7 @@ fn c17_every_real_time_signal_with_its_value() {
     let seen: Vec<_> = stops
         .iter()
         .map(|stop| {
-            let value = &info(stop).as_bytes()[24..28];
+            let value = &info(stop).to_bytes()[24..28];
             let value = i32::from_ne_bytes(value.try_into().expect("four bytes"));
             (stop.signal.get(), info(stop).sender(), value)
         })

@@ -249,7 +249,7 @@ fn signal_stop(stop: &engine::SignalStop) -> events::SignalStop {
         addr: info.and_then(SigInfo::address).unwrap_or(0),
         sender: info.and_then(SigInfo::sender).map_or(0, i32::cast_unsigned),
         ip: stop.ip,
-        info: info.map_or_else(Vec::new, |info| info.as_bytes().to_vec()),
+        info: info.map_or_else(Vec::new, |info| info.to_bytes().to_vec()),
         frames: stop.frames.clone(),
         at: stop.at,
     }

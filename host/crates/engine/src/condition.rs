@@ -95,16 +95,18 @@ impl Engine {
             Place::Memory { base, offset } => {
                 let base = base.map_or(0, |base| regs.value(base));
                 let addr = base.wrapping_add_signed(offset);
-                match self.read(pid, addr, usize::from(condition.len)) {
-                    Ok(bytes) => bytes
-                        .iter()
-                        .rev()
-                        .fold(0, |number, byte| number << 8 | u64::from(*byte)),
-                    Err(error) => {
-                        tracing::debug!(target: "pai::engine", %pid, %error, "a condition fails");
+                let mut number = [0; 8];
+                let Some(bytes) = number.get_mut(..condition.len.into()) else {
+                    return false;
+                };
+                match self.read_raw(pid, addr, bytes) {
+                    Ok(done) if done == bytes.len() => self.hide_breakpoints(pid, addr, bytes),
+                    result => {
+                        tracing::debug!(target: "pai::engine", %pid, ?result, "a condition fails");
                         return false;
                     }
                 }
+                u64::from_le_bytes(number)
             }
         };
         condition.accepts(number)

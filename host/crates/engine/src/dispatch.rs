@@ -434,7 +434,7 @@ impl Engine {
             0 => Vec::new(),
             most => self.named_frames(pid, &stopped, most),
         };
-        let event = Event::Signal(Box::new(SignalStop {
+        let event = Event::Signal(SignalStop {
             pid,
             tid,
             signal,
@@ -442,7 +442,7 @@ impl Engine {
             info,
             frames,
             at: monotonic_nanos(),
-        }));
+        });
         self.offer(stopped, event, mask, After::Deliver(signal))
     }
 

@@ -208,7 +208,7 @@ pub enum Event {
     /// After a system call.
     SyscallExit(SyscallStop),
     /// Before a signal is delivered.
-    Signal(Box<SignalStop>),
+    Signal(SignalStop),
     /// A new task, in its first stop.
     TaskStarted {
         pid: Pid,

@@ -3,6 +3,7 @@
 
 use std::mem::offset_of;
 
+use crate::siginfo::RawSigInfo;
 use crate::{Error, Op, SigInfo, Stopped};
 
 /// linux/elf.h; the libc crate does not have it.
@@ -164,7 +165,8 @@ impl Stopped {
     /// Gone; EINVAL in a group-stop.
     pub fn set_siginfo(&self, info: &SigInfo) -> Result<(), Error> {
         // The pointer is to live bytes of the size that SETSIGINFO reads.
-        let data = info.as_bytes().as_ptr() as usize;
+        let mut info = RawSigInfo::from(*info);
+        let data = info.as_mut_ptr() as usize;
         self.request(Op::SetSigInfo, libc::PTRACE_SETSIGINFO, 0, data)
             .map(drop)
     }

@@ -2,27 +2,52 @@
 
 use crate::Signal;
 
-/// The 128 bytes of a `siginfo_t` (sigaction(2)), as the kernel lays it out on
-/// x86_64: si_signo, si_errno, si_code, padding, then a union at offset 16.
+/// A `siginfo_t` (sigaction(2)), as the kernel lays it out on x86_64: si_signo, si_errno,
+/// si_code, padding, then a union at offset 16.
 #[derive(Clone, Copy, PartialEq, Eq)]
-#[repr(C, align(8))]
 pub struct SigInfo {
-    bytes: [u8; SigInfo::SIZE],
+    /// As many as the kernel's own structure has; it fills the rest with zeros
+    /// (copy_siginfo_to_user in kernel/signal.c).
+    bytes: [u8; 48],
+}
+
+/// Where the kernel writes one.
+#[repr(C, align(8))]
+pub(crate) struct RawSigInfo([u8; SigInfo::SIZE]);
+
+impl RawSigInfo {
+    pub(crate) const fn zeroed() -> Self {
+        Self([0; SigInfo::SIZE])
+    }
+
+    pub(crate) fn as_mut_ptr(&mut self) -> *mut u8 {
+        self.0.as_mut_ptr()
+    }
+}
+
+impl From<RawSigInfo> for SigInfo {
+    fn from(raw: RawSigInfo) -> Self {
+        let mut bytes = [0; 48];
+        bytes.copy_from_slice(&raw.0[..48]);
+        Self { bytes }
+    }
+}
+
+impl From<SigInfo> for RawSigInfo {
+    fn from(info: SigInfo) -> Self {
+        Self(info.to_bytes())
+    }
 }
 
 impl SigInfo {
-    /// Size of the kernel's structure (SI_MAX_SIZE).
+    /// Size of a `siginfo_t` (SI_MAX_SIZE).
     pub const SIZE: usize = 128;
 
-    pub(crate) const fn zeroed() -> Self {
-        Self {
-            bytes: [0; Self::SIZE],
-        }
-    }
-
-    /// All bytes.
-    pub fn as_bytes(&self) -> &[u8; Self::SIZE] {
-        &self.bytes
+    /// All bytes of the `siginfo_t`.
+    pub fn to_bytes(self) -> [u8; Self::SIZE] {
+        let mut all = [0; Self::SIZE];
+        all[..self.bytes.len()].copy_from_slice(&self.bytes);
+        all
     }
 
     fn word(&self, offset: usize) -> i32 {
@@ -77,10 +102,6 @@ impl SigInfo {
     /// Replaces si_addr.
     pub fn set_address(&mut self, addr: u64) {
         self.bytes[16..24].copy_from_slice(&addr.to_ne_bytes());
-    }
-
-    pub(crate) fn as_mut_ptr(&mut self) -> *mut u8 {
-        self.bytes.as_mut_ptr()
     }
 }
 

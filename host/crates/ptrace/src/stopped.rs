@@ -3,6 +3,7 @@
 use std::marker::PhantomData;
 
 use crate::error::last_errno;
+use crate::siginfo::RawSigInfo;
 use crate::syscall_info::RawSyscallInfo;
 use crate::{Error, Op, Options, Pid, Regs, SigInfo, Signal, Stop, SyscallInfo, Tid};
 
@@ -240,11 +241,11 @@ impl Stopped {
     /// # Errors
     /// Gone; EINVAL in a group-stop.
     pub fn siginfo(&self) -> Result<SigInfo, Error> {
-        let mut info = SigInfo::zeroed();
+        let mut info = RawSigInfo::zeroed();
         // The pointer is to a live local of the size that GETSIGINFO writes.
         let data = info.as_mut_ptr() as usize;
         self.request(Op::GetSigInfo, libc::PTRACE_GETSIGINFO, 0, data)?;
-        Ok(info)
+        Ok(info.into())
     }
 
     /// What this syscall stop is.
@@ -342,12 +343,12 @@ fn look(which: libc::idtype_t, id: libc::id_t) -> Result<SigInfo, i32> {
         | libc::WNOWAIT
         | libc::__WALL
         | libc::__WNOTHREAD;
-    let mut info = SigInfo::zeroed();
+    let mut info = RawSigInfo::zeroed();
     // SAFETY: `info` is a live local of the size and alignment of a siginfo_t.
     let result = unsafe { libc::waitid(which, id, info.as_mut_ptr().cast(), flags) };
     if result == -1 {
         Err(last_errno())
     } else {
-        Ok(info)
+        Ok(info.into())
     }
 }
