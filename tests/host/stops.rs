@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use pai_tests::fixtures;
+use pai_tests::{fixtures, guests};
 
 use crate::common::{PAI_HOST, STRACE, finish, status, stderr, under};
 
@@ -12,6 +12,8 @@ enum What {
     Getppid,
     Read,
     Signal,
+    /// The function whose address is told first, and six more.
+    Function,
 }
 
 /// How often the tracer's thread makes which calls meanwhile.
@@ -22,13 +24,14 @@ fn calls(plugin: &str, what: What, times: u32) -> BTreeMap<String, i64> {
         .args(["-c", "-U", "calls,name", "-o"])
         .arg(log.path());
     command.args([PAI_HOST, "run", "-o", "/dev/null", "-t", plugin, "--"]);
-    let numbers = match what {
-        What::Getppid => [times, 0, 0],
-        What::Read => [0, times, 0],
-        What::Signal => [0, 0, times],
+    let (fixture, numbers) = match what {
+        What::Getppid => (fixtures::REPEAT_CALLS, vec![times]),
+        What::Read => (fixtures::REPEAT_CALLS, vec![0, times]),
+        What::Signal => (fixtures::REPEAT_CALLS, vec![0, 0, times]),
+        What::Function => (fixtures::BP_PROLOGUES, vec![times]),
     };
-    let numbers = numbers.map(|number| number.to_string());
-    command.arg(fixtures::REPEAT_CALLS).args(numbers);
+    let numbers = numbers.iter().map(u32::to_string);
+    command.arg(fixture).args(numbers);
     let output = finish(&mut command);
     assert_eq!(status(&output), 0, "{}", stderr(&output));
     let table = std::fs::read_to_string(log.path()).expect("a table");
@@ -40,23 +43,34 @@ fn calls(plugin: &str, what: What, times: u32) -> BTreeMap<String, i64> {
     table.lines().filter_map(row).collect()
 }
 
-/// Of ptrace, waits, and reads of a target's memory, for one more of what it does.
+/// Of ptrace, waits, and reads of a target's memory, for one more of what it does; of all
+/// other calls there are none for each.
 fn cost(plugin: &str, what: What) -> [i64; 3] {
     const FEW: u32 = 1000;
     const MANY: u32 = 3000;
     let (few, many) = (calls(plugin, what, FEW), calls(plugin, what, MANY));
     let of = |counts: &BTreeMap<String, i64>, name: &str| *counts.get(name).unwrap_or(&0);
+    let each = i64::from(MANY - FEW);
+    let kinds = [
+        &["ptrace"][..],
+        &["wait4"],
+        &["pread64", "process_vm_readv"],
+    ];
+    let is_other = |name: &&String| !kinds.concat().contains(&name.as_str()) && *name != "total";
+    let others = many.keys().filter(is_other);
+    let others = others.map(|name| (name, of(&many, name) - of(&few, name)));
+    let most = others.max_by_key(|(_, more)| *more);
+    assert!(
+        most.is_none_or(|(_, more)| more < each / 10),
+        "{plugin}: {most:?}"
+    );
     // How many of the child's calls before its execve stop is chance; and waits end early
     // when the clock comes in between, the more so the longer it takes.
-    [
-        (&["ptrace"][..], 10),
-        (&["wait4"], 3),
-        (&["pread64", "process_vm_readv"], 10),
-    ]
-    .map(|(names, part)| {
+    let mut parts = [10, 3, 10].into_iter();
+    kinds.map(|names| {
+        let part = parts.next().unwrap_or(1);
         let more = names.iter().map(|name| of(&many, name) - of(&few, name));
         let more: i64 = more.sum();
-        let each = i64::from(MANY - FEW);
         let cost = (more + each / 2).div_euclid(each);
         let off = more - cost * each;
         assert!(off.abs() <= each / part, "{plugin}: {names:?} {more}");
@@ -89,6 +103,15 @@ fn an_event_costs_what_it_must() {
     // all registers, and siginfo.
     assert_eq!(cost("minimal", What::Signal), [2, 1, 0]);
     assert_eq!(cost("strace -e trace=none", What::Signal), [3, 1, 0]);
+    // One end of a call only; registers once, however often they are asked for.
+    assert_eq!(cost(guests::ENTRIES, What::Getppid), [2, 1, 0]);
+    let asking = format!("{} --registers", guests::ENTRIES);
+    assert_eq!(cost(&format!("{asking}=1"), What::Getppid), [3, 1, 0]);
+    assert_eq!(cost(&format!("{asking}=16"), What::Getppid), [3, 1, 0]);
+    // What trapped, where, past the breakpoint, and on; whoever looks at it.
+    assert_eq!(cost(guests::BREAKPOINTS, What::Function), [4, 1, 0]);
+    let never = format!("{} --equals=-1", guests::BREAKPOINTS);
+    assert_eq!(cost(&never, What::Function), [4, 1, 0]);
     // Nobody wants to know.
     assert_eq!(cost("minimal", What::Getppid), [0, 0, 0]);
     assert_eq!(cost("strace -e trace=read", What::Getppid), [0, 0, 0]);

@@ -168,7 +168,7 @@ impl Installed {
         }
     }
 
-    fn program(&self) -> Option<Filter> {
+    fn verdicts(&self) -> Vec<Verdicts> {
         let verdicts = |(abi, stops): (u32, &Vec<bool>)| {
             let last = [(SLOTS as u32, self.rest), (X32_BIT, self.rest)];
             let all = (0..).zip(stops.iter().copied()).chain(last);
@@ -184,8 +184,7 @@ impl Installed {
             }
             Verdicts { arch: abi, ranges }
         };
-        let all: Vec<Verdicts> = ABIS.into_iter().zip(&self.stops).map(verdicts).collect();
-        Filter::new(&all)
+        ABIS.into_iter().zip(&self.stops).map(verdicts).collect()
     }
 
     /// Whether all calls that are wanted are among those that stop.
@@ -284,7 +283,7 @@ impl Engine {
             return Err("programs would gain no rights (no_new_privs)");
         }
         let installed = Installed::new(&self.table, before);
-        let filter = installed.program();
+        let filter = Filter::new(&installed.verdicts());
         let filter = filter.ok_or("too many calls are wanted")?;
         Ok((installed, filter))
     }
@@ -444,6 +443,75 @@ impl Engine {
                 }
                 Err(error) => tracing::debug!(target: "pai::engine", %pid, %error, "gone"),
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::subscription::{ClientId, Subscriptions, SyscallFilter, SyscallSet, Topic};
+
+    const UNRESTRICTED: Restrictions = Restrictions {
+        filters: 0,
+        no_new_privs: false,
+        capabilities: 0,
+    };
+
+    fn call(abi: u32, nr: u32) -> SyscallId {
+        SyscallId { abi, nr }
+    }
+
+    fn table(which: SyscallSet) -> Table {
+        let topic = Topic::Syscalls(SyscallFilter::new(which, true, false));
+        let wishes = Subscriptions::from([(1, topic)]);
+        let mut table = Table::new();
+        table.rebuild([(ClientId(0), &wishes)].into_iter());
+        table
+    }
+
+    /// What stops is what is wanted, and what the engine needs, for every number.
+    #[test]
+    fn the_filter_is_what_is_wanted() {
+        let openat = [call(X86_64, 257), call(I386, 295)];
+        for which in [
+            SyscallSet::Only(Vec::new()),
+            SyscallSet::Only(openat.to_vec()),
+            // 0 and the last of the slots; two without a slot.
+            SyscallSet::Only(vec![call(X86_64, 0), call(I386, SLOTS as u32 - 1)]),
+            SyscallSet::Only(vec![call(X86_64, SLOTS as u32)]),
+            SyscallSet::Only(vec![call(I386, u32::MAX)]),
+            SyscallSet::Except(openat.to_vec()),
+        ] {
+            let table = table(which.clone());
+            let installed = Installed::new(&table, UNRESTRICTED);
+            assert!(installed.covers(&table));
+            for (abi, verdicts) in ABIS.into_iter().zip(installed.verdicts()) {
+                assert_eq!(verdicts.arch, abi);
+                let edges = [SLOTS as u32, X32_BIT, u32::MAX];
+                let edges = edges
+                    .into_iter()
+                    .flat_map(|nr| [nr - 1, nr, nr.saturating_add(1)]);
+                for nr in (0..SLOTS as u32).chain(edges) {
+                    let call = call(abi, nr);
+                    let wanted = match table.wants(call) {
+                        true => Verdict::Stop,
+                        false => own_verdict(call),
+                    };
+                    assert_eq!(verdicts.of(nr), wanted, "{which:?} {call:?}");
+                }
+            }
+            assert!(Filter::new(&installed.verdicts()).is_some());
+        }
+    }
+
+    #[test]
+    fn later_wishes_are_covered_or_not() {
+        let call = |nr| SyscallSet::Only(vec![call(X86_64, nr)]);
+        let installed = Installed::new(&table(call(1)), UNRESTRICTED);
+        assert!(installed.covers(&table(SyscallSet::Only(Vec::new()))));
+        for more in [call(2), call(SLOTS as u32), SyscallSet::All] {
+            assert!(!installed.covers(&table(more)));
         }
     }
 }

@@ -80,7 +80,7 @@ pub(crate) struct Restrictions {
     /// It cannot gain rights (PR_SET_NO_NEW_PRIVS in prctl(2)).
     pub(crate) no_new_privs: bool,
     /// Bits of its effective capabilities (capabilities(7)).
-    capabilities: u64,
+    pub(crate) capabilities: u64,
 }
 
 impl Restrictions {

@@ -79,6 +79,15 @@ pub struct Verdicts {
     pub ranges: Vec<(u32, Verdict)>,
 }
 
+impl Verdicts {
+    /// On a number.
+    pub fn of(&self, nr: u32) -> Verdict {
+        let behind = self.ranges.partition_point(|(first, _)| *first <= nr);
+        let last = self.ranges[..behind].last();
+        last.map_or(Verdict::Pass, |(_, verdict)| *verdict)
+    }
+}
+
 /// A program for seccomp(2).
 #[derive(Clone)]
 pub struct Filter {
@@ -272,11 +281,6 @@ mod tests {
         }
     }
 
-    fn of(verdicts: &Verdicts, nr: u32) -> Verdict {
-        let at = verdicts.ranges.partition_point(|(first, _)| *first <= nr);
-        verdicts.ranges[at - 1].1
-    }
-
     /// Every number of every architecture, with arguments on both sides of each test.
     fn check(all: &[Verdicts]) -> usize {
         const TRACE: u32 = SECCOMP_RET_TRACE | MARK as u32;
@@ -287,13 +291,13 @@ mod tests {
                 for arg in [0, 1, 22, 22 | 1 << 32, 0x80_0000, 0x80_0001, u64::MAX] {
                     let (result, looked) = run(&filter, verdicts.arch, nr, [arg; 6]);
                     let low = (arg & 0xffff_ffff) as u32;
-                    let (stops, looks) = match of(verdicts, nr) {
+                    let (stops, looks) = match verdicts.of(nr) {
                         Verdict::Pass => (false, false),
                         Verdict::Stop => (true, false),
                         Verdict::StopIf(_, Test::Equals(value)) => (low == value, true),
                         Verdict::StopIf(_, Test::HasAny(bits)) => (low & bits != 0, true),
                     };
-                    assert_eq!(of(verdicts, nr).stops(&[arg; 6]), stops);
+                    assert_eq!(verdicts.of(nr).stops(&[arg; 6]), stops);
                     let wanted = if stops { TRACE } else { SECCOMP_RET_ALLOW };
                     assert_eq!(result, wanted, "{:#x} {nr} {arg:#x}", verdicts.arch);
                     // Or the kernel cannot remember it.
