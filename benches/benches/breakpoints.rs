@@ -41,10 +41,16 @@ enum Kind {
     Plugin,
     /// The same, where a condition is looked at and no hit is reported.
     Unreported,
+    /// The same with a hook: a second stop at each return.
+    Hook,
     /// gdb with a breakpoint whose `stop` is a function in Python.
     Gdb,
     /// Frida with a script in the target, which nothing stops.
     Frida,
+    /// The same with a function in C.
+    FridaC,
+    /// A breakpoint that the kernel has, and a program of its own that counts.
+    Uprobe,
 }
 
 const KINDS: &[Kind] = &[
@@ -53,8 +59,11 @@ const KINDS: &[Kind] = &[
     Kind::Engine,
     Kind::Plugin,
     Kind::Unreported,
+    Kind::Hook,
     Kind::Gdb,
     Kind::Frida,
+    Kind::FridaC,
+    Kind::Uprobe,
 ];
 
 /// At most so many times the loop in C, and at least so many times as quick as gdb.
@@ -63,9 +72,11 @@ const GDB_LIMIT: f64 = 20.0;
 
 /// What the others are compared with.
 const PEERS: &[(Kind, &str)] = &[
+    (Kind::Native, "/ native"),
     (Kind::Floor, "/ floor"),
     (Kind::Engine, "/ engine"),
     (Kind::Gdb, "/ gdb"),
+    (Kind::FridaC, "/ Frida"),
 ];
 
 impl Kind {
@@ -77,7 +88,10 @@ impl Kind {
             Self::Plugin => "host, plugin",
             Self::Unreported => "host, plugin, not reported",
             Self::Gdb => "gdb, Python",
+            Self::Hook => "host, plugin, call and return",
             Self::Frida => "Frida, JavaScript",
+            Self::FridaC => "Frida, C",
+            Self::Uprobe => "bpftrace, uprobe",
         }
     }
 
@@ -92,6 +106,7 @@ impl Kind {
             Self::Engine => Way::tracer(name, &["breakpoints", function, "1"]),
             Self::Plugin => Way::guest(name, &[], plugin(), &[&option]),
             Self::Unreported => Way::guest(name, &[], plugin(), &[&option, "--unreported"]),
+            Self::Hook => Way::guest(name, &[], plugin(), &[&option, "--hook"]),
             Self::Gdb => {
                 let gdb = programs::in_path("gdb").ok_or("gdb is not installed");
                 let script = concat!(env!("CARGO_MANIFEST_DIR"), "/gdb/breakpoints.py");
@@ -109,7 +124,17 @@ impl Kind {
                 ];
                 Way::program(name, gdb, &words).with_env(FUNCTION, function.to_owned())
             }
-            Self::Frida => {
+            Self::Uprobe => {
+                // The target is one word of its own.
+                let script = format!(
+                    r#"exec bpftrace -q -e "uprobe:$1:{function} {{ @ = count(); }}" -c "$*""#
+                );
+                let shell = programs::in_path("sh");
+                let shell = shell.filter(|_| programs::in_path("bpftrace").is_some());
+                let shell = shell.ok_or("bpftrace is not installed");
+                Way::program(name, shell, &["-c", &script, "sh"])
+            }
+            Self::Frida | Self::FridaC => {
                 let python = programs::in_path("python3").ok_or("python3 is not installed");
                 let python = python.and_then(|python| {
                     let found = Command::new(&python)
@@ -119,7 +144,9 @@ impl Kind {
                     found.then_some(python).ok_or("Frida is not installed")
                 });
                 let script = concat!(env!("CARGO_MANIFEST_DIR"), "/frida/breakpoints.py");
-                Way::program(name, python, &[script]).with_env(FUNCTION, function.to_owned())
+                let language = if self == Self::Frida { "js" } else { "c" };
+                Way::program(name, python, &[script, language])
+                    .with_env(FUNCTION, function.to_owned())
             }
         }
     }
@@ -149,7 +176,17 @@ impl Kind {
         };
         right("calls", ran.field("ops")?.parse()?)?;
         if self != Self::Native {
-            right("hits", ran.number("hits ").context(way.name)?)?;
+            let hits = match self {
+                Self::Uprobe => ran.stdout.lines().find_map(|line| {
+                    let number = line.strip_prefix("@: ")?;
+                    number.parse().ok()
+                }),
+                _ => ran.number("hits ").ok(),
+            };
+            right(
+                "hits",
+                hits.with_context(|| format!("{}: no hits", way.name))?,
+            )?;
         }
         Ok(ran.field("ns_per_op")?.parse()?)
     }

@@ -444,7 +444,7 @@ fn most_mappings() -> Result<(u64, u64)> {
 }
 
 fn bench(options: Options) -> Result<()> {
-    let rounds = options.rounds(2, 5);
+    let rounds = options.rounds(2, 7);
     let ops = options.ops(2_000, 5_000);
     // Every task makes as many.
     let ops = ops.next_multiple_of(MOST_TASKS);

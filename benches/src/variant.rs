@@ -11,6 +11,9 @@ use crate::way::{Ran, Way};
 /// For those that want one call: both straces understand it.
 const ONLY: &str = "-etrace=openat";
 
+/// Its number.
+const OPENAT: &str = "257";
+
 /// One way to run a target.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Variant {
@@ -40,6 +43,8 @@ pub enum Variant {
     StraceSome,
     /// And with a filter, as `HostSome` has it.
     StraceFilter,
+    /// A loop in C with a filter that only openat stops for, at its entry.
+    FilterFloor,
 }
 
 impl Variant {
@@ -59,6 +64,7 @@ impl Variant {
             Self::Strace => "strace -f",
             Self::StraceSome => "strace -f -e openat",
             Self::StraceFilter => "strace -f -e openat --seccomp-bpf",
+            Self::FilterFloor => "C floor, entries of openat",
         }
     }
 
@@ -79,6 +85,7 @@ impl Variant {
             Self::Strace => Way::strace(name, &[]),
             Self::StraceSome => Way::strace(name, &[ONLY]),
             Self::StraceFilter => Way::strace(name, &[ONLY, "--seccomp-bpf"]),
+            Self::FilterFloor => Way::floor(name, built::ENTRIES, &[OPENAT]),
         }
     }
 

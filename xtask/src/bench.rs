@@ -3,9 +3,10 @@
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
+use serde_json::Value;
 
 use crate::process::{cargo, run};
 use crate::{target, workspace};
@@ -89,15 +90,17 @@ fn sections(printed: &str) -> Result<String> {
     let mut table = String::from(
         "## Whole runs of `true`\n\n\
          From before the start of everything to after its end, each bench on its own; \
-         `trace_inner` and `trace_outer` trace in the process of the bench.\n\n\
-         | bench | ms | ± |\n|---|---|---|\n",
+         `trace_inner` and `trace_outer` trace in the process of the bench. Median (minimum).\n\n\
+         | bench | ms | / true | / strace |\n|---|---|---|---|\n",
     );
+    let mut names = Vec::new();
     let mut others = String::new();
     let mut inside = false;
     for line in printed.lines() {
         if let Some(row) = line.strip_prefix("test ") {
             inside = false;
-            table += &row_of(row).with_context(|| format!("no figures in '{line}'"))?;
+            let name = row.split(' ').next().unwrap_or_default();
+            names.push(name.to_owned());
         } else {
             inside |= line.starts_with("## ");
             if inside {
@@ -106,18 +109,53 @@ fn sections(printed: &str) -> Result<String> {
             }
         }
     }
+    let all: Vec<(String, Times)> = names
+        .into_iter()
+        .map(|name| Times::of(&name).map(|times| (name, times)))
+        .collect::<Result<_>>()?;
+    let median = |of: &str| {
+        let times = all.iter().find(|(name, _)| name == of);
+        times.map_or(f64::NAN, |(_, times)| times.median)
+    };
+    let (untraced, strace) = (
+        median("bench_baseline_true"),
+        median("bench_baseline_strace"),
+    );
+    for (name, Times { median, min }) in &all {
+        table += &format!(
+            "| `{name}` | {median:.2} ({min:.2}) | {:.2} | {:.2} |\n",
+            median / untraced,
+            median / strace
+        );
+    }
     Ok(format!("{table}\n{}\n\n", others.trim_end()))
 }
 
-/// From `NAME ... bench:     1,234 ns/iter (+/- 56)`.
-fn row_of(line: &str) -> Option<String> {
-    let (name, figures) = line.split_once(" ... bench:")?;
-    let mut milliseconds = figures
-        .split([' ', '(', ')'])
-        .filter_map(|word| word.replace(',', "").parse::<f64>().ok())
-        .map(|nanoseconds| nanoseconds / 1e6);
-    let (time, spread) = (milliseconds.next()?, milliseconds.next()?);
-    Some(format!("| `{name}` | {time:.2} | {spread:.2} |\n"))
+/// Of one bench of criterion's, milliseconds.
+struct Times {
+    median: f64,
+    min: f64,
+}
+
+impl Times {
+    fn of(bench: &str) -> Result<Self> {
+        // So many turns took so many nanoseconds.
+        let path = format!("target/criterion/{bench}/new/sample.json");
+        let text = read(workspace().join(&path))?;
+        let sample: Value = serde_json::from_str(&text).context(path)?;
+        let numbers = |of: &str| {
+            let all = sample[of].as_array().map_or(&[][..], Vec::as_slice);
+            all.iter().filter_map(Value::as_f64).collect::<Vec<f64>>()
+        };
+        let (iters, times) = (numbers("iters"), numbers("times"));
+        let mut each: Vec<f64> = times.iter().zip(iters).map(|(t, n)| t / n / 1e6).collect();
+        each.sort_by(f64::total_cmp);
+        let median = *each.get(each.len() / 2).context("no times")?;
+        Ok(Self {
+            median,
+            min: each[0],
+        })
+    }
 }
 
 fn read(path: impl AsRef<Path>) -> Result<String> {
@@ -150,9 +188,28 @@ fn heading() -> Result<String> {
          | CPU | {model}{} |\n\
          | CPUs | {count} |\n\
          | kernel | {} |\n\
-         | load before | {} |\n\n",
+         | load before | {} |\n\
+         | peers | {} |\n\n",
         if virtual_machine { ", virtual" } else { "" },
         kernel.trim(),
         load.join(" "),
+        peers().join("; "),
     ))
+}
+
+/// What there is to compare with, and of which version.
+fn peers() -> Vec<String> {
+    let version = |program: &str| {
+        let said = Command::new(program).arg("--version").output().ok()?;
+        let said = String::from_utf8_lossy(&said.stdout).into_owned();
+        let line = said.lines().next()?.trim();
+        // Some say their name, some do not.
+        Some(match line.contains(program) || line.contains("GNU gdb") {
+            true => line.to_owned(),
+            false => format!("{program} {line}"),
+        })
+    };
+    let all = ["strace", "gdb", "ltrace", "bpftrace", "perf", "frida"];
+    let all = all.map(|name| version(name).unwrap_or_else(|| format!("no {name}")));
+    all.to_vec()
 }

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use pai_plugin::condition::argument;
 use pai_plugin::{
-    BreakpointOptions, Client, Event, OnBreakpoint, OnEnter, Result, options, output,
+    BreakpointOptions, Client, Event, OnBreakpoint, OnEnter, OnReturn, Result, options, output,
 };
 
 /// How far apart the functions are, where there are several.
@@ -22,6 +22,7 @@ pai_plugin::plugin! {
         OptionSpec::text("function", "the name of the first").default("hot_frame"),
         OptionSpec::integer("count", "on so many").default("1"),
         OptionSpec::flag("unreported", "let the host count them"),
+        OptionSpec::flag("hook", "calls that have returned instead"),
     ],
     run: run,
 }
@@ -31,9 +32,16 @@ fn run() -> Result<()> {
     let mut inserting = 0;
     if let Some(Event::Execed(exec)) = client.run_until_exec()? {
         let name = options::get("function").unwrap_or_default();
-        let count = options::integer("count")?.unwrap_or(1);
+        let mut count = options::integer("count")?.unwrap_or(1);
         let unreported = options::flag("unreported");
         let mut function = client.address_of(exec.pid, &name)?;
+        if options::flag("hook") {
+            client.on_return(exec.pid, function, |client, _| {
+                *client.data_mut() += 1;
+                Ok(OnReturn::Proceed)
+            })?;
+            count = 0;
+        }
         let mut ids = Vec::new();
         let start = Instant::now();
         for _ in 0..count {
