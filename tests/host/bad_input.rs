@@ -24,6 +24,16 @@ fn refused(args: &[&str], code: i32, words: &[&str]) {
 }
 
 #[test]
+fn more_plugins_than_there_can_be() {
+    // Participants, and observers, which ask for tasks before they are served.
+    for plugin in ["minimal", "exec-tree", "strace"] {
+        let plugins = ["-t", plugin].repeat(65);
+        let args = [&["run"], &plugins[..], &["--", "echo", "started"]].concat();
+        refused(&args, 125, &["64"]);
+    }
+}
+
+#[test]
 fn a_command_that_does_not_exist() {
     refused(
         &["run", "minimal", "--", "no-such-command"],

@@ -167,15 +167,20 @@ impl Stage {
     }
 
     /// Nothing has started; undoes what was set.
-    fn clear(mut self) {
-        let mut engine = self.engine.borrow_mut();
-        engine.shut_down();
-        engine.end_all(&End::Interrupted);
-        drop(engine);
+    fn clear(self) {
+        self.engine.borrow_mut().shut_down();
+        self.engine.borrow_mut().end_all(&End::Interrupted);
         self.flags.set_over();
         self.flags.give_up();
-        self.clients.clear();
-        for observer in self.observers.drain(..) {
+        let Self {
+            engine,
+            clients,
+            observers,
+            ..
+        } = self;
+        // Observers whose requests wait for the tracer learn that there is none.
+        drop((clients, engine));
+        for observer in observers {
             observer.join();
         }
     }
