@@ -20,7 +20,8 @@ impl Code {
     pub(crate) const UNFIT: u8 = 1;
     /// With `--strict`: a plugin failed, or output of one was lost.
     pub(crate) const STRICT: u8 = 120;
-    /// pai-host itself failed, was called wrongly, or every plugin failed.
+    /// pai-host itself failed or was called wrongly; every plugin failed, or one before the
+    /// target ran.
     pub(crate) const HOST: u8 = 125;
     /// The command was found and cannot be executed.
     pub(crate) const CANNOT_EXECUTE: u8 = 126;
@@ -34,7 +35,7 @@ Exit status:
   that of COMMAND; if a signal killed it, the same signal
   0    attach: the trace is over
   120  with --strict: a plugin failed, or output was lost
-  125  pai-host failed, was called wrongly, or every plugin failed
+  125  pai-host failed or was called wrongly; every plugin failed, or one before the start
   126  COMMAND cannot be executed
   127  COMMAND was not found";
 

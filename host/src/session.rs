@@ -72,8 +72,6 @@ pub struct Config {
     pub target: Target,
     /// By whom, in the order in which they are offered stops.
     pub plugins: Vec<PluginRun>,
-    /// A plugin that fails before the target starts ends the run: nothing is started.
-    pub all_or_none: bool,
     /// Whether processes that the target makes are traced too.
     pub follow: Follow,
     /// Whether processes that execute another program are let go.
@@ -223,9 +221,9 @@ pub enum SessionError {
 /// Traces a target with plugins until it ends, or until no plugin is left and a
 /// spawned target has ended.
 ///
-/// Plugins are loaded before anything happens to the target. Failures of
-/// plugins do not end the run, but for [`Config::all_or_none`]; they are told to the
-/// user and in the outcome.
+/// Plugins are loaded before anything happens to the target, and one that fails before
+/// the target has executed anything ends the run. Later failures of plugins do not; they
+/// are told to the user and in the outcome.
 ///
 /// The calling thread becomes the tracer. Nobody else in the process may wait
 /// for *any* child (`waitpid(-1)`) meanwhile, and handlers for the signals that

@@ -33,6 +33,29 @@ fn more_plugins_than_there_can_be() {
     }
 }
 
+/// It may be there to keep the target from something.
+#[test]
+fn a_plugin_that_fails_before_the_start() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let file = dir.path().join("kept");
+    fs::write(&file, "").expect("a file");
+    let path = file.to_str().expect("a plain path");
+    for plugins in [
+        &["fault -c unlinkat -e FOO"][..],
+        &["fault"],
+        &["count", "minimal", "fault -c unlinkat -e FOO"],
+        // On a thread of its own.
+        &["strace -e trace=no_such_call"],
+        &["minimal", "strace -e trace=no_such_call"],
+    ] {
+        let plugins = plugins.iter().flat_map(|plugin| ["-t", plugin]);
+        let command = ["run"].into_iter().chain(plugins);
+        let args: Vec<&str> = command.chain(["--", "rm", path]).collect();
+        refused(&args, 125, &["plugin ", " failed: "]);
+        assert!(file.exists(), "{args:?}");
+    }
+}
+
 #[test]
 fn a_command_that_does_not_exist() {
     refused(

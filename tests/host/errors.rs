@@ -171,7 +171,6 @@ fn be_robbed(log: &Path) {
             options: Vec::new(),
         }],
         follow: Follow::Yes,
-        all_or_none: false,
         output: OutputTarget::File {
             file: std::fs::File::create(log).expect("a log"),
             path: log.to_owned(),

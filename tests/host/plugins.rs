@@ -1,4 +1,5 @@
-//! Plugins that misbehave are quarantined; the target and the others go on.
+//! Plugins that misbehave are quarantined; the target and the others go on, or are not
+//! started.
 
 use crate::common::{finish, pai_host, status, stderr, stdout};
 use pai_tests::{fixtures, guests};
@@ -40,9 +41,31 @@ fn quarantined(bad: &str, words: &[&str]) {
     assert_eq!(status(&finish(&mut pai_host(&args))), 120);
 }
 
+/// Before the target runs, alone and between two others: it does not.
+#[track_caller]
+fn never_started(bad: &str, words: &[&str]) {
+    for plugins in [
+        &["-t", bad][..],
+        &["-t", "count", "-t", bad, "-t", guests::NOOP],
+        &["--strict", "-t", bad, "-t", "minimal"],
+    ] {
+        let mut args = vec!["run", "--limit", "time=200ms"];
+        args.extend(plugins);
+        args.push("--");
+        args.extend(TARGET);
+        let output = finish(&mut pai_host(&args));
+        let message = stderr(&output);
+        assert_eq!(stdout(&output), "", "{message}");
+        assert_eq!(status(&output), 125, "{message}");
+        for word in words {
+            assert!(message.contains(word), "{word:?} is not in: {message}");
+        }
+    }
+}
+
 #[test]
 fn one_that_computes_for_ever() {
-    quarantined(guests::LOOPS, &["loops failed", "200ms"]);
+    never_started(guests::LOOPS, &["loops failed", "200ms"]);
 }
 
 #[test]
@@ -65,7 +88,7 @@ fn one_that_recurses_without_end() {
 
 #[test]
 fn one_that_panics_at_once() {
-    quarantined(
+    never_started(
         guests::PANICS_IN_RUN,
         &["panics-in-run failed", "nothing works today"],
     );

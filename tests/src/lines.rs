@@ -255,8 +255,29 @@ pub fn comparable(line: &str, tids: &[&str]) -> String {
     normal(line, &tids)
 }
 
+/// Calls whose numbers are sizes and places, which an id may equal by chance.
+const NO_IDS: &[&str] = &[
+    "mmap",
+    "munmap",
+    "mprotect",
+    "mremap",
+    "madvise",
+    "brk",
+    "fstat",
+    "newfstatat",
+    "statx",
+    "lseek",
+    "pread64",
+    "read",
+];
+
 /// A line without what differs from run to run.
 fn normal(line: &str, tids: &[String]) -> String {
+    let call = line.split_once('(').map_or("", |(call, _)| call);
+    let tids = match NO_IDS.contains(&call) {
+        true => &[],
+        false => tids,
+    };
     let mut out = String::new();
     let mut rest = line;
     while let Some(at) = rest.find(|c: char| c.is_ascii_digit()) {

@@ -371,7 +371,6 @@ pub(crate) fn run(args: &Args, color: clap::ColorChoice) -> Result<Exit, Halt> {
         verbose: args.debug,
         no_follow: !args.follows(),
         detach_on_exec: args.detach_on.is_some(),
-        all_or_none: true,
         ..trace::Options::default()
     };
     if !args.pids.is_empty() {

@@ -133,10 +133,6 @@ pub(crate) struct Options {
         help_heading = "Tracing"
     )]
     pub(super) cpu: Cpu,
-
-    /// A plugin that fails before the target starts ends the run.
-    #[arg(skip)]
-    pub(super) all_or_none: bool,
 }
 
 fn cpu(text: &str) -> Result<Cpu, &'static str> {
@@ -193,7 +189,6 @@ impl Options {
             } else {
                 Follow::Yes
             },
-            all_or_none: self.all_or_none,
             detach_on_exec: self.detach_on_exec,
             filtered: !self.no_seccomp,
             cpu: self.cpu,

@@ -101,8 +101,14 @@ fn watch(parts: Parts) {
         }
     }
     // Its consumer is dropped first, so that nobody waits for it to read.
+    let failed = guest.seat.has_failed();
     drop(guest);
-    let told = remote.call(move |engine| engine.remove_client(client));
+    let told = remote.call(move |engine| {
+        if failed {
+            engine.note_failure();
+        }
+        engine.remove_client(client);
+    });
     if told.is_none() {
         tracing::trace!(target: "pai::host", "the session was over first");
     }

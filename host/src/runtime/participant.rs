@@ -119,7 +119,12 @@ impl Client for Participant {
             return Err(fatal);
         }
         Ok(match step {
-            Step::Ended => Served::Finished,
+            Step::Ended => {
+                if self.guest.seat.has_failed() {
+                    engine.borrow_mut().note_failure();
+                }
+                Served::Finished
+            }
             Step::Paused(Pause::Slice) => Served::Busy,
             Step::Paused(Pause::Asleep) => {
                 self.fall_asleep(id, &mut engine.borrow_mut());

@@ -108,6 +108,10 @@ impl Seat {
         *lock(&self.failure) = Some(failure);
     }
 
+    pub(crate) fn has_failed(&self) -> bool {
+        lock(&self.failure).is_some()
+    }
+
     pub(crate) fn take_failure(&self) -> Option<PluginFailure> {
         lock(&self.failure).take()
     }

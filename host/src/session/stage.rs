@@ -65,9 +65,6 @@ impl Stage {
         let flags = Arc::new(Flags::default());
 
         let mut engine = Engine::new(config.follow)?;
-        if config.all_or_none {
-            engine.need_all_clients();
-        }
         engine.set_detach_on_exec(config.detach_on_exec);
         engine.set_timed(config.timed);
         if !config.filtered {

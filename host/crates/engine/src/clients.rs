@@ -323,6 +323,12 @@ impl Engine {
         self.clients[client.index()].ended = true;
     }
 
+    /// A client that has failed is about to be removed. If the targets have not been let
+    /// run they are not: who was to keep them from something is not there.
+    pub fn note_failure(&mut self) {
+        self.failed_early |= !self.started;
+    }
+
     /// Forgets a client that is gone: nothing is delivered to it any more and
     /// everything it held goes on.
     pub fn remove_client(&mut self, client: ClientId) {

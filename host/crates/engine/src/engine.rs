@@ -70,8 +70,8 @@ pub struct Engine {
     pub(crate) root_status: Option<ExitStatus>,
     pub(crate) gate: Option<Gate>,
     pub(crate) started: bool,
-    /// The targets are not let run unless every client is there.
-    pub(crate) needs_all: bool,
+    /// A client failed before the targets were let run.
+    pub(crate) failed_early: bool,
     pub(crate) over: Option<End>,
     /// See [`Engine::set_timed`].
     pub(crate) timed: bool,
@@ -185,7 +185,7 @@ impl Engine {
             root_status: None,
             gate: None,
             started: false,
-            needs_all: false,
+            failed_early: false,
             over: None,
             timed: false,
             detach_on_exec: false,
@@ -235,7 +235,7 @@ impl Engine {
                 return Ok(Turn::Woken);
             }
             if !self.started && self.clients.iter().all(|client| client.ready) {
-                if self.needs_all && !self.gone.is_empty() {
+                if self.failed_early {
                     self.end_all(&End::Detached);
                     return Ok(Turn::Over(End::Detached));
                 }
@@ -313,11 +313,6 @@ impl Engine {
             self.unpark(tid)?;
         }
         Ok(())
-    }
-
-    /// The targets are not let run if a client is gone before: the session is over then.
-    pub fn need_all_clients(&mut self) {
-        self.needs_all = true;
     }
 
     /// Whether the targets run.
