@@ -315,15 +315,19 @@ fn signals_are_passed_on_again_and_again() {
 #[test]
 fn signals_after_the_end_of_the_target_end_the_trace() {
     let script = "sleep 1000 >/dev/null 2>&1 </dev/null & echo $!; exit 3";
+    let strace = ["strace", "-f", "-o", "/dev/null", "-e", "trace=openat"];
     for (options, goes_on) in [
-        (&["exits"][..], true),
-        (&["--no-seccomp", "files"], true),
-        (&["files"], false),
+        (&["run", "exits", "--"][..], true),
+        (&["run", "--no-seccomp", "files", "--"], true),
+        (&["run", "files", "--"], false),
+        // As strace has it.
+        (&strace, true),
+        (&[&strace[..], &["--seccomp-bpf"]].concat(), false),
     ] {
-        let mut host = pai_host(&["run", "-o", "/dev/null"])
-            .args(options)
-            .args(["--", "sh", "-c", script])
+        let mut host = pai_host(options)
+            .args(["sh", "-c", script])
             .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
             .spawn()
             .expect("pai-host");
         let _watchdog = Watchdog::over(&host);
@@ -336,7 +340,12 @@ fn signals_after_the_end_of_the_target_end_the_trace() {
             std::thread::yield_now();
         }
         kill(Pid::from_raw(host.id().cast_signed()), Signal::SIGTERM).expect("alive");
+        let mut said = String::new();
+        let mut err = host.stderr.take().expect("a pipe");
+        err.read_to_string(&mut said).expect("text");
         assert_eq!(host.wait().expect("a child").code(), Some(3));
+        let killed = format!("pai-host: process {left} was killed: ");
+        assert_eq!(said.contains(&killed), !goes_on, "{said}");
         // Who has ended may still wait to be reaped.
         let stat = std::fs::read_to_string(format!("/proc/{left}/stat"));
         let lives = stat.is_ok_and(|stat| !stat.contains(") Z"));

@@ -27,14 +27,14 @@ enum Missing {
     Denied(PathBuf, String),
 }
 
-/// The program that these words mean, with the caller's environment.
+/// The program that these words mean, with the caller's environment; what helps if there
+/// are none.
 ///
 /// # Errors
 /// With status 127 when it is not found, 126 when it cannot be executed.
-pub(crate) fn find(command: &[OsString]) -> Result<Program, Halt> {
+pub(crate) fn find(command: &[OsString], help: &str) -> Result<Program, Halt> {
     let Some(name) = command.first() else {
-        return Err(Halt::failed("no command is given")
-            .help("put it after the plugin: pai-host run PLUGIN -- COMMAND [ARGS]"));
+        return Err(Halt::failed("no command is given").help(help));
     };
     let path = match look_up(name, env::var_os("PATH").as_deref()) {
         Ok(path) => path,

@@ -58,7 +58,10 @@ pub(crate) fn run(args: &Args, color: clap::ColorChoice) -> Result<Exit, Halt> {
     } else {
         (args.options.quoted_plugins(color)?, args.words.clone())
     };
-    let program = program::find(&command)?;
+    let program = program::find(
+        &command,
+        "put it after the plugin: pai-host run PLUGIN -- COMMAND [ARGS]",
+    )?;
     args.options
         .trace(Target::Spawn(program), plugins, Whose::Target)
 }

@@ -176,8 +176,9 @@ pub(crate) struct Args {
     #[arg(short = 'I', long = "interruptible", value_name = "WHEN", hide = true,
           value_parser = ["1", "2", "3", "4", "anywhere", "waiting", "never", "never_tstp"])]
     interruptible: Option<String>,
-    /// Stop only at calls that are wanted; with -f that is so anyway
-    #[arg(long = "seccomp-bpf", hide = true)]
+    /// With -f, stop only at calls that are shown: quicker, and what is traced ends
+    /// with pai-host
+    #[arg(long = "seccomp-bpf")]
     seccomp: bool,
     /// Tell on standard error what pai-host itself does
     #[arg(short = 'd', long)]
@@ -371,6 +372,7 @@ pub(crate) fn run(args: &Args, color: clap::ColorChoice) -> Result<Exit, Halt> {
         verbose: args.debug,
         no_follow: !args.follows(),
         detach_on_exec: args.detach_on.is_some(),
+        no_seccomp: !args.seccomp,
         ..trace::Options::default()
     };
     if !args.pids.is_empty() {
@@ -391,7 +393,10 @@ pub(crate) fn run(args: &Args, color: clap::ColorChoice) -> Result<Exit, Halt> {
         }
         return options.trace(Target::Attach(pids), plugins, Whose::Ours);
     }
-    let mut program = program::find(&args.command)?;
+    let mut program = program::find(
+        &args.command,
+        "put it after the options: pai-host strace [OPTIONS] COMMAND [ARGS]",
+    )?;
     for change in &args.env {
         set(&mut program, change)?;
     }

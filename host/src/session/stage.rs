@@ -265,7 +265,10 @@ impl Stage {
         let started = engine.has_started();
         let calls = engine.call_stops().to_string();
         engine.shut_down();
+        drop(engine);
+        pai_engine::tell(&self.engine, &mut self.supervisor);
         self.supervisor.release_terminal();
+        let mut engine = self.engine.borrow_mut();
         if self.spawned && wait {
             let supervisor = &mut self.supervisor;
             if let Err(error) = engine.await_root(|root| supervisor.while_waiting(root)) {

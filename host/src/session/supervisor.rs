@@ -180,6 +180,13 @@ impl pai_engine::Supervisor for Supervisor {
                 );
                 self.notes.tell(Some(&name), &text);
             }
+            Diagnostic::Killed(pid) => {
+                let text = format!(
+                    "process {pid} was killed: some of its system calls are filtered, and fail \
+                     without a tracer; not so with --no-seccomp"
+                );
+                self.notes.tell(None, &text);
+            }
             Diagnostic::TargetStopped { pid, signal } => self.target_stopped(*pid, *signal),
             _ => {}
         }

@@ -132,6 +132,9 @@ pub enum Diagnostic {
         /// By this signal.
         signal: Signal,
     },
+    /// A process was killed at the end of the trace: its calls are filtered, and fail
+    /// without a tracer.
+    Killed(Pid),
 }
 
 /// Also when the thread panics, the targets go on as if nobody had traced them.

@@ -31,7 +31,7 @@ use pai_syscalls::abi::{I386, X86_64};
 use crate::attach::Follow;
 use crate::births::{CLONE_UNTRACED, X32_BIT};
 use crate::dispatch::is_exit;
-use crate::engine::Engine;
+use crate::engine::{Diagnostic, Engine};
 use crate::error::{Fatal, unless_gone};
 use crate::event::SyscallId;
 use crate::inject::Saved;
@@ -439,7 +439,7 @@ impl Engine {
         for pid in self.processes.keys().copied().collect::<Vec<Pid>>() {
             match kill(pid, Signal::KILL) {
                 Ok(()) => {
-                    tracing::warn!(target: "pai::engine", %pid, "killed: its calls are filtered");
+                    self.diagnostics.push_back(Diagnostic::Killed(pid));
                 }
                 Err(error) => tracing::debug!(target: "pai::engine", %pid, %error, "gone"),
             }

@@ -90,7 +90,7 @@ pub use memory::{MAX_PATTERN, MAX_READ, MAX_SEARCH, MAX_WRITE, Mapping};
 pub use pai_ptrace::Protection;
 pub use pai_ptrace::wait::Block;
 pub use query::{TargetInfo, TaskInfo, TaskState};
-pub use session::{Client, Served, Supervisor, finish, run};
+pub use session::{Client, Served, Supervisor, finish, run, tell};
 pub use stats::{ClientStats, Stats};
 pub use step::Step;
 pub use subscription::{ClientId, MAX_CLIENTS, SyscallFilter, SyscallSet, Topic};

@@ -134,7 +134,8 @@ fn serve(
     Ok(())
 }
 
-fn tell(engine: &RefCell<Engine>, supervisor: &mut dyn Supervisor) {
+/// Tells what there is to be told.
+pub fn tell(engine: &RefCell<Engine>, supervisor: &mut dyn Supervisor) {
     loop {
         let next = engine.borrow_mut().next_diagnostic();
         match next {
