@@ -96,6 +96,8 @@ const ABORTED: Fatal = Fatal::TooManyClients;
 #[derive(Default)]
 struct Watcher {
     diagnostics: Vec<Diagnostic>,
+    stops: u64,
+    most_at_once: u64,
 }
 
 impl Supervisor for Watcher {
@@ -103,6 +105,11 @@ impl Supervisor for Watcher {
 
     fn diagnostic(&mut self, _: &RefCell<Engine>, diagnostic: &Diagnostic) {
         self.diagnostics.push(diagnostic.clone());
+    }
+
+    fn stopped(&mut self, stops: u64) {
+        self.most_at_once = self.most_at_once.max(stops - self.stops);
+        self.stops = stops;
     }
 }
 
@@ -119,6 +126,8 @@ pub struct Traced {
     pub stats: Stats,
     /// What the user would have been told.
     pub diagnostics: Vec<Diagnostic>,
+    /// The most stops that the user's side heard of at once.
+    pub most_at_once: u64,
     /// The target's process.
     pub pid: Pid,
 }
@@ -141,6 +150,7 @@ impl Traced {
             stdout: String::new(),
             stats: Stats::default(),
             diagnostics: Vec::new(),
+            most_at_once: 0,
             pid: Pid::new(0),
         }
     }
@@ -393,6 +403,7 @@ impl<'a> Trace<'a> {
             stdout: text,
             stats: engine.stats(),
             diagnostics: watcher.diagnostics,
+            most_at_once: watcher.most_at_once,
             pid: pid.unwrap_or(Pid::new(0)),
         }
     }

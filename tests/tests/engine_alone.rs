@@ -9,6 +9,7 @@ use nix::errno::Errno;
 use nix::sys::prctl::set_dumpable;
 use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::unistd::{Uid, getppid, setresuid};
+use pai_engine::observe::{Overflow, buffer};
 use pai_engine::{Action, Engine, ExitStatus, Fatal, Follow};
 use pai_ptrace::{Pid, Running, Stopped};
 use pai_tests::fixtures;
@@ -253,6 +254,7 @@ fn spawn_until_killed(fixture: &str) {
             .expect("nothing fatal")
         {
             pai_engine::Turn::Mail(_) => {}
+            pai_engine::Turn::News => continue,
             other => panic!("{other:?}"),
         }
         let delivery = engine.take_mail(client).expect("mail");
@@ -332,4 +334,21 @@ fn c12_a_panic_disturbs_nobody() {
         target.assert_untraced();
     }
     target.expect_ok();
+}
+
+/// Also if nobody but observers is there, whose stops go on at once.
+#[test]
+fn the_user_s_side_hears_of_stops() {
+    let traces = || [1000, 2000].map(|calls| Trace::of(fixtures::REPEAT_CALLS).arg(calls));
+    let observed = traces().map(|trace| {
+        let (producer, _consumer) = buffer(64, Overflow::Drop);
+        trace.observer(vec![all_syscalls()], producer)
+    });
+    let served =
+        traces().map(|trace| trace.client(vec![all_syscalls()], |_, _, _| Some(Action::Proceed)));
+    for trace in observed.into_iter().chain(served) {
+        let traced = trace.run();
+        traced.expect(0, "done\n");
+        assert!((1..=32).contains(&traced.most_at_once), "{traced:?}");
+    }
 }

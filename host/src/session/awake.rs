@@ -19,6 +19,9 @@ use pai_ptrace::monotonic_nanos;
 
 use super::{Cpu, SessionError};
 
+/// What is said of success.
+const KEPT: &str = "kept from sleeping while there were many stops";
+
 const DEVICE: &str = "/dev/cpu_dma_latency";
 const DRIVER: &str = "/sys/devices/system/cpu/cpuidle/current_driver";
 /// The idle driver of guests of KVM: it can poll, or halt.
@@ -33,9 +36,10 @@ const SAMPLES: u32 = 2;
 /// Windows until what was of no use is tried again.
 const RETRY: u32 = 512;
 /// How often it is looked whether there still are stops.
-const TICK: Duration = Duration::from_millis(20);
-/// As many as are in a tick if there are 1000 per second.
-const FEW: u64 = 20;
+const TICK: Duration = Duration::from_millis(50);
+/// Fewer than that in a tick: they are counted by so many, and there are less than 1000 per
+/// second.
+const FEW: u64 = WINDOW;
 
 /// What to do behind a window.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -240,8 +244,13 @@ impl Awake {
             }
             Order::Release => {
                 self.shared.state().request = None;
-                self.report = "left alone: awake they are no quicker".to_owned();
+                if self.report != KEPT {
+                    self.report = "left alone: stops get no cheaper".to_owned();
+                }
             }
+        }
+        if matches!(self.governor, Some(Governor::Useful(_))) && self.report != KEPT {
+            self.report = KEPT.to_owned();
         }
     }
 
@@ -254,7 +263,6 @@ impl Awake {
         }
         self.shared.state().request = Some(request);
         self.shared.changed.notify_one();
-        self.report = "kept from sleeping while there were many stops".to_owned();
         Ok(())
     }
 

@@ -24,6 +24,9 @@ use crate::symbols::Symbols;
 use crate::task::{Process, State, Task};
 use crate::watch::Watch;
 
+/// So many stops are news.
+const NEWS: u64 = 32;
+
 /// One trace. Belongs to the thread that made it.
 #[derive(Debug)]
 pub struct Engine {
@@ -70,6 +73,8 @@ pub struct Engine {
     pub(crate) root_status: Option<ExitStatus>,
     pub(crate) gate: Option<Gate>,
     pub(crate) started: bool,
+    /// The supervisor hears again of how many stops there were when there are so many.
+    pub(crate) news_at: u64,
     /// A client failed before the targets were let run.
     pub(crate) failed_early: bool,
     pub(crate) over: Option<End>,
@@ -100,7 +105,8 @@ pub enum Turn {
     Mail(ClientId),
     /// Somebody woke the tracer: a signal, or work from another thread (done).
     Woken,
-    /// The user should know of something: [`Engine::next_diagnostic`].
+    /// The user should know of something: [`Engine::next_diagnostic`]; or there were some
+    /// stops more.
     News,
     /// Nothing to do without waiting.
     Idle,
@@ -189,6 +195,7 @@ impl Engine {
             gate: None,
             started: false,
             failed_early: false,
+            news_at: NEWS,
             over: None,
             timed: false,
             detach_on_exec: false,
@@ -222,7 +229,8 @@ impl Engine {
             if let Some(client) = self.with_mail.minus(skip).first() {
                 return Ok(Turn::Mail(client));
             }
-            if !self.diagnostics.is_empty() {
+            if !self.diagnostics.is_empty() || self.stats.stops >= self.news_at {
+                self.news_at = self.stats.stops + NEWS;
                 return Ok(Turn::News);
             }
             // First what has been reported: a signal for a target that is known to have

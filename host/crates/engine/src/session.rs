@@ -37,7 +37,8 @@ pub trait Client {
 pub trait Supervisor {
     /// The tracer was woken: look for signals.
     fn woken(&mut self, engine: &RefCell<Engine>);
-    /// So many stops there have been so far.
+    /// So many stops there have been so far: for every 32nd, and whenever else there is
+    /// something to do.
     fn stopped(&mut self, _stops: u64) {}
     /// Something the user should know of.
     fn diagnostic(&mut self, engine: &RefCell<Engine>, diagnostic: &Diagnostic);
