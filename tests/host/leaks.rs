@@ -113,6 +113,59 @@ fn programs_free_what_they_allocate() {
     }
 }
 
+/// Where the blocks that are freed by mistake are freed, and how often, innermost two.
+fn mistakes(ran: &Ran) -> BTreeMap<Vec<String>, usize> {
+    let mut places = BTreeMap::new();
+    for error in ran.records("error") {
+        assert_eq!(error["data"]["what"], "freed twice", "{error}");
+        let stack = error["data"]["stack"].as_array().expect("a list");
+        let name = |text: &Value| {
+            let text = text.as_str().expect("a text");
+            text.split_once('+').map_or("", |(name, _)| name).to_owned()
+        };
+        let names = stack.iter().map(name).collect();
+        *places.entry(names).or_insert(0) += 1;
+    }
+    places
+}
+
+#[test]
+fn what_the_c_library_frees_of_threads_is_no_mistake() {
+    for (program, free) in [
+        (fixtures::MALLOC_THREADS, "libc!free=0"),
+        (fixtures::MALLOC_THREADS_STATIC, "free=0"),
+    ] {
+        let ran = records("", &[program]);
+        assert_eq!(ran.stdout, "done\n");
+        assert_eq!(ran.records("error").count(), 0, "{}", ran.stderr);
+
+        // What it frees for the program still counts.
+        let replaced = format!("override -f {free}");
+        let plugins = ["-t", "malloc-check -d 2", "-t", &replaced];
+        let args = [
+            &["run", "--json"],
+            &plugins[..],
+            &["--", program, "mistakes"],
+        ]
+        .concat();
+        let ran = Ran::of(&args);
+        assert_eq!(
+            (ran.status, ran.stdout.as_str()),
+            (0, "done\n"),
+            "{}",
+            ran.stderr
+        );
+        let places = mistakes(&ran);
+        assert_eq!(places.values().sum::<usize>(), 6, "{places:?}");
+        let closed: usize = places
+            .iter()
+            .filter(|(names, _)| names[1] == "close_twice")
+            .map(|(_, times)| times)
+            .sum();
+        assert_eq!(closed, 3, "{places:?}");
+    }
+}
+
 /// How many blocks of each size, by what is said of them. The C library's own have
 /// sizes of its choice.
 #[track_caller]

@@ -2,6 +2,7 @@
 //! allocated.
 
 mod heap;
+mod library;
 mod ranges;
 mod reach;
 mod report;
@@ -83,6 +84,8 @@ struct Process {
     heap: Heap,
     /// Modules that have allocators.
     allocators: Vec<Range<u64>>,
+    /// Modules of the C library.
+    library: Vec<Range<u64>>,
     /// Registers of tasks that have ended since the last allocation: the process ends,
     /// perhaps, and these were its last.
     ended: Vec<Registers>,
@@ -117,6 +120,12 @@ struct State {
 impl State {
     fn process(&mut self, pid: Pid) -> &mut Process {
         self.processes.entry(pid).or_default()
+    }
+
+    /// Modules of the C library in a process.
+    fn library(&self, pid: Pid) -> &[Range<u64>] {
+        let process = self.processes.get(&pid);
+        process.map_or(&[], |process| &process.library)
     }
 
     fn remove_task(&mut self, pid: Pid, tid: Tid) {
@@ -175,6 +184,7 @@ fn follow_processes(client: &mut Client<State>) -> Result<()> {
                 let child = Process {
                     heap: process.heap.fork(),
                     allocators: process.allocators.clone(),
+                    library: process.library.clone(),
                     ended: Vec::new(),
                 };
                 state.processes.insert(fork.child, child);
@@ -256,6 +266,8 @@ fn at_exit(client: &mut Client<State>, stop: &OtherStop) -> Result<()> {
 }
 
 fn hook(client: &mut Client<State>, pid: Pid, modules: &[Module]) -> Result<()> {
+    let library = library::find(client, pid, modules)?;
+    client.data_mut().process(pid).library.extend(library);
     for (name, kind) in FUNCTIONS {
         for symbol in client.functions_in(pid, modules, name)? {
             let module = modules
@@ -305,6 +317,7 @@ fn enter(client: &mut Client<State>, call: &FunctionEvent, kind: Kind) -> Result
                 heap.note_free(first, block, stack);
             }
             Ok(None) => {}
+            Err(_) if library::is_its_own(client, call)? => {}
             Err(bad) => {
                 let stack = stack(client, call, 1)?;
                 report::complain(client, call.pid, first, &bad, &stack)?;

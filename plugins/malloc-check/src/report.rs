@@ -141,7 +141,7 @@ fn place(client: &Client<State>, pid: Pid, addr: u64) -> Result<Rc<str>> {
 
 /// A process may be killed while it is looked at, and its debug information may be
 /// damaged.
-fn unless_gone<T>(result: Result<T>) -> Result<Option<T>> {
+pub(crate) fn unless_gone<T>(result: Result<T>) -> Result<Option<T>> {
     match result {
         Ok(value) => Ok(Some(value)),
         Err(error) => match error.kind() {
