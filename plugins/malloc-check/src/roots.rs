@@ -1,5 +1,6 @@
-//! Where a process looks for its pointers: everything that it can write to and that
-//! no block is in, the stacks of its threads, and their registers.
+//! Where a process looks for its pointers: everything that it can write to, or could
+//! before its start was over, and that no block is in, the stacks of its threads, and
+//! their registers.
 
 use std::ops::Range;
 
@@ -32,9 +33,9 @@ pub(crate) fn find(
 ) -> Vec<Root> {
     let mut roots = Vec::new();
     let mut below: Option<&Mapping> = None;
-    for mapping in maps {
+    for (at, mapping) in maps.iter().enumerate() {
         let before = below.replace(mapping);
-        if !mapping.protection.contains(Protection::WRITE) {
+        if !mapping.protection.contains(Protection::WRITE) && !is_relro(mapping, maps.get(at + 1)) {
             continue;
         }
         let here = |sp: &&u64| (mapping.start..mapping.end).contains(*sp);
@@ -63,6 +64,21 @@ pub(crate) fn find(
     roots
 }
 
+/// Whether this may be data of a module that only its start has written to
+/// (PT_GNU_RELRO): the first part of what was mapped as writable.
+fn is_relro(mapping: &Mapping, next: Option<&Mapping>) -> bool {
+    let writable = Protection::READ | Protection::WRITE;
+    mapping.inode != 0
+        && mapping.protection == Protection::READ
+        && next.is_some_and(|next| {
+            let same = (next.device, next.inode) == (mapping.device, mapping.inode)
+                && next.offset == mapping.offset + (mapping.end - mapping.start);
+            // All that stays writable may be zeros at first (.bss).
+            let goes_on = same || next.inode == 0 && !next.name.starts_with('[');
+            next.start == mapping.end && next.protection == writable && goes_on
+        })
+}
+
 /// Whether nothing but one stack is in a mapping: what is below the stack pointer is
 /// of no use then.
 fn is_whole_stack(mapping: &Mapping, before: Option<&Mapping>) -> bool {
@@ -86,7 +102,7 @@ mod tests {
             start: range.start,
             end: range.end,
             protection: write,
-            offset: 0,
+            offset: range.start,
             device: 0,
             inode: u64::from(name.starts_with('/')),
             name: name.to_owned(),
@@ -122,6 +138,34 @@ mod tests {
                 (0x9000..0xa000, true),
             ]
         );
+    }
+
+    #[test]
+    fn data_that_has_become_read_only() {
+        let read_only = |range| Mapping {
+            protection: Protection::READ,
+            ..mapping(range, false, "/bin/a")
+        };
+        let maps = [
+            read_only(0x1000..0x2000),
+            read_only(0x2000..0x3000),
+            mapping(0x3000..0x4000, true, "/bin/a"),
+            read_only(0x5000..0x6000),
+            mapping(0x6000..0x7000, true, ""),
+            // Not its data: the heap, and another part of the file, are behind it.
+            read_only(0x8000..0x9000),
+            mapping(0x9000..0xa000, true, "[heap]"),
+            Mapping {
+                offset: 0,
+                ..read_only(0xc000..0xd000)
+            },
+            mapping(0xd000..0xe000, true, "/bin/a"),
+        ];
+        let starts: Vec<u64> = ranges(&find(&maps, &Ranges::default(), &[], &[]))
+            .into_iter()
+            .map(|(range, _)| range.start)
+            .collect();
+        assert_eq!(starts, [0x2000, 0x3000, 0x5000, 0x6000, 0x9000, 0xd000]);
     }
 
     #[test]
