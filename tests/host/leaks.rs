@@ -2,11 +2,16 @@
 //! that lose nothing.
 
 use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use pai_tests::fixtures;
+use pai_tests::target::Target;
 use serde_json::{Value, json};
 
-use crate::common::{Ran, bare, finish, pai_host, run, status, stderr, stdout};
+use crate::common::{Ran, Watchdog, bare, finish, pai_host, run, status, stderr, stdout};
 
 /// Runs a command under malloc-check with these options, with records.
 #[track_caller]
@@ -39,9 +44,9 @@ fn leaks_are_found() {
     assert!(lines[first + 1].contains("malloc_errors.c:"), "{text}");
     assert!(lines[first + 2].contains("leak+0x"), "{text}");
     assert!(lines[first + 3].contains("main+0x"), "{text}");
-    let first = at(": 1 blocks, 3000 bytes are definitely lost");
+    let first = at(": 1 block, 3000 bytes are definitely lost");
     assert!(lines[first + 1].contains("main+0x"), "{text}");
-    at(": 1 blocks, 7 bytes are definitely lost");
+    at(": 1 block, 7 bytes are definitely lost");
 }
 
 #[test]
@@ -92,11 +97,9 @@ fn blocks_that_are_freed_by_mistake_are_found() {
         "mistakes",
     ]));
     assert_eq!(status(&output), -6);
-    assert!(
-        stderr(&output).contains("is freed twice"),
-        "{}",
-        stderr(&output)
-    );
+    let text = stderr(&output);
+    assert!(text.contains("is freed twice"), "{text}");
+    assert!(text.contains("\n1 error; "), "{text}");
 }
 
 #[test]
@@ -138,6 +141,8 @@ fn what_the_c_library_frees_of_threads_is_no_mistake() {
         let ran = records("", &[program]);
         assert_eq!(ran.stdout, "done\n");
         assert_eq!(ran.records("error").count(), 0, "{}", ran.stderr);
+        // If it is linked statically, it has blocks that only read-only data leads to.
+        assert_eq!(ran.records("leak").count(), 0, "{}", ran.stderr);
 
         // What it frees for the program still counts.
         let replaced = format!("override -f {free}");
@@ -164,6 +169,59 @@ fn what_the_c_library_frees_of_threads_is_no_mistake() {
             .sum();
         assert_eq!(closed, 3, "{places:?}");
     }
+}
+
+/// What a process has at the end of the trace and not at its own is in use; more is not
+/// said of it.
+#[test]
+fn a_process_that_goes_on_is_not_looked_at() {
+    let mut target = Target::start(fixtures::MALLOC_ATTACHED, &[]);
+    let mut host = pai_host(&["attach", "-p", &target.pid().to_string(), "malloc-check"])
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("pai-host");
+    let _watchdog = Watchdog::over(&host);
+    let mut lines = BufReader::new(host.stderr.take().expect("a pipe")).lines();
+    let first = lines.next().expect("a line").expect("text");
+    assert!(
+        first.starts_with("pai-host: attached to process "),
+        "{first}"
+    );
+    target.signal(Signal::SIGUSR1);
+    assert_eq!(target.line(), "allocated");
+    kill(Pid::from_raw(host.id().cast_signed()), Signal::SIGTERM).expect("not waited for");
+    let rest: Vec<String> = lines.map(|line| line.expect("text")).collect();
+    let process = format!(
+        "{}: 3 blocks, 150 bytes that were allocated since the attach were in use, and its \
+         memory was not looked at",
+        target.pid()
+    );
+    let total = "0 errors; 3 blocks, 150 bytes were in use, and not looked at";
+    assert_eq!(rest, [&process, total]);
+    assert!(host.wait().expect("a child").success());
+    target.expect_ok();
+}
+
+/// A child that shares memory frees and allocates what is its parent's; after its exec it
+/// has a heap of its own.
+#[test]
+fn processes_that_share_memory_have_one_heap() {
+    let ran = records("", &[fixtures::MALLOC_VFORK]);
+    assert_eq!(ran.stdout, "done\n");
+    assert_eq!(ran.records("error").count(), 0, "{}", ran.stderr);
+    let lost = |size| ("definitely lost".to_owned(), size);
+    assert_eq!(
+        by_size(&ran),
+        BTreeMap::from([(lost(20), 2), (lost(22), 1)])
+    );
+    let mut lost = ran
+        .records("summary")
+        .map(|line| &line["data"]["lost_blocks"]);
+    assert!(
+        lost.all(|blocks| *blocks == 3 || *blocks == 0),
+        "{}",
+        ran.stderr
+    );
 }
 
 /// How many blocks of each size, by what is said of them. The C library's own have
@@ -348,6 +406,19 @@ fn mistakes_have_records() {
         ran.records("total").next().expect("a total")["data"]["errors"],
         2
     );
+}
+
+#[test]
+fn one_is_not_several() {
+    let plugins = ["-t", "malloc-check -d 1", "-t", "override -f libc!free=0"];
+    let command = ["--", fixtures::MALLOC_ERRORS, "mistakes"];
+    let output = finish(&mut pai_host(&[&["run"], &plugins[..], &command].concat()));
+    let text = stderr(&output);
+    assert!(
+        text.contains(": 1 block, 7 bytes are definitely lost\n"),
+        "{text}"
+    );
+    assert!(!text.contains(" 1 blocks"), "{text}");
 }
 
 /// They end with much that is reachable, and nothing lost, each time the same.

@@ -95,6 +95,10 @@ impl Heap {
         }
     }
 
+    pub(crate) fn is_whole(&self) -> bool {
+        self.whole
+    }
+
     /// What a child begins with.
     pub(crate) fn fork(&self) -> Self {
         let mut copy = self.clone();

@@ -3,6 +3,7 @@
 
 mod heap;
 mod library;
+mod memories;
 mod ranges;
 mod reach;
 mod report;
@@ -17,7 +18,8 @@ use pai_plugin::{
     options,
 };
 
-use heap::{Block, Heap, Stack, Stacks};
+use heap::{Block, Stack, Stacks};
+use memories::{Memories, Memory};
 use report::Totals;
 use scan::Registers;
 
@@ -78,35 +80,13 @@ struct Pending {
     old: Option<Block>,
 }
 
-/// A process whose blocks are known.
-#[derive(Clone, Default)]
-struct Process {
-    heap: Heap,
-    /// Modules that have allocators.
-    allocators: Vec<Range<u64>>,
-    /// Modules of the C library.
-    library: Vec<Range<u64>>,
-    /// Registers of tasks that have ended since the last allocation: the process ends,
-    /// perhaps, and these were its last.
-    ended: Vec<Registers>,
-}
-
-impl Process {
-    fn new(whole: bool) -> Self {
-        Self {
-            heap: Heap::new(whole),
-            ..Self::default()
-        }
-    }
-}
-
 /// Registers of ended tasks that are kept.
 const MOST_ENDED: usize = 4096;
 
 struct State {
     depth: u32,
     list_reachable: bool,
-    processes: BTreeMap<Pid, Process>,
+    memories: Memories,
     /// Tasks that have not ended.
     tasks: BTreeMap<Pid, BTreeSet<Tid>>,
     pending: BTreeMap<u64, Pending>,
@@ -118,14 +98,10 @@ struct State {
 }
 
 impl State {
-    fn process(&mut self, pid: Pid) -> &mut Process {
-        self.processes.entry(pid).or_default()
-    }
-
     /// Modules of the C library in a process.
     fn library(&self, pid: Pid) -> &[Range<u64>] {
-        let process = self.processes.get(&pid);
-        process.map_or(&[], |process| &process.library)
+        let memory = self.memories.get(pid);
+        memory.map_or(&[], |memory| &memory.library)
     }
 
     fn remove_task(&mut self, pid: Pid, tid: Tid) {
@@ -140,7 +116,7 @@ fn run() -> Result<()> {
     let mut client = Client::new(State {
         depth: u32::try_from(depth).map_err(|_| "--depth: too many or too few")?,
         list_reachable: options::flag("reachable"),
-        processes: BTreeMap::new(),
+        memories: Memories::default(),
         tasks: BTreeMap::new(),
         pending: BTreeMap::new(),
         stacks: Stacks::default(),
@@ -150,8 +126,8 @@ fn run() -> Result<()> {
     });
     for target in client.targets()? {
         if target.attached {
-            let process = Process::new(false);
-            client.data_mut().processes.insert(target.pid, process);
+            let memories = &mut client.data_mut().memories;
+            memories.begin(target.pid, Memory::new(false));
         }
     }
     for task in client.tasks(None)? {
@@ -160,7 +136,12 @@ fn run() -> Result<()> {
     }
     follow_processes(&mut client)?;
     client.on_modules(hook)?;
-    let (_end, state) = client.loop_until_exit()?;
+    client.run_until(|_| false)?;
+    let state = client.data_mut();
+    // The user has ended the trace: they go on, and nobody may look at them any more.
+    for (pid, memory) in std::mem::take(&mut state.memories).into_rest() {
+        report::tell_unknown(state, pid, &memory.heap)?;
+    }
     report::total(state.errors, &state.totals)
 }
 
@@ -168,9 +149,8 @@ fn run() -> Result<()> {
 fn follow_processes(client: &mut Client<State>) -> Result<()> {
     client.on_exec(|client, event| {
         if let Event::Execed(exec) = event {
-            // The memory of the program before is gone, and nothing leaked.
             let state = client.data_mut();
-            state.processes.insert(exec.pid, Process::new(true));
+            state.memories.begin(exec.pid, Memory::new(true));
             state.tasks.insert(exec.pid, BTreeSet::from([exec.pid]));
         }
         Ok(OnNotice::Proceed)
@@ -179,16 +159,9 @@ fn follow_processes(client: &mut Client<State>) -> Result<()> {
         if let Event::Forked(fork) = event
             && fork.followed
         {
-            let state = client.data_mut();
-            if let Some(process) = state.processes.get(&fork.pid) {
-                let child = Process {
-                    heap: process.heap.fork(),
-                    allocators: process.allocators.clone(),
-                    library: process.library.clone(),
-                    ended: Vec::new(),
-                };
-                state.processes.insert(fork.child, child);
-            }
+            let shares = memories::is_sharing(client, fork.pid, fork.tid, &fork.kind)?;
+            let memories = &mut client.data_mut().memories;
+            memories.fork(fork.pid, fork.child, shares);
         }
         Ok(OnNotice::Proceed)
     })?;
@@ -214,9 +187,10 @@ fn follow_processes(client: &mut Client<State>) -> Result<()> {
     })?;
     client.on_process_exited(|client, event| {
         if let Event::ProcessExited(end) = event {
-            client.data_mut().tasks.remove(&end.pid);
-            if let Some(process) = client.data_mut().processes.remove(&end.pid) {
-                report::tell_unknown(client, end.pid, &process.heap)?;
+            let state = client.data_mut();
+            state.tasks.remove(&end.pid);
+            if let Some(memory) = state.memories.leave(end.pid) {
+                report::tell_unknown(state, end.pid, &memory.heap)?;
             }
         }
         Ok(OnNotice::Proceed)
@@ -228,38 +202,39 @@ fn follow_processes(client: &mut Client<State>) -> Result<()> {
 fn at_exit(client: &mut Client<State>, stop: &OtherStop) -> Result<()> {
     let (pid, tid) = (stop.pid, stop.tid);
     client.data_mut().remove_task(pid, tid);
-    if !client.data().processes.contains_key(&pid) {
+    if client.data().memories.get(pid).is_none() {
         return Ok(());
     }
-    let registers = client.registers(tid)?;
-    let registers = Registers {
-        sp: registers.sp(),
-        values: registers.iter().map(|(_, value)| value).collect(),
+    // It may be in use for long after this task.
+    if !client.data().memories.is_shared(pid) {
+        let registers = client.registers(tid)?;
+        let registers = Registers {
+            sp: registers.sp(),
+            values: registers.iter().map(|(_, value)| value).collect(),
+        };
+        let memory = client.data_mut().memories.get_mut(pid);
+        if memory.ended.len() < MOST_ENDED {
+            memory.ended.push(registers);
+        }
+    }
+    let state = client.data_mut();
+    let tasks = state.tasks.get(&pid);
+    if tasks.is_some_and(|tasks| !tasks.is_empty()) {
+        return Ok(());
+    }
+    let Some(memory) = state.memories.leave(pid) else {
+        return Ok(());
     };
-    let process = client.data_mut().process(pid);
-    if process.ended.len() < MOST_ENDED {
-        process.ended.push(registers);
-    }
-    if client
-        .data()
-        .tasks
-        .get(&pid)
-        .is_some_and(|tasks| !tasks.is_empty())
-    {
-        return Ok(());
-    }
-    let Some(process) = client.data_mut().processes.remove(&pid) else {
-        return Ok(());
-    };
-    let heap = &process.heap;
+    let heap = &memory.heap;
     if !heap.has_own() {
+        client.data_mut().totals.seen += 1;
         return Ok(());
     }
-    match scan::scan(client, pid, heap, &process.ended, &process.allocators) {
+    match scan::scan(client, pid, heap, &memory.ended, &memory.allocators) {
         Ok(seen) => report::tell(client, pid, heap, &seen),
         // It was killed meanwhile.
         Err(error) if matches!(error.kind(), pai_plugin::ErrorKind::NoSuchProcess(_)) => {
-            report::tell_unknown(client, pid, heap)
+            report::tell_unknown(client.data_mut(), pid, heap)
         }
         Err(error) => Err(error),
     }
@@ -267,7 +242,12 @@ fn at_exit(client: &mut Client<State>, stop: &OtherStop) -> Result<()> {
 
 fn hook(client: &mut Client<State>, pid: Pid, modules: &[Module]) -> Result<()> {
     let library = library::find(client, pid, modules)?;
-    client.data_mut().process(pid).library.extend(library);
+    client
+        .data_mut()
+        .memories
+        .get_mut(pid)
+        .library
+        .extend(library);
     for (name, kind) in FUNCTIONS {
         for symbol in client.functions_in(pid, modules, name)? {
             let module = modules
@@ -275,7 +255,7 @@ fn hook(client: &mut Client<State>, pid: Pid, modules: &[Module]) -> Result<()> 
                 .find(|module| (module.base..module.end).contains(&symbol.value));
             if let Some(module) = module {
                 let range = module.base..module.end;
-                let allocators = &mut client.data_mut().process(pid).allocators;
+                let allocators = &mut client.data_mut().memories.get_mut(pid).allocators;
                 if !allocators.contains(&range) {
                     allocators.push(range);
                 }
@@ -304,16 +284,16 @@ fn enter(client: &mut Client<State>, call: &FunctionEvent, kind: Kind) -> Result
         *arg = client.argument(call, index)?;
     }
     let [first, second, third] = args;
-    let process = client.data_mut().process(call.pid);
-    process.ended.clear();
+    let memory = client.data_mut().memories.get_mut(call.pid);
+    memory.ended.clear();
     let mut old = None;
     if matches!(kind, Kind::Free | Kind::Resize | Kind::ResizeProduct) && first != 0 {
-        match process.heap.take(first) {
+        match memory.heap.take(first) {
             // What is resized may stay where it is.
             Ok(block) if kind != Kind::Free => old = block,
             Ok(Some(block)) => {
                 let stack = stack(client, call, 1)?;
-                let heap = &mut client.data_mut().process(call.pid).heap;
+                let heap = &mut client.data_mut().memories.get_mut(call.pid).heap;
                 heap.note_free(first, block, stack);
             }
             Ok(None) => {}
@@ -351,7 +331,7 @@ fn leave(client: &mut Client<State>, call: &FunctionEvent, kind: Kind) -> Result
         return Ok(OnReturn::Proceed);
     }
     let stack = stack(client, call, 0)?;
-    let heap = &mut client.data_mut().process(call.pid).heap;
+    let heap = &mut client.data_mut().memories.get_mut(call.pid).heap;
     match old {
         // Nothing has happened, unless a block was made to have no bytes.
         Some(old) if block == 0 && size != 0 => heap.put_back(first, old),

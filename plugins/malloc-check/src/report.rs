@@ -29,13 +29,23 @@ impl Total {
 
 impl std::fmt::Display for Total {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} blocks, {} bytes", self.blocks, self.bytes)
+        let blocks = counted(self.blocks, "block");
+        write!(f, "{blocks}, {}", counted(self.bytes, "byte"))
     }
+}
+
+/// A number of things.
+fn counted(number: u64, what: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {what}{plural}")
 }
 
 /// What was in use when processes ended.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Totals {
+    /// Processes that were looked at, and others.
+    pub(crate) seen: u64,
+    pub(crate) unseen: u64,
     pub(crate) lost: Total,
     pub(crate) indirect: Total,
     pub(crate) reachable: Total,
@@ -54,6 +64,8 @@ impl Totals {
     }
 
     pub(crate) fn add(&mut self, other: &Totals) {
+        self.seen += other.seen;
+        self.unseen += other.unseen;
         self.lost.add(other.lost);
         self.indirect.add(other.indirect);
         self.reachable.add(other.reachable);
@@ -220,7 +232,10 @@ fn grouped<'a>(
 pub(crate) fn tell(client: &mut Client<State>, pid: Pid, heap: &Heap, seen: &Seen) -> Result<()> {
     let blocks = heap.blocks().map(|(_, block)| block);
     let groups = grouped(blocks.zip(seen.states.iter().copied()));
-    let mut totals = Totals::default();
+    let mut totals = Totals {
+        seen: 1,
+        ..Totals::default()
+    };
     let mut places = Places::new(pid);
     for (state, stack, total) in &groups {
         totals.of(*state).add(*total);
@@ -243,23 +258,39 @@ pub(crate) fn tell(client: &mut Client<State>, pid: Pid, heap: &Heap, seen: &See
             pai_plugin::print!("{pid}: {total} are {what}\n{lines}");
         }
     }
-    summary(client, pid, &totals, seen.unread)
+    summary(client.data_mut(), pid, &totals, seen.unread)
 }
 
-/// What was in use in a process that ended before anybody could look at it.
-pub(crate) fn tell_unknown(client: &mut Client<State>, pid: Pid, heap: &Heap) -> Result<()> {
-    let mut totals = Totals::default();
+/// What was in use in a process that nobody could look at: it was killed, or goes on
+/// without being traced.
+pub(crate) fn tell_unknown(state: &mut State, pid: Pid, heap: &Heap) -> Result<()> {
+    let mut totals = Totals {
+        unseen: 1,
+        ..Totals::default()
+    };
     for (_, block) in heap.blocks().filter(|(_, block)| block.own) {
         totals.unknown.add(Total {
             blocks: 1,
             bytes: block.size,
         });
     }
-    summary(client, pid, &totals, 0)
+    summary(state, pid, &totals, 0)?;
+    if !structured() && totals.unknown.blocks > 0 {
+        let since = if heap.is_whole() {
+            ""
+        } else {
+            " that were allocated since the attach"
+        };
+        let unknown = totals.unknown;
+        pai_plugin::println!(
+            "{pid}: {unknown}{since} were in use, and its memory was not looked at"
+        );
+    }
+    Ok(())
 }
 
-fn summary(client: &mut Client<State>, pid: Pid, totals: &Totals, unread: u64) -> Result<()> {
-    client.data_mut().totals.add(totals);
+fn summary(state: &mut State, pid: Pid, totals: &Totals, unread: u64) -> Result<()> {
+    state.totals.add(totals);
     if totals.is_zero() {
         return Ok(());
     }
@@ -271,10 +302,10 @@ fn summary(client: &mut Client<State>, pid: Pid, totals: &Totals, unread: u64) -
         lost,
         indirect,
         reachable,
-        unknown,
+        unseen,
+        ..
     } = totals;
-    if unknown.blocks > 0 {
-        pai_plugin::println!("{pid}: {unknown} were in use, and its memory was not looked at");
+    if *unseen > 0 {
         return Ok(());
     }
     pai_plugin::println!(
@@ -282,7 +313,8 @@ fn summary(client: &mut Client<State>, pid: Pid, totals: &Totals, unread: u64) -
     );
     if unread > 0 {
         pai_plugin::println!(
-            "{pid}: {unread} bytes were not looked at: what is lost may be reachable from there"
+            "{pid}: {} were not looked at: what is lost may be reachable from there",
+            counted(unread, "byte")
         );
     }
     Ok(())
@@ -296,12 +328,15 @@ pub(crate) fn total(errors: u64, totals: &Totals) -> Result<()> {
     }
     let mut lost = totals.lost;
     lost.add(totals.indirect);
-    pai_plugin::print!(
-        "{errors} errors; {lost} are lost; {} are still reachable",
-        totals.reachable
-    );
-    if totals.unknown.blocks > 0 {
-        pai_plugin::print!("; {} were not looked at", totals.unknown);
+    pai_plugin::print!("{}", counted(errors, "error"));
+    // Of what nobody has looked at nothing is said.
+    if totals.seen > 0 || totals.unseen == 0 {
+        let reachable = totals.reachable;
+        pai_plugin::print!("; {lost} are lost; {reachable} are still reachable");
+    }
+    if totals.unknown.blocks > 0 || totals.seen == 0 && totals.unseen > 0 {
+        let unknown = totals.unknown;
+        pai_plugin::print!("; {unknown} were in use, and not looked at");
     }
     pai_plugin::println!();
     Ok(())
