@@ -217,7 +217,9 @@ fn results_are_overridden() {
     let output = run("override -f 'libc.so*!geteuid=12345'", &["id", "-u"], 0);
     assert_eq!(stdout(&output), "12345\n");
     let output = run("override -f nothing_here=1", &["true"], 0);
-    assert_eq!(stderr(&output), "there is no such function\n");
+    assert_eq!(stderr(&output), "there is no function \"nothing_here\"\n");
+    let output = run("override -f varargs=many", &[fixtures::HOOK_ARGS], 125);
+    assert!(stderr(&output).contains("varargs=many: \"many\" is no number"));
 }
 
 #[test]
@@ -281,6 +283,8 @@ fn coverage_is_that_of_all_processes_and_of_modules() {
         "{}",
         stderr(&output)
     );
+    let output = run("coverage -m nothing_here", &["true"], 0);
+    assert_eq!(stderr(&output), "no module fits \"nothing_here\"\n");
 }
 
 #[test]
@@ -339,5 +343,5 @@ fn variables_are_watched() {
         "{lines:?}"
     );
     let output = run("watch -v nothing_here", &["true"], 0);
-    assert_eq!(stderr(&output), "there is no such variable\n");
+    assert_eq!(stderr(&output), "there is no variable \"nothing_here\"\n");
 }

@@ -1,8 +1,9 @@
 //! Tells which functions were called.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use pai_plugin::output::{emit, push_json_string, structured};
+use pai_plugin::pattern;
 use pai_plugin::{
     BreakpointOptions, Client, ErrorKind, Module, OnBreakpoint, Pid, Result, Symbol, options,
 };
@@ -36,24 +37,38 @@ struct Function {
     hit: bool,
 }
 
+struct State {
+    functions: BTreeMap<Key, Function>,
+    /// Patterns of the user that no module has fitted yet.
+    missing: BTreeSet<String>,
+}
+
 fn run() -> Result<()> {
     let patterns = options::all("module");
     let lcov = options::flag("lcov");
-    let mut client = Client::new(BTreeMap::new());
+    let mut client = Client::new(State {
+        functions: BTreeMap::new(),
+        missing: patterns.iter().cloned().collect(),
+    });
     client.on_modules(move |client, pid, fresh| watch(client, pid, fresh, &patterns, lcov))?;
-    let (_end, functions) = client.loop_until_exit()?;
+    let (_end, State { functions, missing }) = client.loop_until_exit()?;
     if structured() {
         emit_all(&functions)?;
     } else if lcov {
         pai_plugin::print!("{}", tracefile(&functions));
     } else {
-        pai_plugin::print!("{}", summary(&functions));
+        pai_plugin::print!("{}", summary(&functions, &missing));
+        return Ok(());
+    }
+    // What is read by programs has no place for it.
+    for pattern in missing {
+        pai_plugin::log!(Warn, "no module fits {pattern:?}");
     }
     Ok(())
 }
 
 fn watch(
-    client: &mut Client<BTreeMap<Key, Function>>,
+    client: &mut Client<State>,
     pid: Pid,
     fresh: &[Module],
     patterns: &[String],
@@ -69,7 +84,11 @@ fn watch(
         }
     }
     for module in patterns {
-        found.extend(client.functions_in(pid, fresh, &format!("{module}!*"))?);
+        let own = client.functions_in(pid, fresh, &format!("{module}!*"))?;
+        if !own.is_empty() || fresh.iter().any(|one| fits(module, one)) {
+            client.data_mut().missing.remove(module);
+        }
+        found.extend(own);
     }
     let all = found.len();
     for (index, symbol) in found.into_iter().enumerate() {
@@ -78,7 +97,8 @@ fn watch(
             continue;
         };
         let key = (module.path.clone(), at - module.base);
-        if client.data().get(&key).is_some_and(|function| function.hit) {
+        let known = client.data().functions.get(&key);
+        if known.is_some_and(|function| function.hit) {
             continue;
         }
         match watch_one(client, pid, &symbol, key, lcov) {
@@ -94,8 +114,17 @@ fn watch(
     Ok(())
 }
 
+/// Whether a module without functions is one of those that the user means.
+fn fits(pattern: &str, module: &Module) -> bool {
+    if pattern.contains('/') {
+        return pattern::fits(pattern, module.path.as_bytes());
+    }
+    let stem = module.name.split_once(".so").map(|(stem, _)| stem);
+    stem == Some(pattern) || pattern::fits(pattern, module.name.as_bytes())
+}
+
 fn watch_one(
-    client: &mut Client<BTreeMap<Key, Function>>,
+    client: &mut Client<State>,
     pid: Pid,
     symbol: &Symbol,
     key: Key,
@@ -107,7 +136,7 @@ fn watch_one(
     };
     let own = key.clone();
     let inserted = client.on_breakpoint_with(pid, symbol.value, once, move |client, _| {
-        if let Some(function) = client.data_mut().get_mut(&own) {
+        if let Some(function) = client.data_mut().functions.get_mut(&own) {
             function.hit = true;
         }
         Ok(OnBreakpoint::Remove)
@@ -126,7 +155,7 @@ fn watch_one(
         }
         Err(error) => return Err(error),
     }
-    if client.data().contains_key(&key) {
+    if client.data().functions.contains_key(&key) {
         return Ok(());
     }
     // Of what is inlined at the first instruction the last is the function.
@@ -140,7 +169,7 @@ fn watch_one(
         line: source.and_then(|source| source.line).unwrap_or(0),
         hit: false,
     };
-    client.data_mut().insert(key, function);
+    client.data_mut().functions.insert(key, function);
     Ok(())
 }
 
@@ -148,7 +177,7 @@ fn hits<'a>(functions: impl Iterator<Item = &'a Function>) -> usize {
     functions.filter(|function| function.hit).count()
 }
 
-fn summary(functions: &BTreeMap<Key, Function>) -> String {
+fn summary(functions: &BTreeMap<Key, Function>, missing: &BTreeSet<String>) -> String {
     let mut text = String::new();
     let mut before = None;
     for ((module, _), function) in functions {
@@ -165,7 +194,10 @@ fn summary(functions: &BTreeMap<Key, Function>) -> String {
         let mark = if function.hit { '+' } else { '-' };
         text.push_str(&format!("  {mark} {}\n", function.name));
     }
-    if functions.is_empty() {
+    for pattern in missing {
+        text.push_str(&format!("no module fits {pattern:?}\n"));
+    }
+    if functions.is_empty() && missing.is_empty() {
         text.push_str("there are no functions: is the program stripped?\n");
     }
     text
@@ -228,13 +260,22 @@ mod tests {
             (("/bin/a".to_owned(), 48), function("_start", 0, true)),
         ]);
         assert_eq!(
-            summary(&functions),
+            summary(&functions, &BTreeSet::new()),
             "/bin/a: 2 of 3 functions were called\n  + main\n  - never\n  + _start\n"
         );
         assert_eq!(
             tracefile(&functions),
             "TN:\nSF:/src/a.c\nFN:3,main\nFN:9,never\nFNDA:1,main\nFNDA:0,never\n\
              FNF:2\nFNH:1\nend_of_record\n"
+        );
+        let none = BTreeMap::new();
+        assert_eq!(
+            summary(&none, &BTreeSet::from(["a".to_owned()])),
+            "no module fits \"a\"\n"
+        );
+        assert_eq!(
+            summary(&none, &BTreeSet::new()),
+            "there are no functions: is the program stripped?\n"
         );
     }
 }

@@ -1,5 +1,6 @@
 //! Replaces the results of functions.
 
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use pai_plugin::json::Object;
@@ -29,25 +30,39 @@ pai_plugin::plugin! {
     run: run,
 }
 
+struct State {
+    /// How many results were replaced.
+    count: u64,
+    /// Patterns that no function has fitted yet.
+    missing: BTreeSet<String>,
+}
+
 fn run() -> Result<()> {
     let rules = rules(&options::all("function"), options::get("result"))?;
     let after = options::flag("after");
-    let mut client = Client::new((0_u64, false));
+    let patterns: BTreeSet<String> = rules.iter().map(|(pattern, _)| pattern.clone()).collect();
+    let all = patterns.len();
+    let mut client = Client::new(State {
+        count: 0,
+        missing: patterns,
+    });
     client.on_modules(move |client, pid, modules| {
         for (pattern, result) in &rules {
             replace(client, pid, modules, pattern, *result, after)?;
         }
         Ok(())
     })?;
-    let (_end, (count, found)) = client.loop_until_exit()?;
+    let (_end, State { count, missing }) = client.loop_until_exit()?;
+    let found = missing.len() < all;
     if structured() {
         let json = Object::new().number("results", count).flag("found", found);
         return emit("total", &json.end());
     }
+    for pattern in missing {
+        pai_plugin::println!("there is no function {pattern:?}");
+    }
     if found {
         pai_plugin::println!("{count} results were replaced");
-    } else {
-        pai_plugin::println!("there is no such function");
     }
     Ok(())
 }
@@ -63,14 +78,18 @@ fn rules(functions: &[String], result: Option<String>) -> Result<Vec<(String, i6
     };
     let rule = |function: &String| {
         // There are functions with names like "operator==".
-        if let Some((name, result)) = function.rsplit_once('=')
+        let parts = function.rsplit_once('=');
+        if let Some((name, result)) = parts
             && let Some(result) = number(result)
         {
             return Ok((name.to_owned(), result));
         }
-        match default {
-            Some(result) => Ok((function.clone(), result)),
-            None => Err(format!("{function}: no result is given").into()),
+        match (default, parts) {
+            (Some(result), _) => Ok((function.clone(), result)),
+            (None, Some((_, text))) if !text.is_empty() => {
+                Err(format!("{function}: {text:?} is no number").into())
+            }
+            (None, _) => Err(format!("{function}: no result is given").into()),
         }
     };
     functions.iter().map(rule).collect()
@@ -84,7 +103,7 @@ fn number(text: &str) -> Option<i64> {
 }
 
 fn replace(
-    client: &mut Client<(u64, bool)>,
+    client: &mut Client<State>,
     pid: Pid,
     modules: &[Module],
     pattern: &str,
@@ -92,12 +111,13 @@ fn replace(
     after: bool,
 ) -> Result<()> {
     for symbol in client.functions_in(pid, modules, pattern)? {
+        client.data_mut().missing.remove(pattern);
         let name: Rc<str> = Rc::from(symbol.demangled.as_deref().unwrap_or(&symbol.name));
         let hooked = client.on_symbol(
             pid,
             &symbol,
             move |client, call| {
-                client.data_mut().0 += 1;
+                client.data_mut().count += 1;
                 tell(call, &name, result)?;
                 Ok(if after {
                     OnCall::Proceed
@@ -114,7 +134,7 @@ fn replace(
             },
         );
         match hooked {
-            Ok(_) => client.data_mut().1 = true,
+            Ok(_) => {}
             Err(error) if matches!(error.kind(), ErrorKind::Invalid(_)) => {
                 pai_plugin::println!("{}: {error}", symbol.name);
             }
@@ -155,7 +175,14 @@ mod tests {
             rules,
             expected.map(|(name, result)| (name.to_owned(), result))
         );
-        assert!(super::rules(&functions, None).is_err());
+        for (function, why) in [
+            ("operator==", "operator==: no result is given"),
+            ("f", "f: no result is given"),
+            ("f=abc", "f=abc: \"abc\" is no number"),
+        ] {
+            let error = super::rules(&[function.to_owned()], None).unwrap_err();
+            assert_eq!(error.to_string(), why);
+        }
         assert!(super::rules(&[], None).is_err());
     }
 }

@@ -1,5 +1,6 @@
 //! Tells who writes to a variable.
 
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use pai_plugin::json::Object;
@@ -27,42 +28,61 @@ pai_plugin::plugin! {
     run: run,
 }
 
+struct State {
+    /// How many variables were found.
+    found: u64,
+    /// How often they were written to.
+    hits: u64,
+    /// Names that no variable has yet.
+    missing: BTreeSet<String>,
+}
+
 fn run() -> Result<()> {
     let names = options::all("variable");
     if names.is_empty() {
         return Err("which variable? see --variable".into());
     }
     let reads = options::flag("reads");
-    // How many were found, and how often they were written to.
-    let mut client = Client::new((0_u64, 0_u64));
+    let mut client = Client::new(State {
+        found: 0,
+        hits: 0,
+        missing: names.iter().cloned().collect(),
+    });
     client.on_modules(move |client, pid, modules| {
         for name in &names {
             for symbol in client.search(pid, name)? {
                 let is_in = |module: &Module| (module.base..module.end).contains(&symbol.value);
                 if symbol.kind == "object" && modules.iter().any(is_in) {
                     watch(client, pid, &symbol, reads)?;
+                    client.data_mut().missing.remove(name);
                 }
             }
         }
         Ok(())
     })?;
-    let (_end, (found, hits)) = client.loop_until_exit()?;
+    let (_end, state) = client.loop_until_exit()?;
+    let State {
+        found,
+        hits,
+        missing,
+    } = state;
     if structured() {
         let json = Object::new()
             .number("variables", found)
             .number("accesses", hits);
         return emit("total", &json.end());
     }
-    if found == 0 {
-        pai_plugin::println!("there is no such variable");
-    } else {
+    for name in missing {
+        pai_plugin::println!("there is no variable {name:?}");
+    }
+    if found > 0 {
         let what = if reads { "accesses" } else { "writes" };
         pai_plugin::println!("{hits} {what}");
     }
     Ok(())
 }
 
-fn watch(client: &mut Client<(u64, u64)>, pid: Pid, symbol: &Symbol, reads: bool) -> Result<()> {
+fn watch(client: &mut Client<State>, pid: Pid, symbol: &Symbol, reads: bool) -> Result<()> {
     // The processor watches 1, 2, 4 or 8 bytes that are aligned to their number.
     let fits = |len: &u8| {
         u64::from(*len) <= symbol.size.max(1) && symbol.value.is_multiple_of(u64::from(*len))
@@ -80,18 +100,18 @@ fn watch(client: &mut Client<(u64, u64)>, pid: Pid, symbol: &Symbol, reads: bool
             told(client, hit, &name, addr, len)
         })
         .map_err(why)?;
-    client.data_mut().0 += 1;
+    client.data_mut().found += 1;
     Ok(())
 }
 
 fn told(
-    client: &mut Client<(u64, u64)>,
+    client: &mut Client<State>,
     hit: &BreakpointHit,
     name: &str,
     addr: u64,
     len: u8,
 ) -> Result<OnBreakpoint> {
-    client.data_mut().1 += 1;
+    client.data_mut().hits += 1;
     let mut value = [0; 8];
     let bytes = client.read_bytes(hit.pid, addr, usize::from(len))?;
     value[..bytes.len()].copy_from_slice(&bytes);
