@@ -4,6 +4,7 @@ use std::fmt;
 
 pub use crate::bindings::pai::plugin::types::Error as ErrorKind;
 use crate::bindings::pai::plugin::types::{Error as Wit, ExitStatus};
+use crate::manifest::Capability;
 
 /// `std::result::Result` with [`Error`] filled in.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -89,7 +90,14 @@ impl fmt::Display for Error {
             Wit::TargetExited(status) => write!(f, "the session is over: target {status}"),
             Wit::NotFound(what) => write!(f, "not found: {what}"),
             Wit::Invalid(why) => write!(f, "invalid: {why}"),
-            Wit::Denied(capability) => write!(f, "capability {capability} is not granted"),
+            Wit::Denied(capability) => match Capability::of(capability) {
+                Some(known) => write!(
+                    f,
+                    "the plugin does not want the capability {capability}: \
+                     add {known:?}(\"why\") to `wants` in plugin!"
+                ),
+                None => write!(f, "the plugin does not want the capability {capability}"),
+            },
             Wit::Unsupported(what) => write!(f, "not supported: {what}"),
             Wit::Busy(what) => write!(f, "busy: {what}"),
             Wit::Interrupted => f.write_str("interrupted"),
@@ -139,8 +147,13 @@ mod tests {
                 "address 0x10 of process 7 cannot be accessed",
             ),
             (
-                Wit::Denied("tamper".into()),
-                "capability tamper is not granted",
+                Wit::Denied("memory-read".into()),
+                "the plugin does not want the capability memory-read: \
+                 add MemoryRead(\"why\") to `wants` in plugin!",
+            ),
+            (
+                Wit::Denied("new".into()),
+                "the plugin does not want the capability new",
             ),
             (
                 Wit::TargetExited(ExitStatus::Killed((11, true))),

@@ -362,7 +362,7 @@ impl<S: 'static> Client<S> {
     /// events are served meanwhile. Capability `control`.
     ///
     /// # Errors
-    /// `not-stopped`, `busy`.
+    /// `not-stopped`, `busy`; `no-such-task` when the task ends while it is stepped.
     pub fn step(&mut self, tid: Tid, count: u64) -> Result<u64> {
         self.step_with(tid, count, Steps::default())
     }
@@ -387,10 +387,11 @@ impl<S: 'static> Client<S> {
     }
 
     /// Steps a held task one instruction at a time, and calls `each` with where it
-    /// is after each, until that returns false or the session ends.
+    /// is after each, until that returns false.
     ///
     /// # Errors
-    /// As [`Client::step`]; the first error of `each`.
+    /// As [`Client::step`], so `no-such-task` when the task ends before; the first error
+    /// of `each`.
     pub fn step_each(
         &mut self,
         tid: Tid,

@@ -32,6 +32,21 @@ pub enum Capability {
 }
 
 impl Capability {
+    const ALL: [Self; 7] = [
+        Self::MemoryRead,
+        Self::MemoryWrite,
+        Self::RegistersWrite,
+        Self::Control,
+        Self::Tamper,
+        Self::Inject,
+        Self::Kill,
+    ];
+
+    /// The one of this name.
+    pub(crate) fn of(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|one| one.name() == name)
+    }
+
     const fn name(self) -> &'static str {
         match self {
             Capability::MemoryRead => "memory-read",

@@ -213,7 +213,7 @@ fn what_is_not_wanted_is_denied() {
         ("backtrace", "memory-read"),
         ("skip", "tamper"),
     ] {
-        let line = format!("{what}: capability {capability} is not granted");
+        let line = format!("{what}: the plugin does not want the capability {capability}: add ");
         assert!(text.contains(&line), "{line:?} is not in: {text}");
     }
     assert!(text.contains("registers: done"), "{text}");
