@@ -6,6 +6,7 @@ mod bad_input;
 mod cli;
 mod common;
 mod errors;
+mod guide;
 mod hostile;
 mod instruments;
 mod leaks;

@@ -6,24 +6,13 @@ use std::process::Stdio;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use pai_tests::docs::blocks;
 use pai_tests::target::Target;
 use pai_tests::{fixtures, guests};
 
 use crate::common::{Watchdog, finish, pai_host, status, stderr, stdout};
 
 const README: &str = include_str!("../../README.md");
-
-/// The blocks of this language.
-fn blocks(readme: &'static str, language: &str) -> impl Iterator<Item = &'static str> {
-    let start = format!("```{language}\n");
-    let mut rest = readme;
-    std::iter::from_fn(move || {
-        let (_, block) = rest.split_once(&start)?;
-        let (block, after) = block.split_once("```").expect("an end");
-        rest = after;
-        Some(block)
-    })
-}
 
 /// Its commands, as words.
 fn commands(readme: &'static str) -> Vec<Vec<String>> {

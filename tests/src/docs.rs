@@ -74,3 +74,15 @@ pub fn names(cell: &str) -> BTreeSet<String> {
         })
         .collect()
 }
+
+/// The blocks of code in this language.
+pub fn blocks<'a>(document: &'a str, language: &str) -> impl Iterator<Item = &'a str> + use<'a> {
+    let start = format!("```{language}\n");
+    let mut rest = document;
+    std::iter::from_fn(move || {
+        let (_, block) = rest.split_once(&start)?;
+        let (block, after) = block.split_once("```").expect("an end");
+        rest = after;
+        Some(block)
+    })
+}
