@@ -25,6 +25,9 @@ Examples:
 ///
 /// All threads are traced, and processes that they start. Ctrl-C ends the trace;
 /// the processes run on.
+///
+/// Do not end it by SIGKILL: breakpoints of plugins stay behind then, and a process
+/// that comes to one dies of SIGTRAP.
 #[derive(Debug, clap::Args)]
 #[command(
     override_usage = "pai-host attach [HOST OPTIONS] -p PID[,PID]... PLUGIN [PLUGIN OPTIONS]\n       \

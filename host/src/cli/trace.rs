@@ -108,8 +108,11 @@ pub(crate) struct Options {
     #[arg(long, help_heading = "Tracing")]
     pub(super) detach_on_exec: bool,
 
-    /// Stop at all system calls if plugins want some: then the target outlives the
-    /// tracing
+    /// Stop at all system calls if plugins want some: what still runs when the trace
+    /// ends is let go, not killed
+    ///
+    /// That is for a trace that ends in order: a command dies with a pai-host that is
+    /// killed by SIGKILL, with this option or without.
     #[arg(long, help_heading = "Tracing")]
     pub(super) no_seccomp: bool,
 
