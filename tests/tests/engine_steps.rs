@@ -3,12 +3,13 @@
 use std::cell::{Cell, RefCell};
 
 use pai_engine::{
-    Action, BreakpointOptions, ClientId, Delivery, Engine, Error, Event, Outcome, Step, StopId,
+    Action, BreakpointOptions, ClientId, Delivery, Engine, Error, Event, ExitStatus, Outcome, Step,
+    StopId,
 };
 use pai_ptrace::Tid;
 use pai_tests::fixtures;
 use pai_tests::probe::{tells, told};
-use pai_tests::trace::{Trace, Traced, all_syscalls, entered, proceed};
+use pai_tests::trace::{Reply, Trace, Traced, all_syscalls, entered, proceed};
 
 /// What the stepper found.
 #[derive(Default)]
@@ -225,6 +226,144 @@ fn what_makes_no_sense_is_refused() {
         })
         .run_like_untraced();
     assert!(looked.get());
+}
+
+/// Of a program with uprobes, or why they cannot be had.
+fn with_uprobes(args: [u32; 3]) -> Result<Trace<'static>, String> {
+    let target = args
+        .iter()
+        .fold(Trace::of(fixtures::STEP_UPROBE), Trace::arg);
+    let native = target.untraced();
+    if native.status == ExitStatus::Exited(77) {
+        return Err(native.stdout);
+    }
+    Ok(target)
+}
+
+/// The kernel's SIGTRAP behind somebody else's uprobe ends a step and is not the
+/// program's.
+#[test]
+fn steps_go_over_uprobes() {
+    let steps = Steps::default();
+    let target = match with_uprobes([5, 16, 0]) {
+        Ok(target) => target,
+        Err(why) => {
+            eprint!("{why}");
+            return;
+        }
+    };
+    target
+        .client(vec![tells()], |engine, client, delivery| {
+            steps.serve(engine, client, delivery, &Step::count(1))
+        })
+        .run_like_untraced();
+    let [begin, end, count, ..] = steps.told.get();
+    assert_eq!(steps.rounds.borrow().len(), 5);
+    for round in steps.rounds.borrow().iter() {
+        assert_eq!(round.len() as u64 - 1, count, "{round:x?}");
+        assert_eq!((round[0], *round.last().expect("steps")), (begin, end));
+    }
+}
+
+/// It is not left behind either when the session ends in the middle of such steps.
+#[test]
+fn a_program_is_let_go_in_steps_over_uprobes() {
+    if let Err(why) = with_uprobes([1, 256, 0]) {
+        eprint!("{why}");
+        return;
+    }
+    // Most steps are over one.
+    for last in 1..10 {
+        let calls = Cell::new(0);
+        let stepped = Cell::new(None);
+        let traced = Trace::of(fixtures::STEP_UPROBE)
+            .arg(100)
+            .arg(256)
+            .filtered(false)
+            .actor(vec![tells(), all_syscalls()], |engine, client, delivery| {
+                match &delivery.event {
+                    Event::Breakpoint(hit) => {
+                        stepped.set(Some(hit.tid));
+                        Steps::step(engine, client, hit.tid, Step::count(1_000_000));
+                        return Reply::Hold;
+                    }
+                    event => {
+                        if let Some(told) = told(event).filter(|told| told.code == 0x1234) {
+                            let options = BreakpointOptions {
+                                once: true,
+                                ..BreakpointOptions::default()
+                            };
+                            engine
+                                .insert_breakpoint(client, told.pid, told.args[0], options)
+                                .expect("code");
+                        }
+                    }
+                }
+                // Another thread calls, and this one is somewhere.
+                if stepped
+                    .get()
+                    .is_some_and(|tid| delivery.event.tid() != Some(tid))
+                {
+                    calls.set(calls.get() + 1);
+                }
+                if calls.get() == 20 * last {
+                    return Reply::Abort;
+                }
+                Reply::Answer(Action::Proceed)
+            })
+            .run();
+        assert_eq!(traced.stdout, "done\n", "{traced:?}");
+        assert_eq!(traced.status, Some(ExitStatus::Exited(0)), "{traced:?}");
+        assert_eq!(calls.get(), 20 * last);
+    }
+}
+
+/// A program that is stepped over uprobes gets the SIGTRAPs that it sends to itself.
+#[test]
+fn own_sigtraps_come_between_steps_over_uprobes() {
+    let target = match with_uprobes([1, 4, 20]) {
+        Ok(target) => target,
+        Err(why) => {
+            eprint!("{why}");
+            return;
+        }
+    };
+    let steps = Cell::new(0_u64);
+    let held = Cell::new(None);
+    target
+        .client(vec![tells()], |engine, client, delivery| {
+            match &delivery.event {
+                event if told(event).is_some_and(|told| told.code == 0x1234) => {
+                    let told = told(event).expect("it does");
+                    let options = BreakpointOptions {
+                        once: true,
+                        ..BreakpointOptions::default()
+                    };
+                    engine
+                        .insert_breakpoint(client, told.pid, told.args[0], options)
+                        .expect("code");
+                }
+                Event::Breakpoint(hit) => {
+                    held.set(delivery.stop);
+                    Steps::step(engine, client, hit.tid, Step::count(1));
+                    return None;
+                }
+                Event::OperationDone(done) => {
+                    assert!(done.outcome.is_ok(), "{done:?}");
+                    steps.set(steps.get() + 1);
+                    if steps.get() < 4_000 {
+                        Steps::step(engine, client, done.tid, Step::count(1));
+                        return None;
+                    }
+                    let stop = held.take().expect("held");
+                    proceed(engine, client, stop);
+                }
+                _ => {}
+            }
+            Some(Action::Proceed)
+        })
+        .run_like_untraced();
+    assert_eq!(steps.get(), 4_000);
 }
 
 /// Signals come to a task that is stepped all the time, whatever it thinks of

@@ -13,6 +13,7 @@ use crate::operation::Operation;
 use crate::procfs;
 use crate::single::Here;
 use crate::task::{After, Held, Offer, State, Task};
+use crate::uprobe;
 
 /// How long a task may take to stop for its detach. The kernel lets go of the
 /// rest when the tracer thread ends.
@@ -343,12 +344,16 @@ impl Engine {
         };
         let pid = task.pid;
         let stepping = std::mem::take(&mut task.trap.stepping);
+        let from = task.trap.from_trap.take().filter(|_| stepping);
         let (Some(info), Some(regs)) = (
             unless_gone(stopped.siginfo())?,
             unless_gone(stopped.regs())?,
         ) else {
             return Ok(false);
         };
+        if from.is_some_and(|from| uprobe::is_behind(tid, &info, &from, &regs)) {
+            return Ok(true);
+        }
         if info.code() != SI_KERNEL {
             return Ok((stepping || self.is_watched(tid)) && info.code() > 0);
         }

@@ -67,6 +67,7 @@ mod task;
 mod trap;
 mod trap_state;
 mod untraced;
+mod uprobe;
 mod watch;
 mod watchpoint;
 

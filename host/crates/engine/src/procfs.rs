@@ -204,6 +204,13 @@ impl Signals {
     }
 }
 
+/// The number of the task's process as the process itself sees it.
+pub(crate) fn pid_inside(tid: Tid) -> Option<i32> {
+    let status = fs::read_to_string(format!("/proc/{tid}/status")).ok()?;
+    let numbers = field(&status, "NStgid")?;
+    numbers.split_whitespace().last()?.parse().ok()
+}
+
 /// The signals of a task.
 pub(crate) fn signals(tid: Tid) -> Signals {
     let status = fs::read_to_string(format!("/proc/{tid}/status")).unwrap_or_default();

@@ -322,6 +322,10 @@ impl Engine {
             .is_some_and(|signal| procfs::signals(tid).ignored() & signal.bit() != 0);
         if after != After::Resume && !ignored {
             stepping.now = Now::Plain;
+            let Some(regs) = unless_gone(stopped.regs())? else {
+                return self.dying(tid);
+            };
+            self.note_trap_behind_signal(tid, pid, &regs);
             // A signal is delivered first: the step ends in its handler.
             return self.resume_as(stopped, after, Resume::Step);
         }
@@ -352,6 +356,7 @@ impl Engine {
         if let (Some(StepKind::Call { next }), true) = (kind, over) {
             return self.step_over_call(stopped, pid, regs, next, pass);
         }
+        self.note_trap(tid, kind, &regs);
         let now = match kind {
             Some(StepKind::Pushf { size }) if !regs.has_trap_flag() => Now::Pushf(size),
             _ => Now::Plain,

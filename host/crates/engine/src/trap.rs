@@ -14,6 +14,7 @@ use crate::site::Way;
 use crate::space::Space;
 use crate::task::{After, Held, Hits, Offer, State};
 use crate::trap_state::{InCopy, Mark, Pass};
+use crate::uprobe;
 use smallvec::SmallVec;
 
 // si_code of SIGTRAP (asm-generic/siginfo.h).
@@ -44,6 +45,7 @@ impl Engine {
         let pid = task.pid;
         let own = std::mem::take(&mut task.trap.own);
         let stepping = std::mem::take(&mut task.trap.stepping);
+        let from = task.trap.from_trap.take().filter(|_| stepping);
         let touched = self.space(pid).is_some_and(|space| space.is_touched());
         if own || !(touched || stepping) {
             return Ok(Some(stopped));
@@ -53,7 +55,8 @@ impl Engine {
             return Ok(None);
         };
         let code = info.code();
-        if !matches!(code, SI_KERNEL | TRAP_BRKPT | TRAP_TRACE | TRAP_HWBKPT) {
+        let known_code = matches!(code, SI_KERNEL | TRAP_BRKPT | TRAP_TRACE | TRAP_HWBKPT);
+        if !known_code && from.is_none() {
             return Ok(Some(stopped));
         }
         let regs = match known {
@@ -66,7 +69,11 @@ impl Engine {
         };
         match code {
             SI_KERNEL => self.on_int3(stopped, regs),
-            _ => self.on_debug_trap(stopped, regs, stepping, code),
+            _ if known_code => self.on_debug_trap(stopped, regs, stepping, code),
+            _ if from.is_some_and(|from| uprobe::is_behind(tid, &info, &from, &regs)) => {
+                self.on_debug_trap(stopped, regs, stepping, TRAP_TRACE)
+            }
+            _ => Ok(Some(stopped)),
         }
     }
 

@@ -19,6 +19,9 @@ pub(crate) struct TrapState {
     pub(crate) call_at: Option<u64>,
     /// It was resumed for one instruction.
     pub(crate) stepping: bool,
+    /// That is an `int3` of somebody else, and these were its registers (see
+    /// [`crate::uprobe`]).
+    pub(crate) from_trap: Option<Box<Regs>>,
     /// It blocks SIGTRAP (see [`crate::sigtrap`]).
     pub(crate) blocks: bool,
     /// It has executed it, and has touched watched memory with it: that is told
