@@ -4,8 +4,8 @@
 use std::process::Output;
 
 use crate::common::{
-    Calls, assert_same_calls, company, counts, finish, fixed, pai_host, status, stderr, stdout,
-    strace, traced, untraced,
+    Calls, PAI_HOST, assert_same_calls, company, counts, finish, fixed, pai_host, status, stderr,
+    stdout, strace, traced, under, untraced,
 };
 use pai_tests::fixtures;
 
@@ -209,6 +209,43 @@ fn a_storm_of_signals() {
         "madvise",
     ];
     same_counts(&[fixtures::SIGNAL_STORM, "50"], &loose);
+}
+
+/// What is closed when pai-host starts is closed in the target: its exit code has a bit
+/// for each of the three that it has, and counts the others.
+#[test]
+fn standard_descriptors_that_are_closed_stay_closed() {
+    let has = "import os
+has = 8 * sum(int(fd) > 2 for fd in os.listdir('/proc/self/fd'))
+for fd in range(3):
+    try:
+        os.fstat(fd)
+        has |= 1 << fd
+    except OSError:
+        pass
+os._exit(has)
+";
+    let targets: [&[&str]; 3] = [&["ls", "/"], &["cat"], &["python3", "-I", "-S", "-c", has]];
+    let tracer = [PAI_HOST, "run", "-o", "/dev/null", "-t", "count", "--"];
+    for closed in ["", "<&-", ">&-", "2>&-", "<&- >&- 2>&-"] {
+        for target in targets {
+            let run = |tracer: &[&str]| {
+                let mut command = under(&["sh", "-c"]);
+                command.arg(format!("exec \"$0\" \"$@\" {closed}"));
+                command.args(tracer).args(target);
+                finish(&mut command)
+            };
+            let (ours, native) = (run(&tracer), run(&[]));
+            let text = stderr(&ours);
+            assert_eq!(
+                status(&ours),
+                status(&native),
+                "{target:?} {closed}: {text}"
+            );
+            assert_eq!(ours.stdout, native.stdout, "{target:?} {closed}: {text}");
+            assert_eq!(text, stderr(&native), "{target:?} {closed}");
+        }
+    }
 }
 
 #[test]

@@ -30,6 +30,7 @@ mod regsets;
 mod siginfo;
 mod signal;
 mod spawn;
+mod stdio;
 mod stop;
 mod stopped;
 mod syscall_info;

@@ -13,6 +13,7 @@ use nix::unistd::pipe2;
 use crate::cstr::CArray;
 use crate::disposition;
 use crate::filter::{self, Filter};
+use crate::stdio;
 use crate::wait::{self, Block, Waited, What};
 use crate::{Error, Op, Options, Signal, Stop, Stopped, Tid, kill, seize};
 
@@ -31,7 +32,8 @@ pub struct Program {
     pub env: Vec<CString>,
     /// Working directory; the caller's when absent.
     pub cwd: Option<CString>,
-    /// Standard input, output and error; the caller's where absent.
+    /// Standard input, output and error; the caller's where absent, closed if the
+    /// caller's process was started without.
     pub stdio: [Option<Arc<OwnedFd>>; 3],
     /// Who runs it; the caller when absent.
     pub user: Option<Credentials>,
@@ -325,6 +327,12 @@ impl Child<'_> {
                 // A descriptor that is in place already would keep its
                 // close-on-exec flag.
                 let done = match fd {
+                    -1 if stdio::was_closed(target) => {
+                        // Closed by the execve: what else has this number may be
+                        // needed until then. EBADF says that it is closed already.
+                        libc::fcntl(target, libc::F_SETFD, libc::FD_CLOEXEC);
+                        0
+                    }
                     -1 => 0,
                     same if same == target => libc::fcntl(target, libc::F_SETFD, 0),
                     other => libc::dup2(other, target),
