@@ -120,11 +120,11 @@ fn observers_are_quarantined_too() {
 }
 
 /// A guest that sleeps a minute through WASI steps aside: the target and the
-/// other plugin do not wait.
+/// other plugin do not wait. It wakes when the session ends, and comes to its own end.
 #[test]
 fn one_that_sleeps() {
     for sleeper in [guests::SLEEPS, guests::SLEEPS_IN_CALLBACK] {
-        let mut args = vec!["run", "-t", sleeper, "-t", "count", "--"];
+        let mut args = vec!["run", "--strict", "-t", sleeper, "-t", "count", "--"];
         args.extend(TARGET);
         let start = std::time::Instant::now();
         let output = finish(&mut pai_host(&args));
@@ -133,6 +133,8 @@ fn one_that_sleeps() {
         // It did not wait for the minute; how quick it was is not the point.
         assert!(start.elapsed() < std::time::Duration::from_secs(50));
         assert!(stderr(&output).contains("sleep"), "{}", stderr(&output));
+        let last = "slept and ended\n";
+        assert!(stderr(&output).contains(last), "{}", stderr(&output));
     }
 }
 

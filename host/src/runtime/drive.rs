@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use pai_engine::{Delivery, End, Fatal, StopId};
+use pai_engine::{Delivery, End, Event, Fatal, StopId};
 use pai_ptrace::{monotonic_nanos, thread_cpu_time};
 use wasmtime::UpdateDeadline;
 
@@ -213,8 +213,14 @@ impl Drive {
 
     /// Whether a sleep until then is over. If not, it is noted.
     pub(crate) fn slept(&self, until: Option<Instant>) -> bool {
-        // Nobody sleeps longer than the session.
-        if self.flags.is_over() || self.end.borrow().is_some() {
+        // Nobody sleeps longer than the session, whose end may still wait behind what
+        // came before it.
+        let backlog = self.backlog.borrow();
+        let last = backlog.back().map(|delivery| &delivery.event);
+        if self.flags.is_over()
+            || self.end.borrow().is_some()
+            || matches!(last, Some(Event::Ended(_)))
+        {
             return true;
         }
         if until.is_some_and(|until| until <= Instant::now()) {

@@ -1,6 +1,7 @@
-//! Sleeps for a minute, through WASI, while it holds a task in getppid.
+//! Sleeps for a minute, through WASI, while it holds a task in getppid. Says so at its
+//! end.
 
-use pai_plugin::{Client, OnEnter, Result};
+use pai_plugin::{Client, OnEnter, Result, println};
 
 pai_plugin::plugin! {
     name: "sleeps-in-callback",
@@ -15,5 +16,6 @@ fn run() -> Result<()> {
         Ok(OnEnter::Proceed)
     })?;
     client.loop_until_exit()?;
+    println!("slept and ended");
     Ok(())
 }
