@@ -265,6 +265,49 @@ fn steps_go_over_uprobes() {
     }
 }
 
+/// Steps the task that comes to the first place that is told, and ends the session when
+/// others have made so many calls meanwhile.
+fn let_go_in_steps(target: Trace<'_>, last: u32) -> Traced {
+    let calls = Cell::new(0);
+    let stepped = Cell::new(None);
+    let traced = target
+        .filtered(false)
+        .actor(vec![tells(), all_syscalls()], |engine, client, delivery| {
+            match &delivery.event {
+                Event::Breakpoint(hit) => {
+                    stepped.set(Some(hit.tid));
+                    Steps::step(engine, client, hit.tid, Step::count(1_000_000));
+                    return Reply::Hold;
+                }
+                event => {
+                    if let Some(told) = told(event).filter(|told| told.code == 0x1234) {
+                        let options = BreakpointOptions {
+                            once: true,
+                            ..BreakpointOptions::default()
+                        };
+                        engine
+                            .insert_breakpoint(client, told.pid, told.args[0], options)
+                            .expect("code");
+                    }
+                }
+            }
+            // Another thread calls, and this one is somewhere.
+            if stepped
+                .get()
+                .is_some_and(|tid| delivery.event.tid() != Some(tid))
+            {
+                calls.set(calls.get() + 1);
+            }
+            if calls.get() == last {
+                return Reply::Abort;
+            }
+            Reply::Answer(Action::Proceed)
+        })
+        .run();
+    assert_eq!(calls.get(), last);
+    traced
+}
+
 /// It is not left behind either when the session ends in the middle of such steps.
 #[test]
 fn a_program_is_let_go_in_steps_over_uprobes() {
@@ -274,47 +317,20 @@ fn a_program_is_let_go_in_steps_over_uprobes() {
     }
     // Most steps are over one.
     for last in 1..10 {
-        let calls = Cell::new(0);
-        let stepped = Cell::new(None);
-        let traced = Trace::of(fixtures::STEP_UPROBE)
-            .arg(100)
-            .arg(256)
-            .filtered(false)
-            .actor(vec![tells(), all_syscalls()], |engine, client, delivery| {
-                match &delivery.event {
-                    Event::Breakpoint(hit) => {
-                        stepped.set(Some(hit.tid));
-                        Steps::step(engine, client, hit.tid, Step::count(1_000_000));
-                        return Reply::Hold;
-                    }
-                    event => {
-                        if let Some(told) = told(event).filter(|told| told.code == 0x1234) {
-                            let options = BreakpointOptions {
-                                once: true,
-                                ..BreakpointOptions::default()
-                            };
-                            engine
-                                .insert_breakpoint(client, told.pid, told.args[0], options)
-                                .expect("code");
-                        }
-                    }
-                }
-                // Another thread calls, and this one is somewhere.
-                if stepped
-                    .get()
-                    .is_some_and(|tid| delivery.event.tid() != Some(tid))
-                {
-                    calls.set(calls.get() + 1);
-                }
-                if calls.get() == 20 * last {
-                    return Reply::Abort;
-                }
-                Reply::Answer(Action::Proceed)
-            })
-            .run();
+        let target = Trace::of(fixtures::STEP_UPROBE).arg(100).arg(256);
+        let traced = let_go_in_steps(target, 20 * last);
         assert_eq!(traced.stdout, "done\n", "{traced:?}");
         assert_eq!(traced.status, Some(ExitStatus::Exited(0)), "{traced:?}");
-        assert_eq!(calls.get(), 20 * last);
+    }
+}
+
+/// The kernel may have taken its handler away for a step: it gets it back.
+#[test]
+fn a_program_is_let_go_in_steps_of_its_own_handler() {
+    for last in 1..10 {
+        let traced = let_go_in_steps(Trace::of(fixtures::SIGTRAP_STEPS), 50 * last);
+        assert_eq!(traced.stdout, "100 handled\n", "{traced:?}");
+        assert_eq!(traced.status, Some(ExitStatus::Exited(0)), "{traced:?}");
     }
 }
 
