@@ -33,8 +33,13 @@ const WINDOW: u64 = 32;
 const MANY: u64 = WINDOW * 1_000_000;
 /// Windows of which the shortest counts: the target does other things, too.
 const SAMPLES: u32 = 2;
-/// Windows until what was of no use is tried again.
-const RETRY: u32 = 512;
+/// Windows that do not count when CPUs may sleep again: those that poll go on with it for
+/// a while.
+const SETTLING: u32 = 4;
+/// As many dear windows one after the other are no chance.
+const LASTING: u32 = 8;
+/// Windows until what was of no use is tried again: at first, and at most.
+const RETRY: [u32; 2] = [16, 1024];
 /// How often it is looked whether there still are stops.
 const TICK: Duration = Duration::from_millis(50);
 /// Fewer than that in a tick: they are counted by so many, and there are less than 1000 per
@@ -51,14 +56,21 @@ enum Order {
 
 /// Decides, from how long windows take with and without.
 #[derive(Debug)]
-enum Governor {
-    /// Nothing is known yet.
-    Asleep(Shortest),
+struct Governor {
+    phase: Phase,
+    /// Windows until the next trial, if this one shows no use.
+    patience: u32,
+}
+
+#[derive(Debug)]
+enum Phase {
+    /// CPUs sleep; so many windows more do not count.
+    Asleep(u32, Shortest),
     /// Held, for a comparison with this.
     Trial(u64, Shortest),
-    /// It makes windows as short as this.
-    Useful(u64),
-    /// It does not; for so many windows it is not tried again.
+    /// It is of use. Windows take about so long; so many were much longer.
+    Useful(u64, u32),
+    /// It is not; for so many windows it is not tried again.
     Useless(u32),
 }
 
@@ -84,47 +96,65 @@ impl Shortest {
 }
 
 impl Governor {
+    fn new() -> Self {
+        Self {
+            phase: Phase::Asleep(0, Shortest::NONE),
+            patience: RETRY[0],
+        }
+    }
+
+    fn is_useful(&self) -> bool {
+        matches!(self.phase, Phase::Useful(..))
+    }
+
     /// `took`: nanoseconds of the window. `held`: whether CPUs were awake; that may have
     /// ended by itself, when stops were few.
     fn window(&mut self, took: u64, held: bool) -> Order {
         if took > MANY {
             return Order::Nothing;
         }
-        match self {
-            Governor::Asleep(shortest) => match shortest.with(took) {
+        match &mut self.phase {
+            Phase::Asleep(0, shortest) => match shortest.with(took) {
                 Some(asleep) => {
-                    *self = Governor::Trial(asleep, Shortest::NONE);
+                    self.phase = Phase::Trial(asleep, Shortest::NONE);
                     Order::Hold
                 }
                 None => Order::Nothing,
             },
-            Governor::Trial(..) | Governor::Useful(_) if !held => Order::Hold,
-            Governor::Trial(asleep, shortest) => match shortest.with(took) {
+            Phase::Trial(..) | Phase::Useful(..) if !held => Order::Hold,
+            Phase::Trial(asleep, shortest) => match shortest.with(took) {
                 // Half as much again is more than chance.
                 Some(awake) if awake.saturating_mul(3) <= asleep.saturating_mul(2) => {
-                    *self = Governor::Useful(awake);
+                    self.phase = Phase::Useful(awake, 0);
+                    self.patience = RETRY[0];
                     Order::Nothing
                 }
                 Some(_) => {
-                    *self = Governor::Useless(RETRY);
+                    self.phase = Phase::Useless(self.patience);
+                    self.patience = RETRY[1].min(self.patience * 2);
                     Order::Release
                 }
                 None => Order::Nothing,
             },
-            // Something has changed: other tasks, other load.
-            Governor::Useful(awake) if took > awake.saturating_mul(3) => {
-                *self = Governor::Asleep(Shortest::NONE);
+            Phase::Useful(usual, dear) if took > usual.saturating_mul(3) => {
+                *dear += 1;
+                if *dear < LASTING {
+                    return Order::Nothing;
+                }
+                // Something has changed: other tasks, other load.
+                self.phase = Phase::Asleep(SETTLING, Shortest::NONE);
                 Order::Release
             }
-            Governor::Useful(awake) => {
-                *awake = took.min(*awake);
+            Phase::Useful(usual, dear) => {
+                *usual = (*usual * 7 + took) / 8;
+                *dear = 0;
                 Order::Nothing
             }
-            Governor::Useless(0) => {
-                *self = Governor::Asleep(Shortest::NONE);
+            Phase::Useless(0) => {
+                self.phase = Phase::Asleep(0, Shortest::NONE);
                 Order::Nothing
             }
-            Governor::Useless(left) => {
+            Phase::Useless(left) | Phase::Asleep(left, _) => {
                 *left -= 1;
                 Order::Nothing
             }
@@ -210,7 +240,7 @@ impl Awake {
             }
             Cpu::Auto => match fs::read(DRIVER) {
                 Ok(driver) if driver.trim_ascii() == OF_GUESTS.as_bytes() => {
-                    awake.governor = Some(Governor::Asleep(Shortest::NONE));
+                    awake.governor = Some(Governor::new());
                     awake.since = monotonic_nanos();
                     awake.report = "left alone: stops were few".to_owned();
                 }
@@ -234,7 +264,11 @@ impl Awake {
         let now = monotonic_nanos();
         let took = now - std::mem::replace(&mut self.since, now);
         let held = self.watcher.is_some() && self.shared.state().request.is_some();
-        match governor.window(took, held) {
+        let order = governor.window(took, held);
+        if order != Order::Nothing {
+            tracing::debug!(target: "pai::host", took, held, ?order, ?governor, "idle CPUs");
+        }
+        match order {
             Order::Nothing => {}
             Order::Hold => {
                 if let Err(error) = self.hold() {
@@ -249,7 +283,7 @@ impl Awake {
                 }
             }
         }
-        if matches!(self.governor, Some(Governor::Useful(_))) && self.report != KEPT {
+        if self.governor.as_ref().is_some_and(Governor::is_useful) && self.report != KEPT {
             self.report = KEPT.to_owned();
         }
     }
@@ -303,10 +337,6 @@ mod tests {
     const DEAR: u64 = WINDOW * 50_000;
     const CHEAP: u64 = WINDOW * 10_000;
 
-    fn governor() -> Governor {
-        Governor::Asleep(Shortest::NONE)
-    }
-
     /// What is ordered behind windows that took so long.
     fn orders(governor: &mut Governor, held: bool, windows: &[u64]) -> Vec<Order> {
         let windows = windows.iter();
@@ -315,15 +345,12 @@ mod tests {
 
     #[test]
     fn it_is_tried_and_kept_where_it_helps() {
-        let mut governor = governor();
+        let mut governor = Governor::new();
         let asleep = orders(&mut governor, false, &[MANY + 1, DEAR, MANY + 1, DEAR * 3]);
         assert_eq!(asleep, [Nothing, Nothing, Nothing, Hold]);
-        let awake = orders(
-            &mut governor,
-            true,
-            &[DEAR, CHEAP, CHEAP, CHEAP * 2, MANY + 1],
-        );
-        assert_eq!(awake, [Nothing; 5]);
+        let windows = [DEAR, CHEAP, CHEAP, CHEAP * 4, CHEAP * 2, MANY + 1];
+        assert_eq!(orders(&mut governor, true, &windows), [Nothing; 6]);
+        assert!(governor.is_useful());
         // Few stops, and it was given up; then there are many again.
         let again = orders(&mut governor, false, &[MANY + 1, DEAR]);
         assert_eq!(again, [Nothing, Hold]);
@@ -332,13 +359,13 @@ mod tests {
 
     #[test]
     fn it_is_given_up_where_it_does_not() {
-        let mut governor = governor();
-        for _ in 0..3 {
+        let mut governor = Governor::new();
+        for pause in [16, 32, 64, 128, 256, 512, 1024, 1024] {
             assert_eq!(orders(&mut governor, false, &[CHEAP; 2]), [Nothing, Hold]);
-            // A pause says nothing.
+            // A pause of the target says nothing.
             let awake = orders(&mut governor, true, &[MANY + 1, CHEAP, CHEAP * 3 / 4]);
             assert_eq!(awake, [Nothing, Nothing, Release]);
-            for _ in 0..=RETRY {
+            for _ in 0..=pause {
                 assert_eq!(governor.window(CHEAP, false), Nothing);
             }
         }
@@ -346,25 +373,27 @@ mod tests {
 
     #[test]
     fn it_is_compared_again_when_stops_get_dearer() {
-        let mut governor = governor();
+        let mut governor = Governor::new();
         assert_eq!(orders(&mut governor, false, &[DEAR; 2]), [Nothing, Hold]);
-        let awake = orders(
-            &mut governor,
-            true,
-            &[CHEAP, CHEAP, CHEAP * 3, CHEAP * 3 + 1],
-        );
-        assert_eq!(awake, [Nothing, Nothing, Nothing, Release]);
+        assert_eq!(orders(&mut governor, true, &[CHEAP; 3]), [Nothing; 3]);
+        // By and by, and then for good.
+        let slower = [CHEAP * 3, CHEAP * 3, CHEAP * 4];
+        assert_eq!(orders(&mut governor, true, &slower), [Nothing; 3]);
+        assert_eq!(orders(&mut governor, true, &[DEAR * 3; 7]), [Nothing; 7]);
+        assert_eq!(orders(&mut governor, true, &[CHEAP]), [Nothing]);
+        assert_eq!(orders(&mut governor, true, &[DEAR * 3; 7]), [Nothing; 7]);
+        assert_eq!(orders(&mut governor, true, &[DEAR * 3]), [Release]);
+        // Those that still poll.
+        assert_eq!(orders(&mut governor, false, &[CHEAP; 4]), [Nothing; 4]);
         assert_eq!(orders(&mut governor, false, &[DEAR; 2]), [Nothing, Hold]);
         assert_eq!(orders(&mut governor, true, &[DEAR; 2]), [Nothing, Release]);
     }
 
     #[test]
     fn a_trial_that_ended_by_itself_goes_on() {
-        let mut governor = governor();
-        assert_eq!(
-            orders(&mut governor, false, &[DEAR; 3]),
-            [Nothing, Hold, Hold]
-        );
+        let mut governor = Governor::new();
+        let orders_of = orders(&mut governor, false, &[DEAR; 3]);
+        assert_eq!(orders_of, [Nothing, Hold, Hold]);
         assert_eq!(orders(&mut governor, true, &[CHEAP; 3]), [Nothing; 3]);
     }
 
