@@ -30,6 +30,9 @@ const VARIANTS: &[Variant] = &[
 /// Nanoseconds that an unwanted call may take above native.
 const UNWANTED: f64 = 25.0;
 
+/// So many times as often are calls made that nobody stops at.
+const UNSTOPPED: u64 = 100;
+
 /// What is wanted.
 const CALL: &str = "openat";
 
@@ -45,15 +48,18 @@ enum Time {
 struct Target {
     name: &'static str,
     command: Vec<String>,
+    /// The same for who stops at every call.
+    stopping: Vec<String>,
     time: Time,
     /// Of `HostSome` compared with `StraceFilter`.
     limit: f64,
 }
 
 fn targets(ops: u64, folder: &str) -> Result<Vec<Target>> {
-    let own = |name, program: &str, ops: u64, limit| Target {
+    let own = |name, program: &str, ops: u64, stopping: u64, limit| Target {
         name,
         command: vec![program.to_owned(), ops.to_string()],
+        stopping: vec![program.to_owned(), stopping.to_string()],
         time: Time::Loop,
         limit,
     };
@@ -63,6 +69,7 @@ fn targets(ops: u64, folder: &str) -> Result<Vec<Target>> {
         command.extend(arguments.iter().map(|&word| word.to_owned()));
         Ok(Target {
             name,
+            stopping: command.clone(),
             command,
             time: Time::Run,
             limit,
@@ -71,9 +78,9 @@ fn targets(ops: u64, folder: &str) -> Result<Vec<Target>> {
     let archive = format!("{folder}.tar");
     Ok(vec![
         // Unwanted, and wanted.
-        own("getppid", built::GETPPID, ops * 100, 1.0),
-        own("pread64", built::PREAD64, ops * 100, 1.0),
-        own("openat", built::OPENAT, ops, 1.0),
+        own("getppid", built::GETPPID, ops * UNSTOPPED, ops, 1.0),
+        own("pread64", built::PREAD64, ops * UNSTOPPED, ops, 1.0),
+        own("openat", built::OPENAT, ops, ops, 1.0),
         others("find", &[folder, "-size", "+0"], 0.9)?,
         others("tar", &["-cf", &archive, folder], 0.9)?,
     ])
@@ -87,14 +94,22 @@ impl Target {
         Ok(ran.field("ns_per_op")?.parse()?)
     }
 
+    fn command(&self, variant: Variant) -> &[String] {
+        match variant {
+            Variant::StraceSome => &self.stopping,
+            _ => &self.command,
+        }
+    }
+
     fn measure(&self, rounds: usize) -> Result<Vec<Samples>> {
-        let expected = Variant::StraceSome.lines_of(&self.command, CALL)?;
+        let peer = Variant::StraceSome;
+        let expected = peer.lines_of(self.command(peer), CALL)?;
         for variant in VARIANTS.iter().filter(|variant| variant.writes_lines()) {
-            let seen = variant.lines_of(&self.command, CALL)?;
+            let seen = variant.lines_of(self.command(*variant), CALL)?;
             check(*variant, &format!("lines of {CALL}"), seen, expected)?;
         }
         by_turns(VARIANTS, rounds, |variant| {
-            self.figure(&variant.run(&self.command)?)
+            self.figure(&variant.run(self.command(*variant))?)
         })
     }
 }
@@ -104,10 +119,10 @@ fn bench(options: Options) -> Result<()> {
     let ops = options.ops(2_000, 20_000);
     println!("## Where only some calls are wanted\n");
     println!(
-        "Only `{CALL}` is. Rounds: {rounds}, all on one CPU; getppid, pread64: {} calls, \
-         openat: {ops}, whole programs: {} files. Nanoseconds for each turn, or milliseconds for the whole \
+        "Only `{CALL}` is. Rounds: {rounds}, all on one CPU; getppid, pread64: {} calls, or \
+         {ops} where each of them stops, openat: {ops}, whole programs: {} files. Nanoseconds for each turn, or milliseconds for the whole \
          run: median (minimum); ratios are of these. Load before: {}.\n",
-        ops * 100,
+        ops * UNSTOPPED,
         tree::FILES,
         place::load()
     );
