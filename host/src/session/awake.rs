@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use pai_ptrace::monotonic_nanos;
 
-use super::{Cpu, SessionError};
+use super::{Cpu, SessionError, place};
 
 /// What is said of success.
 const KEPT: &str = "kept from sleeping while there were many stops";
@@ -238,6 +238,8 @@ impl Awake {
                 awake.shared.state().request = Some(request);
                 awake.report = "kept from sleeping".to_owned();
             }
+            // A stop wakes nobody on another one.
+            Cpu::Auto if place::is_one() => awake.report = "left alone: one is used".to_owned(),
             Cpu::Auto => match fs::read(DRIVER) {
                 Ok(driver) if driver.trim_ascii() == OF_GUESTS.as_bytes() => {
                     awake.governor = Some(Governor::new());

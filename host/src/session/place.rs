@@ -23,6 +23,18 @@ pub(super) fn choose(cpu: Cpu) -> Result<Option<usize>, SessionError> {
     }
 }
 
+/// Whether this thread may run on one CPU only.
+pub(super) fn is_one() -> bool {
+    let set = sched_getaffinity(Pid::from_raw(0));
+    let is_set = |set: &CpuSet, cpu| set.is_set(cpu).unwrap_or(false);
+    set.is_ok_and(|set| {
+        (0..CpuSet::count())
+            .filter(|cpu| is_set(&set, *cpu))
+            .count()
+            == 1
+    })
+}
+
 /// While this lives, the thread that made it has one CPU, and what it starts has, too.
 #[derive(Debug)]
 pub(super) struct Placed {
@@ -113,6 +125,7 @@ mod tests {
         assert_eq!(list(&sched_getaffinity(own).unwrap()), cpu.to_string());
         assert_eq!(choose(Cpu::Same).unwrap(), Some(cpu));
         assert_eq!(choose(Cpu::Auto).unwrap(), None);
+        assert!(is_one());
         drop(placed);
         assert_eq!(sched_getaffinity(own).unwrap(), before);
         for far in [CpuSet::count() - 1, CpuSet::count(), usize::MAX] {
