@@ -230,9 +230,17 @@ impl Engine {
             let inside = stop.is_inside_call() || entered;
             return self.let_go_of_operation(stopped, *operation, inside);
         }
+        let ours = stop == Stop::SignalDelivery(Signal::TRAP) && self.is_our_trap(&stopped)?;
+        let stopped = match ours {
+            true => match self.mend_own_trap(stopped)? {
+                Some(stopped) => stopped,
+                None => return Ok(()),
+            },
+            false => stopped,
+        };
         let mut place = Place::Interrupt;
         let after = match stop {
-            Stop::SignalDelivery(Signal::TRAP) if self.is_our_trap(&stopped)? => After::Resume,
+            Stop::SignalDelivery(_) if ours => After::Resume,
             Stop::SignalDelivery(signal) => {
                 if let Some(info) = unless_gone(stopped.siginfo())? {
                     place = Place::Signal(signal, Box::new(info));
