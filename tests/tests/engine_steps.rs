@@ -8,7 +8,7 @@ use pai_engine::{
 };
 use pai_ptrace::Tid;
 use pai_tests::fixtures;
-use pai_tests::probe::{tells, told};
+use pai_tests::probe::{Told, tells, told};
 use pai_tests::trace::{Reply, Trace, Traced, all_syscalls, entered, proceed};
 
 /// What the stepper found.
@@ -265,6 +265,52 @@ fn steps_go_over_uprobes() {
     }
 }
 
+/// At the first place that is told, once.
+fn insert_once(engine: &mut Engine, client: ClientId, told: &Told) {
+    let options = BreakpointOptions {
+        once: true,
+        ..BreakpointOptions::default()
+    };
+    engine
+        .insert_breakpoint(client, told.pid, told.args[0], options)
+        .expect("code");
+}
+
+/// Has the task that comes to the first place that is told make so many steps, each asked
+/// for when the one before is done.
+#[track_caller]
+fn step_by_step(target: Trace<'_>, wanted: u64) {
+    let steps = Cell::new(0);
+    let held = Cell::new(None);
+    let traced = target
+        .client(vec![tells()], |engine, client, delivery| {
+            match &delivery.event {
+                event if told(event).is_some_and(|told| told.code == 0x1234) => {
+                    insert_once(engine, client, &told(event).expect("it does"));
+                }
+                Event::Breakpoint(hit) => {
+                    held.set(delivery.stop);
+                    Steps::step(engine, client, hit.tid, Step::count(1));
+                    return None;
+                }
+                Event::OperationDone(done) => {
+                    assert!(done.outcome.is_ok(), "{done:?}");
+                    steps.set(steps.get() + 1);
+                    if steps.get() < wanted {
+                        Steps::step(engine, client, done.tid, Step::count(1));
+                        return None;
+                    }
+                    let stop = held.take().expect("held");
+                    proceed(engine, client, stop);
+                }
+                _ => {}
+            }
+            Some(Action::Proceed)
+        })
+        .run_like_untraced();
+    assert_eq!(steps.get(), wanted, "{traced:?}");
+}
+
 /// Steps the task that comes to the first place that is told, and ends the session when
 /// others have made so many calls meanwhile.
 fn let_go_in_steps(target: Trace<'_>, last: u32) -> Traced {
@@ -281,13 +327,7 @@ fn let_go_in_steps(target: Trace<'_>, last: u32) -> Traced {
                 }
                 event => {
                     if let Some(told) = told(event).filter(|told| told.code == 0x1234) {
-                        let options = BreakpointOptions {
-                            once: true,
-                            ..BreakpointOptions::default()
-                        };
-                        engine
-                            .insert_breakpoint(client, told.pid, told.args[0], options)
-                            .expect("code");
+                        insert_once(engine, client, &told);
                     }
                 }
             }
@@ -344,42 +384,7 @@ fn own_sigtraps_come_between_steps_over_uprobes() {
             return;
         }
     };
-    let steps = Cell::new(0_u64);
-    let held = Cell::new(None);
-    target
-        .client(vec![tells()], |engine, client, delivery| {
-            match &delivery.event {
-                event if told(event).is_some_and(|told| told.code == 0x1234) => {
-                    let told = told(event).expect("it does");
-                    let options = BreakpointOptions {
-                        once: true,
-                        ..BreakpointOptions::default()
-                    };
-                    engine
-                        .insert_breakpoint(client, told.pid, told.args[0], options)
-                        .expect("code");
-                }
-                Event::Breakpoint(hit) => {
-                    held.set(delivery.stop);
-                    Steps::step(engine, client, hit.tid, Step::count(1));
-                    return None;
-                }
-                Event::OperationDone(done) => {
-                    assert!(done.outcome.is_ok(), "{done:?}");
-                    steps.set(steps.get() + 1);
-                    if steps.get() < 4_000 {
-                        Steps::step(engine, client, done.tid, Step::count(1));
-                        return None;
-                    }
-                    let stop = held.take().expect("held");
-                    proceed(engine, client, stop);
-                }
-                _ => {}
-            }
-            Some(Action::Proceed)
-        })
-        .run_like_untraced();
-    assert_eq!(steps.get(), 4_000);
+    step_by_step(target, 4_000);
 }
 
 /// Signals come to a task that is stepped all the time, whatever it thinks of
@@ -387,49 +392,7 @@ fn own_sigtraps_come_between_steps_over_uprobes() {
 #[test]
 fn c50_signals_come_between_steps() {
     for mode in ["handled", "ignored", "blocked"] {
-        let steps = Cell::new(0_u64);
-        let held = Cell::new(None);
-        let traced = Trace::of(fixtures::STEP_SIGNALS)
-            .arg(5)
-            .arg(mode)
-            .client(vec![tells()], |engine, client, delivery| {
-                match &delivery.event {
-                    event if told(event).is_some_and(|told| told.code == 0x1234) => {
-                        let told = told(event).expect("it does");
-                        let options = BreakpointOptions {
-                            once: true,
-                            ..BreakpointOptions::default()
-                        };
-                        engine
-                            .insert_breakpoint(client, told.pid, told.args[0], options)
-                            .expect("code");
-                    }
-                    Event::Breakpoint(hit) => {
-                        held.set(delivery.stop);
-                        let how = Step::count(1);
-                        engine
-                            .start_step(client, hit.tid, how, None)
-                            .expect("it is held");
-                        return None;
-                    }
-                    Event::OperationDone(done) => {
-                        assert!(done.outcome.is_ok(), "{done:?}");
-                        steps.set(steps.get() + 1);
-                        if steps.get() < 2_000 {
-                            let how = Step::count(1);
-                            engine
-                                .start_step(client, done.tid, how, None)
-                                .expect("it is held");
-                            return None;
-                        }
-                        let stop = held.take().expect("held");
-                        proceed(engine, client, stop);
-                    }
-                    _ => {}
-                }
-                Some(Action::Proceed)
-            })
-            .run_like_untraced();
-        assert_eq!(steps.get(), 2_000, "{mode}: {traced:?}");
+        let target = Trace::of(fixtures::STEP_SIGNALS).arg(5).arg(mode);
+        step_by_step(target, 2_000);
     }
 }

@@ -294,7 +294,7 @@ impl Awake {
         let request = request()?;
         if self.watcher.is_none() {
             let shared = Arc::clone(&self.shared);
-            let watcher = thread::Builder::new().name("awake".to_owned());
+            let watcher = thread::Builder::new().name("pai-awake".into());
             self.watcher = Some(watcher.spawn(move || shared.watch())?);
         }
         self.shared.state().request = Some(request);

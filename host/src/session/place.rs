@@ -25,14 +25,7 @@ pub(super) fn choose(cpu: Cpu) -> Result<Option<usize>, SessionError> {
 
 /// Whether this thread may run on one CPU only.
 pub(super) fn is_one() -> bool {
-    let set = sched_getaffinity(Pid::from_raw(0));
-    let is_set = |set: &CpuSet, cpu| set.is_set(cpu).unwrap_or(false);
-    set.is_ok_and(|set| {
-        (0..CpuSet::count())
-            .filter(|cpu| is_set(&set, *cpu))
-            .count()
-            == 1
-    })
+    sched_getaffinity(Pid::from_raw(0)).is_ok_and(|set| cpus(&set).count() == 1)
 }
 
 /// While this lives, the thread that made it has one CPU, and what it starts has, too.
@@ -72,10 +65,15 @@ impl Drop for Placed {
     }
 }
 
+/// The numbers of those in a set.
+fn cpus(set: &CpuSet) -> impl Iterator<Item = usize> {
+    (0..CpuSet::count()).filter(|cpu| set.is_set(*cpu).unwrap_or(false))
+}
+
 /// As /proc/PID/status has it: "0-3,8".
 fn list(set: &CpuSet) -> String {
     let mut text = String::new();
-    let mut cpus = (0..CpuSet::count()).filter(|cpu| set.is_set(*cpu).unwrap_or(false));
+    let mut cpus = cpus(set);
     let mut next = cpus.next();
     while let Some(first) = next {
         let mut last = first;

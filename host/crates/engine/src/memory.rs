@@ -8,6 +8,7 @@ use pai_ptrace::{Area, MAX_PIECES, Maps, Mem, Pid, Piece, Protection, Tid, read_
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::procfs;
+use crate::task::Process;
 
 /// Most bytes of one read, or of all reads in one call.
 pub const MAX_READ: usize = 16 << 20;
@@ -295,9 +296,7 @@ impl Engine {
     /// # Errors
     /// `NoSuchProcess`.
     pub fn maps(&mut self, pid: Pid) -> Result<Vec<Mapping>, Error> {
-        let tid = self
-            .task_with_memory(pid)
-            .ok_or(Error::NoSuchProcess(pid))?;
+        let tid = self.task_with_memory(pid)?;
         procfs::maps(tid).ok_or(Error::NoSuchProcess(pid))
     }
 
@@ -306,13 +305,7 @@ impl Engine {
     /// # Errors
     /// `NoSuchProcess`.
     pub(crate) fn area_at(&mut self, pid: Pid, addr: u64) -> Result<Option<Area>, Error> {
-        let tid = self
-            .task_with_memory(pid)
-            .ok_or(Error::NoSuchProcess(pid))?;
-        let process = self
-            .processes
-            .get_mut(&pid)
-            .ok_or(Error::NoSuchProcess(pid))?;
+        let (process, tid) = self.process_with_memory(pid)?;
         if process.maps.is_none() {
             process.maps = Maps::open(tid).ok();
         }
@@ -340,15 +333,15 @@ impl Engine {
         }
     }
 
+    fn process_with_memory(&mut self, pid: Pid) -> Result<(&mut Process, Tid), Error> {
+        let tid = self.task_with_memory(pid)?;
+        let process = self.processes.get_mut(&pid);
+        Ok((process.ok_or(Error::NoSuchProcess(pid))?, tid))
+    }
+
     /// The open memory of a process, and a task of it that has not ended.
     pub(crate) fn mem(&mut self, pid: Pid) -> Result<(&Mem, Tid), Error> {
-        let tid = self
-            .task_with_memory(pid)
-            .ok_or(Error::NoSuchProcess(pid))?;
-        let process = self
-            .processes
-            .get_mut(&pid)
-            .ok_or(Error::NoSuchProcess(pid))?;
+        let (process, tid) = self.process_with_memory(pid)?;
         let mem = match process.mem.take() {
             Some(mem) => mem,
             None => Mem::open(tid).map_err(|e| Error::from_ptrace(e, tid))?,

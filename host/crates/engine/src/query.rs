@@ -60,7 +60,7 @@ impl Engine {
             .map(|process| {
                 let tid = self
                     .task_with_memory(process.pid)
-                    .unwrap_or_else(|| process.pid.leader());
+                    .unwrap_or_else(|_| process.pid.leader());
                 TargetInfo {
                     pid: process.pid,
                     abi: process.abi,
@@ -147,10 +147,11 @@ impl Engine {
 
     /// As [`Engine::live_task`], or one that is held where it is about to end: until
     /// it goes on, memory and files are there (do_exit in kernel/exit.c).
-    pub(crate) fn task_with_memory(&self, pid: Pid) -> Option<Tid> {
+    pub(crate) fn task_with_memory(&self, pid: Pid) -> Result<Tid, Error> {
         let held = |task: &Task| task.pid == pid && matches!(task.state, State::Held(_));
         let held = || self.tasks.iter().find(|(_, task)| held(task));
-        self.live_task(pid).or_else(|| held().map(|(tid, _)| *tid))
+        let task = self.live_task(pid).or_else(|| held().map(|(tid, _)| *tid));
+        task.ok_or(Error::NoSuchProcess(pid))
     }
 
     /// Registers of a task that this client holds; read once per stop.
@@ -195,9 +196,7 @@ impl Engine {
     /// # Errors
     /// `NoSuchProcess`; `NotFound` when it is not open.
     pub fn descriptor(&self, pid: Pid, fd: i32) -> Result<Vec<u8>, Error> {
-        let tid = self
-            .task_with_memory(pid)
-            .ok_or(Error::NoSuchProcess(pid))?;
+        let tid = self.task_with_memory(pid)?;
         descriptor::path(tid, fd)
             .ok_or_else(|| Error::NotFound(format!("process {pid} has no descriptor {fd}")))
     }

@@ -150,9 +150,7 @@ impl Engine {
     /// # Errors
     /// `NoSuchProcess`.
     pub fn entry(&mut self, pid: Pid) -> Result<u64, Error> {
-        let tid = self
-            .task_with_memory(pid)
-            .ok_or(Error::NoSuchProcess(pid))?;
+        let tid = self.task_with_memory(pid)?;
         auxv::entry(tid).ok_or(Error::NoSuchProcess(pid))
     }
 

@@ -254,9 +254,7 @@ impl Engine {
 
     /// Lists the modules as they are now. Those that have not changed are kept.
     pub(crate) fn refresh_modules(&mut self, pid: Pid) -> Result<(), Error> {
-        let tid = self
-            .task_with_memory(pid)
-            .ok_or(Error::NoSuchProcess(pid))?;
+        let tid = self.task_with_memory(pid)?;
         let mut maps = procfs::maps(tid).ok_or(Error::NoSuchProcess(pid))?;
         let code = code(&maps);
         maps.retain(is_of_interest);
