@@ -2,6 +2,7 @@
 //! the targets do, is what it is without.
 
 use std::cell::{Cell, RefCell};
+use std::io::Read;
 
 use pai_engine::{Action, CallStops, End, Event, ExitStatus, SyscallSet, Topic, procfs};
 use pai_ptrace::{Signal, Tid};
@@ -219,7 +220,34 @@ fn what_is_filtered_ends_with_the_session() {
     assert_eq!(traced.status, Some(ExitStatus::Killed(Signal::KILL, false)));
 }
 
-/// Children that ask for no tracer would have nobody to answer their filter.
+/// Also children whose creator is killed before it can report them.
+#[test]
+fn children_on_their_way_end_with_the_session() {
+    for events in 0..150 {
+        let (mut told, stdin) = std::io::pipe().expect("a pipe");
+        let left = Cell::new(events);
+        let traced = Trace::of(fixtures::FORK_FOREVER)
+            .stdin(stdin.into())
+            .actor(vec![calls(&["getppid"], true, false)], |_, _, _| {
+                match left.get() {
+                    0 => Reply::Abort,
+                    n => {
+                        left.set(n - 1);
+                        Reply::Answer(Action::Proceed)
+                    }
+                }
+            })
+            .run();
+        assert_eq!(traced.status, Some(ExitStatus::Killed(Signal::KILL, false)));
+        // Whoever is left has the other end.
+        let mut failed = String::new();
+        told.read_to_string(&mut failed).expect("its end");
+        assert_eq!(failed, "", "after {events} events");
+    }
+}
+
+/// Children that ask for no tracer would have nobody to answer their filter. They stay
+/// unseen all the same, with all that they make and execute.
 #[test]
 fn children_without_a_tracer_keep_ours() {
     for fixture in [fixtures::CLONE_UNTRACED, fixtures::BP_UNTRACED] {
@@ -227,9 +255,30 @@ fn children_without_a_tracer_keep_ours() {
             calls(&["getppid", "getpid", "write", "exit_group"], true, true),
             calls(&["exit_group"], true, false),
         ] {
-            Trace::of(fixture)
-                .client(vec![topic], |_, _, _| Some(Action::Proceed))
+            let topics = vec![topic, Topic::Forks, Topic::Tasks, Topic::Execs];
+            let events = RefCell::new(Vec::new());
+            let traced = Trace::of(fixture)
+                .client(topics, |engine, _, delivery| {
+                    assert_eq!(engine.call_stops(), FILTERED);
+                    events.borrow_mut().push(delivery.event.clone());
+                    Some(Action::Proceed)
+                })
                 .run_like_untraced();
+            let events = events.into_inner();
+            assert!(!events.is_empty());
+            for event in events {
+                let pid = match &event {
+                    Event::SyscallEnter(stop) | Event::SyscallExit(stop) => stop.pid,
+                    Event::TaskStarted { pid, .. }
+                    | Event::TaskExited { pid, .. }
+                    | Event::Forked { pid, .. }
+                    | Event::ProcessExited { pid, .. } => *pid,
+                    Event::Execed(exec) => exec.pid,
+                    Event::Ended(_) => continue,
+                    other => panic!("{other:?}"),
+                };
+                assert_eq!(pid, traced.pid, "{event:?}");
+            }
         }
     }
 }

@@ -172,14 +172,18 @@ impl Engine {
         !self.tasks.is_empty()
     }
 
-    /// Takes in a task that nobody was told of, to let go of it. One with memory of
-    /// its own has a copy of its creator's, with breakpoints that are gone from
-    /// there.
+    /// Takes in a task that nobody was told of, to let go of it, or to end it. One with
+    /// memory of its own has a copy of its creator's, with breakpoints that are gone
+    /// from there.
     fn take_in(&mut self, tid: Tid, creator: Option<Pid>) {
         let pid = procfs::status_id(tid, "Tgid").unwrap_or(tid.as_pid());
         let task = Task::new(pid, State::Starting, self.options);
         self.tasks.insert(tid, task);
-        if pid.leader() != tid || self.processes.contains_key(&pid) {
+        if self.processes.contains_key(&pid) {
+            return;
+        }
+        self.end_if_filtered(pid);
+        if pid.leader() != tid {
             return;
         }
         match creator {
@@ -209,6 +213,9 @@ impl Engine {
         if !self.tasks.contains_key(&tid) {
             // It comes before its creator's report.
             self.take_in(tid, None);
+        }
+        if stop == Stop::Exec {
+            self.leave_old_program(&stopped)?;
         }
         if let Some(task) = self.tasks.get_mut(&tid) {
             task.state = State::Engaged;
@@ -279,11 +286,6 @@ impl Engine {
                 }
                 After::Resume
             }
-            Stop::Exec => {
-                let pid = tid.as_pid();
-                self.tasks.retain(|_, task| task.pid != pid);
-                After::Resume
-            }
             _ => After::Resume,
         };
         if stop.is_inside_call() {
@@ -293,6 +295,22 @@ impl Engine {
             };
         }
         self.let_go(stopped, after, place)
+    }
+
+    /// The process has a new program, and one task. What the ones before were made to
+    /// do is over: nothing is put back.
+    fn leave_old_program(&mut self, stopped: &Stopped) -> Result<(), Fatal> {
+        let leader = stopped.tid();
+        let pid = leader.as_pid();
+        let Some(message) = unless_gone(stopped.event_message(Stop::Exec))? else {
+            return Ok(());
+        };
+        let former = i32::try_from(message).map_or(leader, Tid::new);
+        let former = self.tasks.get(&former);
+        let own_mask = former.and_then(Task::own_mask);
+        let options = former.map_or(self.options, |task| task.options);
+        self.tasks.retain(|_, task| task.pid != pid);
+        self.begin_program(stopped, Task::new(pid, State::Engaged, options), own_mask)
     }
 
     /// Lets go of a task that clients were asked about.

@@ -433,16 +433,19 @@ impl Engine {
 
     /// What has the filter ends with us.
     pub(crate) fn end_filtered(&mut self) {
+        for pid in self.processes.keys().copied().collect::<Vec<Pid>>() {
+            self.end_if_filtered(pid);
+        }
+    }
+
+    /// The same for one.
+    pub(crate) fn end_if_filtered(&mut self, pid: Pid) {
         if !self.is_filtered() {
             return;
         }
-        for pid in self.processes.keys().copied().collect::<Vec<Pid>>() {
-            match kill(pid, Signal::KILL) {
-                Ok(()) => {
-                    self.diagnostics.push_back(Diagnostic::Killed(pid));
-                }
-                Err(error) => tracing::debug!(target: "pai::engine", %pid, %error, "gone"),
-            }
+        match kill(pid, Signal::KILL) {
+            Ok(()) => self.diagnostics.push_back(Diagnostic::Killed(pid)),
+            Err(error) => tracing::debug!(target: "pai::engine", %pid, %error, "gone"),
         }
     }
 }

@@ -76,6 +76,7 @@ impl Engine {
         let thread = kind == NewTask::Clone && procfs::is_task_of(pid, child);
         let child_pid = if thread { pid } else { child.as_pid() };
         let escapes = rewritten.as_ref().is_some_and(|call| call.untraced);
+        let escapes = escapes || self.is_unfollowed(pid);
         let followed = thread || self.follow == Follow::Yes && !escapes;
         // Its report may have been taken already: its first stop, or all of
         // its short life.
@@ -156,6 +157,12 @@ impl Engine {
         };
         let mask = self.mask_for(self.table.plain.tasks, pid);
         self.offer(stopped, event, mask, after)
+    }
+
+    /// Whether nobody is told of a process although we trace it.
+    pub(crate) fn is_unfollowed(&self, pid: Pid) -> bool {
+        let leader = self.tasks.get(&pid.leader());
+        leader.is_some_and(|task| task.unfollowed)
     }
 
     /// A child that is not to be followed is let go at its first stop, without
@@ -244,36 +251,18 @@ impl Engine {
         let mut task = Task::new(pid, State::Dying, options);
         task.syscall = syscall;
         task.captured = captured;
-        self.tasks.insert(leader, task);
-        // What was for the function that has executed it would be for good.
-        if let Some(own) = own_mask {
-            self.unblock(&stopped, own)?;
-        }
-        self.restore_filter(&stopped)?;
+        task.unfollowed = unfollowed;
+        self.begin_program(&stopped, task, own_mask)?;
         self.confirm_filter(leader);
-
-        let abi = stopped.syscall_info().map_or(0, |info| info.arch);
-        let space = self.new_space();
-        self.symbols.forget(pid);
-        match self.processes.get_mut(&pid) {
-            Some(process) => {
-                process.mem = None;
-                process.maps = None;
-                process.abi = abi;
-                process.own_trap = OwnTrap::default();
-                let old = std::mem::replace(&mut process.space, space);
-                self.drop_space(old);
-            }
-            None => self.add_process(pid, None, abi, false, space),
-        }
         let let_go = self.detach_on_exec && !first;
         if let_go && let Some(task) = self.tasks.remove(&leader) {
             self.leave_call(leader, &task, |sink, stop, captured| {
                 sink.detached(stop, captured);
             });
         }
-        // One that is not followed shared its creator's memory until now.
-        if unfollowed || let_go {
+        // One that is not followed shared its creator's memory until now. A filter it
+        // keeps.
+        if unfollowed && !self.is_filtered() || let_go {
             unless_gone(stopped.detach(None))?;
             self.tasks.remove(&leader);
             self.forget_process(pid);
@@ -288,10 +277,42 @@ impl Engine {
             former,
             path: procfs::exe(leader),
             argv: procfs::argv(leader),
-            abi,
+            abi: self.processes.get(&pid).map_or(0, |process| process.abi),
             at,
         }));
         self.offer(stopped, event, mask, After::Resume)
+    }
+
+    /// Takes over a process whose program is a new one, in a new address space, with
+    /// its one task. What was blocked for a function that has executed it would be for
+    /// good: the task's own mask is that of before.
+    pub(crate) fn begin_program(
+        &mut self,
+        stopped: &Stopped,
+        task: Task,
+        own_mask: Option<u64>,
+    ) -> Result<(), Fatal> {
+        let pid = task.pid;
+        self.tasks.insert(stopped.tid(), task);
+        if let Some(own) = own_mask {
+            self.unblock(stopped, own)?;
+        }
+        self.restore_filter(stopped)?;
+        let abi = stopped.syscall_info().map_or(0, |info| info.arch);
+        let space = self.new_space();
+        self.symbols.forget(pid);
+        match self.processes.get_mut(&pid) {
+            Some(process) => {
+                process.mem = None;
+                process.maps = None;
+                process.abi = abi;
+                process.own_trap = OwnTrap::default();
+                let old = std::mem::replace(&mut process.space, space);
+                self.drop_space(old);
+            }
+            None => self.add_process(pid, None, abi, false, space),
+        }
+        Ok(())
     }
 
     /// PTRACE_EVENT_EXIT: the end is certain, the registers are still there.

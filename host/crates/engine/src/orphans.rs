@@ -111,7 +111,8 @@ impl Engine {
             let pid = procfs::status_id(tid, "Tgid").unwrap_or(tid.as_pid());
             let parent = procfs::status_id(tid, "PPid");
             let mut task = Task::new(pid, State::Starting, self.options);
-            task.unfollowed = self.follow == Follow::No && pid == tid.as_pid();
+            let left = self.follow == Follow::No || parent.is_some_and(|p| self.is_unfollowed(p));
+            task.unfollowed = left && pid == tid.as_pid();
             self.add_task(tid, task);
             if !self.processes.contains_key(&pid) {
                 self.add_orphan(pid, parent);
