@@ -374,6 +374,59 @@ fn a_program_is_let_go_in_steps_of_its_own_handler() {
     }
 }
 
+/// The trap flag of a step does not stay on its stack.
+#[test]
+fn a_program_is_let_go_in_steps_that_push_its_flags() {
+    for last in 1..40 {
+        let traced = let_go_in_steps(Trace::of(fixtures::STEP_PUSHF), last);
+        assert_eq!(traced.stdout, "20000 rounds\n", "{traced:?}");
+        assert_eq!(traced.status, Some(ExitStatus::Exited(0)), "{traced:?}");
+    }
+}
+
+/// Nor when the steps are given up, again and again, from outside.
+#[test]
+fn steps_that_push_flags_are_given_up() {
+    const TIMES: u32 = 300;
+    let going = Cell::new(None);
+    let held = Cell::new(None);
+    let given_up = Cell::new(0);
+    let step = |engine: &mut Engine, client, tid| {
+        let id = engine.start_step(client, tid, Step::count(u64::MAX), None);
+        going.set(Some(id.expect("it is held")));
+    };
+    let traced = Trace::of(fixtures::STEP_PUSHF)
+        .client(vec![tells(), all_syscalls()], |engine, client, delivery| {
+            match &delivery.event {
+                Event::Breakpoint(hit) => {
+                    held.set(delivery.stop);
+                    step(engine, client, hit.tid);
+                    return None;
+                }
+                Event::OperationDone(done) => {
+                    assert_eq!(done.outcome, Err(Error::Interrupted));
+                    given_up.set(given_up.get() + 1);
+                    if given_up.get() < TIMES {
+                        step(engine, client, done.tid);
+                    } else {
+                        proceed(engine, client, held.take().expect("held"));
+                    }
+                }
+                event => {
+                    if let Some(told) = told(event).filter(|told| told.code == 0x1234) {
+                        insert_once(engine, client, &told);
+                    }
+                    if let Some(id) = going.take() {
+                        engine.cancel(client, id).expect("it is going on");
+                    }
+                }
+            }
+            Some(Action::Proceed)
+        })
+        .run_like_untraced();
+    assert_eq!(given_up.get(), TIMES, "{traced:?}");
+}
+
 /// A program that is stepped over uprobes gets the SIGTRAPs that it sends to itself.
 #[test]
 fn own_sigtraps_come_between_steps_over_uprobes() {

@@ -220,10 +220,9 @@ impl Engine {
         if let Some(task) = self.tasks.get_mut(&tid) {
             task.state = State::Engaged;
             task.in_call = stop.is_inside_call();
-            if task.trap.copy.is_some() {
-                self.leave_copy(&stopped, stop)?;
-            }
         }
+        self.hide_pushed(&stopped)?;
+        self.leave_copy(&stopped, stop)?;
         if let Some(operation) = self
             .tasks
             .get_mut(&tid)

@@ -82,9 +82,13 @@ impl Engine {
                     // This stop has taken the place of the one that was asked for.
                     task.interrupting = unless_gone(stopped.interrupt())?.is_some();
                 }
-                let known = match task.trap.copy {
-                    Some(_) => self.leave_copy(&stopped, stop)?,
-                    None => None,
+                let copied = task.trap.copy.is_some();
+                if task.trap.pushed.is_some() {
+                    self.hide_pushed(&stopped)?;
+                }
+                let known = match copied {
+                    true => self.leave_copy(&stopped, stop)?,
+                    false => None,
                 };
                 if let Some(info) = entered {
                     return self.on_call(stopped, &info, interrupted);

@@ -47,10 +47,12 @@ impl Engine {
         }
         // A call may sleep until another task goes on: its entry is waited for, no
         // more.
-        let how = match self.next_instruction(pid, regs) {
+        let kind = self.next_instruction(pid, regs);
+        let how = match kind {
             Some(StepKind::Syscall) => Resume::Syscall,
             _ => Resume::Step,
         };
+        self.note_pushed(tid, kind, regs);
         let mut regs = *regs;
         regs.set_ip(addr);
         let running = unless_gone(stopped.set_regs(&regs))?
@@ -70,6 +72,7 @@ impl Engine {
         let Some((stopped, stop, status)) = next else {
             return Ok(None);
         };
+        self.hide_pushed(&stopped)?;
         if stop == Stop::SignalDelivery(Signal::TRAP)
             && let Some(info) = unless_gone(stopped.siginfo())?
             && matches!(info.code(), TRAP_TRACE | TRAP_BRKPT)

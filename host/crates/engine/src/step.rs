@@ -76,8 +76,6 @@ pub(crate) struct Stepping {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Now {
     Plain,
-    /// The flags are pushed, with the trap flag of the step in them.
-    Pushf(u8),
     /// In a system call.
     Entered,
     /// Behind it.
@@ -161,16 +159,12 @@ impl Engine {
         let Some(regs) = unless_gone(stopped.regs())? else {
             return self.dying(tid);
         };
-        let pid = self.tasks.get(&tid).map(|task| task.pid);
         let Some((_, stepping)) = self.stepping(tid) else {
             return self.go_on(stopped, after);
         };
-        let now = std::mem::replace(&mut stepping.now, Now::Plain);
+        stepping.now = Now::Plain;
         stepping.left -= 1;
         let over = stepping.left == 0 || stepping.how.is_done(regs.ip());
-        if let (Now::Pushf(size), Some(pid)) = (now, pid) {
-            self.hide_trap_flag(pid, regs.sp(), size);
-        }
         if over {
             self.end_steps(stopped, after, Ok(Outcome::Stepped(regs.ip())))
         } else {
@@ -178,19 +172,42 @@ impl Engine {
         }
     }
 
-    /// The flags that a step pushed are those that the program has: the kernel
-    /// sets the trap flag for the step (enable_single_step in
-    /// arch/x86/kernel/step.c).
-    fn hide_trap_flag(&mut self, pid: Pid, sp: u64, size: u8) {
-        // Its second byte has the trap flag as its lowest bit.
+    /// Before a step of a task that has these registers and executes this next. The
+    /// flags that it pushes have the trap flag of the step in them (enable_single_step
+    /// in arch/x86/kernel/step.c).
+    pub(crate) fn note_pushed(&mut self, tid: Tid, kind: Option<StepKind>, regs: &Regs) {
+        if let Some(task) = self.tasks.get_mut(&tid)
+            && let Some(StepKind::Pushf { size }) = kind
+            && !regs.has_trap_flag()
+        {
+            task.trap.pushed = Some(regs.sp().wrapping_sub(u64::from(size)));
+        }
+    }
+
+    /// At the first stop behind such a step, be it the step's own or one that has
+    /// overtaken that: the flags on the stack are those that the program has.
+    pub(crate) fn hide_pushed(&mut self, stopped: &Stopped) -> Result<(), Fatal> {
+        let Some(task) = self.tasks.get_mut(&stopped.tid()) else {
+            return Ok(());
+        };
+        let pid = task.pid;
+        let Some(pushed) = task.trap.pushed.take() else {
+            return Ok(());
+        };
+        let Some(regs) = unless_gone(stopped.regs())? else {
+            return Ok(());
+        };
+        // The second byte has the trap flag as its lowest bit.
+        let at = pushed.wrapping_add(1);
         let mut byte = [0];
-        let at = sp.wrapping_add(1);
-        if size < 2 || self.read_raw(pid, at, &mut byte) != Ok(1) {
-            return;
+        // Elsewhere the instruction has not been executed.
+        if regs.sp() != pushed || self.read_raw(pid, at, &mut byte) != Ok(1) {
+            return Ok(());
         }
         if let Err(error) = self.write_raw(pid, at, &[byte[0] & !1]) {
             tracing::debug!(target: "pai::engine", %pid, %error, "a trap flag stays behind");
         }
+        Ok(())
     }
 
     /// Pops the flags for a task, unless the trap flag is among them. A step of
@@ -315,7 +332,7 @@ impl Engine {
                 }
                 return self.run_past(stopped, after);
             }
-            Now::Plain | Now::Pushf(_) => {}
+            Now::Plain => {}
         }
         let ignored = after
             .signal()
@@ -357,13 +374,6 @@ impl Engine {
             return self.step_over_call(stopped, pid, regs, next, pass);
         }
         self.note_trap(tid, kind, &regs);
-        let now = match kind {
-            Some(StepKind::Pushf { size }) if !regs.has_trap_flag() => Now::Pushf(size),
-            _ => Now::Plain,
-        };
-        if let Some((_, stepping)) = self.stepping(tid) {
-            stepping.now = now;
-        }
         let Some(pass) = pass else {
             let how = match kind {
                 // Its exit is the end of the step. With PTRACE_SINGLESTEP the
@@ -371,10 +381,14 @@ impl Engine {
                 Some(StepKind::Syscall) => Resume::Syscall,
                 _ => Resume::Step,
             };
+            self.note_pushed(tid, kind, &regs);
             return self.resume_as(stopped, after, how);
         };
         match self.go_past(stopped, pass)? {
-            Some(Past::Go(stopped, after)) => self.resume_as(stopped, after, Resume::Step),
+            Some(Past::Go(stopped, after)) => {
+                self.note_pushed(tid, kind, &regs);
+                self.resume_as(stopped, after, Resume::Step)
+            }
             Some(Past::Done(stopped)) => self.count_step(stopped, After::Resume),
             None => Ok(()),
         }

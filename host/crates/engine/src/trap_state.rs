@@ -22,6 +22,8 @@ pub(crate) struct TrapState {
     /// That is an `int3` of somebody else, and these were its registers (see
     /// [`crate::uprobe`]).
     pub(crate) from_trap: Option<Box<Regs>>,
+    /// That pushes the flags, and they come to be here.
+    pub(crate) pushed: Option<u64>,
     /// It blocks SIGTRAP (see [`crate::sigtrap`]).
     pub(crate) blocks: bool,
     /// It has executed it, and has touched watched memory with it: that is told
