@@ -97,7 +97,7 @@ pub struct Config {
 /// Where target and tracer run.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub enum Cpu {
-    /// Where the scheduler puts them. On a virtual machine idle CPUs are kept from
+    /// Where the scheduler puts them. In a guest of KVM idle CPUs are kept from
     /// sleeping while there are many stops, if that makes these cheaper.
     #[default]
     Auto,

@@ -1,14 +1,14 @@
 //! Plugins with breakpoints, hooks and calls, on real programs.
 
 use std::io::{BufRead, BufReader};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use pai_tests::target::Target;
 use pai_tests::{fixtures, guests};
 
-use crate::common::{Watchdog, bare, finish, pai_host, run, status, stderr, stdout};
+use crate::common::{PAI_HOST, Watchdog, bare, finish, pai_host, plain, run, status, stderr, stdout};
 
 #[test]
 fn state_counts() {
@@ -68,6 +68,23 @@ fn calls_are_traced_with_arguments_and_results() {
             "<- factorial = 6",
         ]
     );
+}
+
+/// Of more processes than pai-host may have files open.
+#[test]
+fn calls_of_a_crowd_are_traced() {
+    let plugin = trace_funcs(&["hot_leaf"]);
+    let limited = r#"ulimit -Sn 64 && exec "$0" run -t "$1" "$2" 150"#;
+    let args = ["-c", limited, PAI_HOST, &plugin, fixtures::CROWD_CALLS];
+    let mut command = Command::new("sh");
+    plain(&mut command);
+    let output = finish(command.args(args));
+    assert_eq!(stdout(&output), "150 calls\n");
+    let said = bare(&stderr(&output));
+    for line in ["-> hot_leaf", "<- hot_leaf"] {
+        let lines = said.iter().filter(|said| said.starts_with(line));
+        assert_eq!(lines.count(), 150, "{line}: {said:?}");
+    }
 }
 
 #[test]

@@ -121,8 +121,8 @@ pub(crate) struct Options {
     /// With `free` all run where the scheduler puts them. A stop is cheaper where no
     /// sleeping CPU has to be woken for it, on virtual machines several times: with
     /// `awake` idle ones stay awake (/dev/cpu_dma_latency), which needs the right to
-    /// do so, and power. With `auto`, the default, that is done on virtual machines
-    /// while stops are many and get cheaper by it.
+    /// do so, and power. With `auto`, the default, that is done in guests of KVM, as
+    /// long as stops are many and get cheaper by it.
     ///
     /// Or put both on one CPU: on this one, or with `same` on the one that pai-host
     /// has at the start. The target sees that, as with taskset(1), and what it does at

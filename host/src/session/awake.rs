@@ -36,14 +36,13 @@ const SAMPLES: u32 = 2;
 /// Windows that do not count when CPUs may sleep again: those that poll go on with it for
 /// a while.
 const SETTLING: u32 = 4;
-/// As many dear windows one after the other are no chance.
+/// As many dear windows one after the other are no chance, nor as many with few stops.
 const LASTING: u32 = 8;
 /// Windows until what was of no use is tried again: at first, and at most.
 const RETRY: [u32; 2] = [16, 1024];
 /// How often it is looked whether there still are stops.
 const TICK: Duration = Duration::from_millis(50);
-/// Fewer than that in a tick: they are counted by so many, and there are less than 1000 per
-/// second.
+/// Fewer than that in a tick are next to none: they are counted by so many.
 const FEW: u64 = WINDOW;
 
 /// What to do behind a window.
@@ -60,6 +59,8 @@ struct Governor {
     phase: Phase,
     /// Windows until the next trial, if this one shows no use.
     patience: u32,
+    /// Windows with few stops since the last with many, with CPUs awake.
+    slow: u32,
 }
 
 #[derive(Debug)]
@@ -100,6 +101,7 @@ impl Governor {
         Self {
             phase: Phase::Asleep(0, Shortest::NONE),
             patience: RETRY[0],
+            slow: 0,
         }
     }
 
@@ -107,12 +109,23 @@ impl Governor {
         matches!(self.phase, Phase::Useful(..))
     }
 
+    fn is_useless(&self) -> bool {
+        matches!(self.phase, Phase::Useless(_))
+    }
+
     /// `took`: nanoseconds of the window. `held`: whether CPUs were awake; that may have
     /// ended by itself, when stops were few.
     fn window(&mut self, took: u64, held: bool) -> Order {
         if took > MANY {
-            return Order::Nothing;
+            // It stays what it is, for when there are many again.
+            self.slow += u32::from(held);
+            if self.slow < LASTING {
+                return Order::Nothing;
+            }
+            self.slow = 0;
+            return Order::Release;
         }
+        self.slow = 0;
         match &mut self.phase {
             Phase::Asleep(0, shortest) => match shortest.with(took) {
                 Some(asleep) => {
@@ -274,20 +287,38 @@ impl Awake {
             Order::Nothing => {}
             Order::Hold => {
                 if let Err(error) = self.hold() {
-                    self.report = format!("left alone: {DEVICE}: {error}");
+                    let done = match self.report.as_str() {
+                        KEPT => KEPT,
+                        _ => "left alone",
+                    };
+                    self.report = format!("{done}: {DEVICE}: {error}");
                     self.governor = None;
                 }
             }
-            Order::Release => {
-                self.shared.state().request = None;
-                if self.report != KEPT {
-                    self.report = "left alone: stops get no cheaper".to_owned();
-                }
+            Order::Release => self.shared.state().request = None,
+        }
+        if self.report == KEPT {
+            return;
+        }
+        if self.governor.as_ref().is_some_and(Governor::is_useful) {
+            self.report = KEPT.to_owned();
+        } else if self.governor.as_ref().is_some_and(Governor::is_useless) {
+            self.report = "left alone: stops get no cheaper".to_owned();
+        }
+    }
+
+    /// Does what stops this process: nobody would let CPUs sleep meanwhile.
+    pub(super) fn asleep<T>(&mut self, act: impl FnOnce() -> T) -> T {
+        let held = self.shared.state().request.take().is_some();
+        let done = act();
+        // A governor asks again when there are many stops.
+        if held && self.governor.is_none() {
+            match request() {
+                Ok(request) => self.shared.state().request = Some(request),
+                Err(error) => self.report = format!("kept from sleeping: {DEVICE}: {error}"),
             }
         }
-        if self.governor.as_ref().is_some_and(Governor::is_useful) && self.report != KEPT {
-            self.report = KEPT.to_owned();
-        }
+        done
     }
 
     fn hold(&mut self) -> io::Result<()> {
@@ -397,6 +428,36 @@ mod tests {
         let orders_of = orders(&mut governor, false, &[DEAR; 3]);
         assert_eq!(orders_of, [Nothing, Hold, Hold]);
         assert_eq!(orders(&mut governor, true, &[CHEAP; 3]), [Nothing; 3]);
+    }
+
+    #[test]
+    fn a_trial_does_not_go_on_with_few_stops() {
+        let mut governor = Governor::new();
+        assert_eq!(orders(&mut governor, false, &[DEAR; 2]), [Nothing, Hold]);
+        assert_eq!(orders(&mut governor, true, &[MANY + 1; 7]), [Nothing; 7]);
+        assert_eq!(orders(&mut governor, true, &[CHEAP]), [Nothing]);
+        assert_eq!(orders(&mut governor, true, &[MANY + 1; 7]), [Nothing; 7]);
+        assert_eq!(orders(&mut governor, true, &[MANY + 1]), [Release]);
+        assert_eq!(orders(&mut governor, false, &[MANY + 1; 9]), [Nothing; 9]);
+        // When there are many again it is decided.
+        assert_eq!(orders(&mut governor, false, &[CHEAP]), [Hold]);
+        assert_eq!(orders(&mut governor, true, &[CHEAP]), [Nothing]);
+        assert!(governor.is_useful());
+    }
+
+    #[test]
+    fn a_stopped_process_lets_cpus_sleep() {
+        // As who may: nobody else has anything to give up.
+        let Ok(mut awake) = Awake::new(Cpu::Awake) else {
+            return;
+        };
+        let shared = Arc::clone(&awake.shared);
+        assert!(shared.state().request.is_some());
+        awake.asleep(|| assert!(shared.state().request.is_none()));
+        assert!(shared.state().request.is_some());
+        awake.end();
+        awake.asleep(|| assert!(shared.state().request.is_none()));
+        assert!(shared.state().request.is_none());
     }
 
     #[test]

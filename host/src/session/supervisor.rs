@@ -124,7 +124,7 @@ impl Supervisor {
 
     /// The target was stopped by the terminal, and who started us should see us
     /// stop, too. Whoever sends it a SIGSTOP sends it a SIGCONT, and not us.
-    fn target_stopped(&self, pid: Pid, signal: Signal) {
+    fn target_stopped(&mut self, pid: Pid, signal: Signal) {
         let same_job = getpgid(Some(nix::unistd::Pid::from_raw(pid.get())))
             .is_ok_and(|group| group == getpgrp());
         // That standard input is something else makes no difference.
@@ -132,7 +132,7 @@ impl Supervisor {
         if STOPPING.contains(&signal)
             && same_job
             && at_terminal()
-            && let Err(error) = pai_ptrace::stop_self()
+            && let Err(error) = self.awake.asleep(pai_ptrace::stop_self)
         {
             tracing::debug!(target: "pai::host", %error, "not stopped");
         }

@@ -14,6 +14,7 @@ use crate::clients::{ClientState, Commands};
 use crate::collect::Rounds;
 use crate::error::{Error, Fatal};
 use crate::event::{BreakpointId, Delivery, End, Event, ExitStatus, HookId, OperationId};
+use crate::files::Files;
 use crate::filter::Filtering;
 use crate::hook::Hook;
 use crate::orphans::{Buried, Orphan};
@@ -96,6 +97,7 @@ pub struct Engine {
     pub(crate) stats: Stats,
     pub(crate) symbols: Symbols,
     pub(crate) scratch: Scratch,
+    pub(crate) files: Files,
 }
 
 /// What the loop came to.
@@ -209,6 +211,7 @@ impl Engine {
             stats: Stats::default(),
             symbols: Symbols::new(),
             scratch: Scratch::default(),
+            files: Files::new(),
         })
     }
 

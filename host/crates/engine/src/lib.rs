@@ -37,6 +37,7 @@ pub mod displaced;
 mod engine;
 mod error;
 mod event;
+mod files;
 mod filter;
 mod got;
 mod hook;

@@ -3,12 +3,10 @@
 use std::borrow::Cow;
 
 use memchr::memmem::Finder;
-use pai_ptrace::{Area, MAX_PIECES, Maps, Mem, Pid, Piece, Protection, Tid, read_pieces};
+use pai_ptrace::{Area, MAX_PIECES, Pid, Piece, Protection, Tid, read_pieces};
 
 use crate::engine::Engine;
 use crate::error::Error;
-use crate::procfs;
-use crate::task::Process;
 
 /// Most bytes of one read, or of all reads in one call.
 pub const MAX_READ: usize = 16 << 20;
@@ -28,8 +26,6 @@ const STRING_STEP: u64 = 256;
 /// (mem_rw in fs/proc/base.c); for less it is slower.
 const MUCH: usize = 16 << 10;
 pub(crate) const PAGE: u64 = 4096;
-/// What is above is the kernel's.
-const LAST_OF_USER: u64 = u64::MAX >> 1;
 
 /// One line of /proc/PID/maps.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -56,7 +52,7 @@ impl Mapping {
         self.protection.contains(Protection::EXECUTE)
     }
 
-    fn area(&self) -> Area {
+    pub(crate) fn area(&self) -> Area {
         Area {
             start: self.start,
             end: self.end,
@@ -291,35 +287,6 @@ impl Engine {
         Ok(())
     }
 
-    /// The mappings, ascending.
-    ///
-    /// # Errors
-    /// `NoSuchProcess`.
-    pub fn maps(&mut self, pid: Pid) -> Result<Vec<Mapping>, Error> {
-        let tid = self.task_with_memory(pid)?;
-        procfs::maps(tid).ok_or(Error::NoSuchProcess(pid))
-    }
-
-    /// The mapping that an address is in.
-    ///
-    /// # Errors
-    /// `NoSuchProcess`.
-    pub(crate) fn area_at(&mut self, pid: Pid, addr: u64) -> Result<Option<Area>, Error> {
-        let (process, tid) = self.process_with_memory(pid)?;
-        if process.maps.is_none() {
-            process.maps = Maps::open(tid).ok();
-        }
-        match process.maps.as_ref().map(|maps| maps.at(addr)) {
-            Some(Ok(Some(area))) => Ok(Some(area)),
-            Some(Ok(None)) if addr <= LAST_OF_USER => Ok(None),
-            // Before Linux 6.11, or the vsyscall page.
-            _ => {
-                let maps = self.maps(pid)?;
-                Ok(mapping_of(&maps, addr).map(Mapping::area))
-            }
-        }
-    }
-
     /// What looked like a pointer was none: told to the caller, logged,
     /// counted.
     pub(crate) fn bad_address(&mut self, pid: Pid, addr: u64, done: usize) -> Error {
@@ -332,28 +299,6 @@ impl Engine {
             done: done as u64,
         }
     }
-
-    fn process_with_memory(&mut self, pid: Pid) -> Result<(&mut Process, Tid), Error> {
-        let tid = self.task_with_memory(pid)?;
-        let process = self.processes.get_mut(&pid);
-        Ok((process.ok_or(Error::NoSuchProcess(pid))?, tid))
-    }
-
-    /// The open memory of a process, and a task of it that has not ended.
-    pub(crate) fn mem(&mut self, pid: Pid) -> Result<(&Mem, Tid), Error> {
-        let (process, tid) = self.process_with_memory(pid)?;
-        let mem = match process.mem.take() {
-            Some(mem) => mem,
-            None => Mem::open(tid).map_err(|e| Error::from_ptrace(e, tid))?,
-        };
-        Ok((process.mem.insert(mem), tid))
-    }
-}
-
-/// The mapping that an address is in.
-pub(crate) fn mapping_of(maps: &[Mapping], addr: u64) -> Option<&Mapping> {
-    let after = maps.partition_point(|mapping| mapping.start <= addr);
-    maps[..after].last().filter(|mapping| addr < mapping.end)
 }
 
 /// Where the page behind `addr + at` begins, as a distance from `addr`.

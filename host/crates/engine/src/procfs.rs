@@ -2,7 +2,7 @@
 //! any time, so every reader answers `None` or an empty list then.
 
 use std::fs::{self, File};
-use std::io::Read;
+use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -267,16 +267,12 @@ pub fn comm(tid: Tid) -> Option<String> {
 }
 
 /// Mappings of the task's process, ascending.
-pub(crate) fn maps(tid: Tid) -> Option<Vec<Mapping>> {
+pub(crate) fn maps(tid: Tid) -> io::Result<Vec<Mapping>> {
     // The kernel says 0 of its length, and gives a page at a time.
     let mut text = Vec::with_capacity(16 << 10);
-    let mut file = File::open(format!("/proc/{tid}/maps")).ok()?;
-    file.read_to_end(&mut text).ok()?;
-    Some(
-        text.split(|b| *b == b'\n')
-            .filter_map(parse_mapping)
-            .collect(),
-    )
+    File::open(format!("/proc/{tid}/maps"))?.read_to_end(&mut text)?;
+    let lines = text.split(|b| *b == b'\n');
+    Ok(lines.filter_map(parse_mapping).collect())
 }
 
 /// One line: `start-end perms offset major:minor inode   name`.
@@ -362,6 +358,6 @@ mod tests {
         let nobody = Tid::new(i32::MAX);
         assert!(tasks(nobody.as_pid()).is_empty());
         assert!(argv(nobody).is_empty());
-        assert_eq!(maps(nobody), None);
+        assert!(maps(nobody).is_err());
     }
 }

@@ -3,13 +3,13 @@
 use std::borrow::Cow;
 use std::rc::Rc;
 
-use pai_ptrace::{Pid, Protection};
+use pai_ptrace::{Area, Pid, Protection};
 
 use crate::displaced::{self, MAX_INSTRUCTION, Plan, Width};
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::event::Subject;
-use crate::memory::mapping_of;
+use crate::files::mapping_of;
 use crate::space::SpaceId;
 use crate::symbols::{Location, SymbolKind};
 
@@ -191,17 +191,20 @@ impl Engine {
         let Some(pid) = self.process_in(id) else {
             return;
         };
-        self.restore_byte(pid, addr, site.original);
+        self.restore_byte(pid, addr, site.original, &mut None);
     }
 
     /// Writes a byte over an `int3`. What has been mapped there since is left
-    /// alone: it is no code any more, or has another byte.
-    fn restore_byte(&mut self, pid: Pid, addr: u64, original: u8) {
+    /// alone: it is no code any more, or has another byte. `near`: where the place
+    /// before was.
+    fn restore_byte(&mut self, pid: Pid, addr: u64, original: u8, near: &mut Option<Area>) {
         if self.byte_at(pid, addr) != Some(INT3) {
             return;
         }
-        let area = self.area_at(pid, addr);
-        if !area.is_ok_and(|area| area.is_some_and(|area| area.is_executable())) {
+        if !near.is_some_and(|area| (area.start..area.end).contains(&addr)) {
+            *near = self.area_at(pid, addr).unwrap_or(None);
+        }
+        if !near.is_some_and(|area| area.is_executable()) {
             return;
         }
         if let Err(error) = self.write_raw(pid, addr, &[original]) {
@@ -221,8 +224,9 @@ impl Engine {
         for (addr, original) in &bytes {
             space.removed.insert(*addr, *original);
         }
+        let mut near = None;
         for (addr, original) in bytes {
-            self.restore_byte(pid, addr, original);
+            self.restore_byte(pid, addr, original, &mut near);
         }
     }
 
@@ -271,8 +275,9 @@ impl Engine {
             }
             keep
         });
+        let mut near = None;
         for (addr, original) in lifted {
-            self.restore_byte(pid, addr, original);
+            self.restore_byte(pid, addr, original, &mut near);
         }
         for (addr, original) in placed {
             if self.byte_at(pid, addr) == Some(original)

@@ -11,7 +11,6 @@ use rustc_hash::FxHashMap;
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::memory::Mapping;
-use crate::procfs;
 use crate::symbols::{Module, auxv};
 
 /// Most modules of one process.
@@ -255,7 +254,7 @@ impl Engine {
     /// Lists the modules as they are now. Those that have not changed are kept.
     pub(crate) fn refresh_modules(&mut self, pid: Pid) -> Result<(), Error> {
         let tid = self.task_with_memory(pid)?;
-        let mut maps = procfs::maps(tid).ok_or(Error::NoSuchProcess(pid))?;
+        let mut maps = self.maps(pid)?;
         let code = code(&maps);
         maps.retain(is_of_interest);
         let before = self.symbols.processes.get(&pid);
