@@ -7,7 +7,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
-use nix::fcntl::OFlag;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::unistd::pipe2;
 
 use crate::cstr::CArray;
@@ -87,8 +87,12 @@ impl Gate {
     /// EPIPE when it was killed before.
     pub fn open(&mut self, filter: Option<&Filter>) -> Result<(), Error> {
         let errno = |e: std::io::Error| e.raw_os_error().unwrap_or(libc::EIO);
-        let program = filter.map(Filter::bytes).unwrap_or_default();
-        // At once: it is shorter than a pipe holds.
+        let mut program = filter.map(Filter::bytes).unwrap_or_default();
+        let length = size_of::<u32>();
+        // At once, as the child reads nothing before it is resumed.
+        if !fits(&self.go, length + program.len()) {
+            program.clear();
+        }
         let mut message = (program.len() as u32).to_ne_bytes().to_vec();
         message.extend(program);
         self.go
@@ -189,6 +193,15 @@ fn stop_first(tid: Tid, options: Options) -> Result<Stopped, Error> {
 
 fn pipe() -> Result<(OwnedFd, OwnedFd), Error> {
     pipe2(OFlag::O_CLOEXEC).map_err(|errno| Error::new(Op::Pipe, None, errno as i32))
+}
+
+/// Whether an empty pipe holds so much, or can be made to: users with many pipes get small
+/// ones (/proc/sys/fs/pipe-user-pages-soft in pipe(7)).
+fn fits(pipe: &File, length: usize) -> bool {
+    let holds = |size: c_int| usize::try_from(size).is_ok_and(|size| size >= length);
+    let wanted = c_int::try_from(length).unwrap_or(c_int::MAX);
+    fcntl(pipe, FcntlArg::F_GETPIPE_SZ).is_ok_and(holds)
+        || fcntl(pipe, FcntlArg::F_SETPIPE_SZ(wanted)).is_ok_and(holds)
 }
 
 struct Child<'a> {
@@ -359,5 +372,22 @@ impl Child<'_> {
             libc::write(self.failure, bytes.as_ptr().cast(), bytes.len());
             libc::_exit(127)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_pipe_holds() {
+        let (_reader, writer) = pipe().expect("a pipe");
+        let writer = File::from(writer);
+        fcntl(&writer, FcntlArg::F_SETPIPE_SZ(4096)).expect("less is always granted");
+        assert!(fits(&writer, 4096));
+        assert_eq!(fcntl(&writer, FcntlArg::F_GETPIPE_SZ), Ok(4096));
+        assert!(fits(&writer, 4097));
+        assert_eq!(fcntl(&writer, FcntlArg::F_GETPIPE_SZ), Ok(8192));
+        assert!(!fits(&writer, usize::MAX));
     }
 }
