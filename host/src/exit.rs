@@ -60,6 +60,11 @@ pub(crate) enum Whose {
 impl Exit {
     /// After a session.
     pub(crate) fn after(outcome: &Outcome, whose: Whose, strict: bool) -> Self {
+        // Nobody has seen anything of a target that was not let run.
+        if let (Whose::Target, Some(signal), false) = (whose, outcome.interrupted, outcome.started)
+        {
+            return Exit::Signal(signal);
+        }
         let failed = outcome.failures.len();
         if failed > 0 && (failed >= outcome.plugins || !outcome.started) {
             return Exit::Code(Code::HOST);
@@ -113,7 +118,7 @@ mod tests {
         Outcome {
             status,
             started: true,
-            interrupted: false,
+            interrupted: None,
             failures: vec![failure; failures],
             plugins: 2,
             output_error: None,

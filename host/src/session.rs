@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pai_engine::{ClientStats, ExitStatus, Fatal, Follow, Stats};
-use pai_ptrace::{Pid, Program};
+use pai_ptrace::{Pid, Program, Signal};
 
 use crate::output::OutputTarget;
 use crate::plugin::Plugin;
@@ -129,8 +129,8 @@ pub struct Outcome {
     pub status: Option<ExitStatus>,
     /// Whether the target was let run.
     pub started: bool,
-    /// The user asked to stop before the target ended.
-    pub interrupted: bool,
+    /// The user asked to stop before the target ended, with this signal.
+    pub interrupted: Option<Signal>,
     /// Plugins that failed, in load order.
     pub failures: Vec<PluginFailure>,
     /// How many plugins there were.

@@ -8,7 +8,9 @@ use nix::unistd::Pid;
 use pai_tests::target::Target;
 use pai_tests::{fixtures, guests};
 
-use crate::common::{PAI_HOST, Watchdog, bare, finish, pai_host, plain, run, status, stderr, stdout};
+use crate::common::{
+    PAI_HOST, Watchdog, bare, finish, pai_host, plain, run, status, stderr, stdout,
+};
 
 #[test]
 fn state_counts() {

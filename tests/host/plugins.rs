@@ -1,8 +1,15 @@
 //! Plugins that misbehave are quarantined; the target and the others go on, or are not
 //! started.
 
-use crate::common::{finish, pai_host, status, stderr, stdout};
+use std::io::{BufRead, BufReader};
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Child, ChildStderr, Stdio};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use pai_tests::{fixtures, guests};
+
+use crate::common::{Watchdog, finish, pai_host, status, stderr, stdout};
 
 /// Five threads making calls, getppid among them.
 const TARGET: [&str; 3] = [fixtures::CLONE_THREADS, "4", "100"];
@@ -123,7 +130,11 @@ fn observers_are_quarantined_too() {
 /// other plugin do not wait. It wakes when the session ends, and comes to its own end.
 #[test]
 fn one_that_sleeps() {
-    for sleeper in [guests::SLEEPS, guests::SLEEPS_IN_CALLBACK] {
+    for sleeper in [
+        guests::SLEEPS,
+        guests::SLEEPS_IN_CALLBACK,
+        guests::OBSERVER_SLEEPS,
+    ] {
         let mut args = vec!["run", "--strict", "-t", sleeper, "-t", "count", "--"];
         args.extend(TARGET);
         let start = std::time::Instant::now();
@@ -136,6 +147,69 @@ fn one_that_sleeps() {
         let last = "slept and ended\n";
         assert!(stderr(&output).contains(last), "{}", stderr(&output));
     }
+}
+
+/// pai-host with a plugin that has said its first line.
+fn busy(args: &[&str]) -> (Child, BufReader<ChildStderr>, Watchdog) {
+    let mut host = pai_host(args);
+    let mut host = host
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("a child");
+    let watchdog = Watchdog::over(&host);
+    let mut said = BufReader::new(host.stderr.take().expect("a pipe"));
+    let mut line = String::new();
+    said.read_line(&mut line).expect("UTF-8");
+    assert_ne!(line, "");
+    (host, said, watchdog)
+}
+
+fn terminate(host: &Child) {
+    let pid = Pid::from_raw(host.id().cast_signed());
+    kill(pid, Signal::SIGTERM).expect("it is not waited for");
+}
+
+/// One that does not come to an end, and lets nothing start, can be ended by who waits.
+#[test]
+fn one_that_lets_nothing_start_is_ended_by_a_signal() {
+    let args = [
+        "run",
+        "--limit",
+        "time=60m",
+        "-t",
+        guests::LOOPS,
+        "--",
+        "true",
+    ];
+    let (mut host, _said, _watchdog) = busy(&args);
+    terminate(&host);
+    let ended = host.wait().expect("a child");
+    assert_eq!(ended.signal(), Some(Signal::SIGTERM as i32));
+}
+
+/// Also one that takes its time with what is left when the target has ended.
+#[test]
+fn one_that_takes_its_time_at_the_end_is_ended_by_signals() {
+    let args = [
+        "run",
+        "-t",
+        guests::BURNS,
+        "--",
+        fixtures::CLONE_THREADS,
+        "200",
+        "1",
+    ];
+    let (mut host, _said, _watchdog) = busy(&args);
+    // One for the target, if it still runs, and those that are for pai-host.
+    let ended = loop {
+        terminate(&host);
+        if let Some(ended) = host.try_wait().expect("a child") {
+            break ended;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    };
+    assert_ne!(ended.signal(), Some(Signal::SIGKILL as i32));
 }
 
 #[test]

@@ -228,15 +228,16 @@ fn children_on_their_way_end_with_the_session() {
         let left = Cell::new(events);
         let traced = Trace::of(fixtures::FORK_FOREVER)
             .stdin(stdin.into())
-            .actor(vec![calls(&["getppid"], true, false)], |_, _, _| {
-                match left.get() {
+            .actor(
+                vec![calls(&["getppid"], true, false)],
+                |_, _, _| match left.get() {
                     0 => Reply::Abort,
                     n => {
                         left.set(n - 1);
                         Reply::Answer(Action::Proceed)
                     }
-                }
-            })
+                },
+            )
             .run();
         assert_eq!(traced.status, Some(ExitStatus::Killed(Signal::KILL, false)));
         // Whoever is left has the other end.

@@ -2,16 +2,20 @@
 //! one goes.
 
 use std::cell::{Cell, RefCell};
+use std::thread::JoinHandle;
+use std::time::Duration;
 
 use nix::libc;
+use pai_engine::observe::{Consumer, Overflow, buffer};
 use pai_engine::{
     Action, BreakpointId, BreakpointKind, BreakpointOptions, ClientId, Delivery, Engine, Event,
-    ExitStatus, Protection, Step, Topic,
+    ExitStatus, Protection, Step, SyscallFilter, SyscallSet, Topic,
 };
 use pai_ptrace::{SigInfo, Signal, Tid};
+use pai_syscalls::decode::Limits;
 use pai_tests::fixtures;
 use pai_tests::probe::{Told, tells, told};
-use pai_tests::trace::{Reply, Trace, calls};
+use pai_tests::trace::{Reply, Trace, calls, name};
 
 /// A client that counts hits, and takes its breakpoint away at the end.
 #[derive(Default)]
@@ -362,4 +366,93 @@ fn signals_are_looked_into_if_somebody_wants_that() {
         let code = known.then_some(libc::SI_USER);
         assert_eq!(seen.into_inner(), vec![(Signal::TERM, code, known); both]);
     }
+}
+
+/// Who asks for the stack of signals gets it, and nobody else.
+#[test]
+fn stacks_of_signals_are_for_who_asks() {
+    let captures = || {
+        let mut filter = SyscallFilter::new(SyscallSet::Only(Vec::new()), false, false);
+        filter.capture = Some(Limits {
+            frames: 8,
+            ..Limits::NONE
+        });
+        vec![Topic::Signals(vec![]), Topic::Syscalls(filter)]
+    };
+    let (sink, mut asks) = buffer(64, Overflow::Drop);
+    let (other_sink, mut asks_not) = buffer(64, Overflow::Drop);
+    let takes_part = RefCell::new(Vec::new());
+    let traced = Trace::of(fixtures::EXIT_SIGNAL)
+        .arg(libc::SIGTERM)
+        .log(vec![Topic::Signals(vec![])], &takes_part)
+        .observer(captures(), sink)
+        .observer(vec![Topic::SignalNumbers(vec![])], other_sink)
+        .run();
+    assert_eq!(traced.status, Some(ExitStatus::Killed(Signal::TERM, false)));
+    let stacks = |events: &[Event]| -> Vec<bool> {
+        let signals = events.iter().filter_map(|event| match event {
+            Event::Signal(stop) => Some(!stop.frames.is_empty()),
+            _ => None,
+        });
+        signals.collect()
+    };
+    let watched = |consumer: &mut Consumer| {
+        let batch = consumer.next_batch(100, Duration::ZERO);
+        let events: Vec<Event> = batch.others().map(|(_, event)| event.clone()).collect();
+        stacks(&events)
+    };
+    assert_eq!(watched(&mut asks), [true]);
+    assert_eq!(watched(&mut asks_not), [false]);
+    assert_eq!(stacks(&takes_part.into_inner()), [false]);
+}
+
+/// However many ask the tracer for something all the time, the target goes on.
+#[test]
+fn requests_of_many_threads_starve_nobody() {
+    let asking: RefCell<Vec<JoinHandle<u64>>> = RefCell::default();
+    let traced = Trace::of(fixtures::REPEAT_CALLS)
+        .arg(1000)
+        .client(vec![calls(&["getppid"], true, true)], |engine, _, _| {
+            let mut asking = asking.borrow_mut();
+            if asking.is_empty() {
+                asking.extend((0..16).map(|_| {
+                    let remote = engine.remote();
+                    std::thread::spawn(move || {
+                        let answers =
+                            std::iter::from_fn(|| remote.call(|engine| engine.targets().len()));
+                        answers.count() as u64
+                    })
+                }));
+            }
+            Some(Action::Proceed)
+        })
+        .run();
+    traced.expect(0, "done\n");
+    for thread in asking.into_inner() {
+        assert_ne!(thread.join().expect("no panic"), 0);
+    }
+}
+
+/// A client may put its wishes as awkwardly as it likes.
+#[test]
+fn wishes_that_say_everything_many_times() {
+    let names = vec!["getppid"; 4096];
+    let ids = SyscallSet::ids(&names).expect("known");
+    let topic = |which| Topic::Syscalls(SyscallFilter::new(which, true, true));
+    let mut topics = vec![topic(SyscallSet::Except(ids.clone())); 255];
+    topics.push(topic(SyscallSet::Only(ids)));
+    let seen = Cell::new(0);
+    let traced = Trace::of(fixtures::REPEAT_CALLS)
+        .arg(100)
+        .client(topics, |_, _, delivery| {
+            if let Event::SyscallEnter(stop) = &delivery.event
+                && name(stop) == "getppid"
+            {
+                seen.set(seen.get() + 1);
+            }
+            Some(Action::Proceed)
+        })
+        .run();
+    traced.expect(0, "done\n");
+    assert_eq!(seen.get(), 100);
 }

@@ -62,6 +62,17 @@ impl Observer {
     }
 }
 
+/// The target starts without a plugin that sleeps first.
+fn wait_no_longer(seat: &Seat, client: ClientId, remote: &Remote) {
+    if remote.call(move |engine| engine.set_ready(client)) == Some(true) {
+        let text = format!(
+            "plugin {} sleeps through WASI; the target starts without it",
+            seat.name
+        );
+        seat.notes.tell(Some(&seat.name), &text);
+    }
+}
+
 fn watch(parts: Parts) {
     let Parts {
         component,
@@ -84,10 +95,14 @@ fn watch(parts: Parts) {
     };
     let mut guest = Guest::new(&component, seat, local, clock);
     drive.resume();
+    let mut slept = false;
     loop {
         match guest.step() {
             Step::Ended => break,
             Step::Paused(Pause::Asleep) => {
+                if !std::mem::replace(&mut slept, true) {
+                    wait_no_longer(&guest.seat, client, &remote);
+                }
                 let flags = Arc::clone(&drive.flags);
                 let until = drive.wake_at.get();
                 flags.wait(until, || flags.is_over() || flags.given_up());

@@ -131,10 +131,31 @@ impl State {
         let client = local.client;
         match &local.place {
             Place::Tracer(engine) => Ok(work(&mut engine.borrow_mut(), client)?),
-            Place::Apart(apart) => match apart.remote.call(move |engine| work(engine, client)) {
-                Some(result) => Ok(result?),
-                None => Err(convert::over(local.drive.end.borrow().as_ref())),
-            },
+            Place::Apart(apart) => {
+                let ask = || apart.remote.call(move |engine| work(engine, client));
+                match apart.consumer.while_asking(ask) {
+                    Some(result) => Ok(result?),
+                    None => Err(convert::over(local.drive.end.borrow().as_ref())),
+                }
+            }
+        }
+    }
+}
+
+impl State {
+    /// Tells the engine what is of no use any more when the session is over: the end of
+    /// that is among an observer's records.
+    pub(crate) fn while_it_lasts(
+        &self,
+        work: impl FnOnce(&mut Engine, ClientId) -> Result<(), pai_engine::Error> + Send + 'static,
+    ) -> Result<(), Error> {
+        let told = self.anywhere(|engine, client| match engine.has_ended(client) {
+            true => Ok(()),
+            false => work(engine, client),
+        });
+        match told {
+            Err(_) if self.drive().flags.is_over() => Ok(()),
+            told => told,
         }
     }
 }

@@ -253,7 +253,12 @@ impl Stage {
         drop(engine);
         self.flags.set_over();
         let mut busy = self.clients.iter().map(|(id, _)| *id).collect();
-        let finished = pai_engine::finish(&self.engine, &mut self.clients, &mut busy);
+        let finished = pai_engine::finish(
+            &self.engine,
+            &mut self.clients,
+            &mut self.supervisor,
+            &mut busy,
+        );
         if let Err(second) = finished {
             tracing::debug!(target: "pai::host", %second, "another error after the first");
         }

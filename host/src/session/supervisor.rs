@@ -34,7 +34,7 @@ pub(super) struct Supervisor {
     pub(super) awake: Awake,
     /// The user has asked for the end once.
     asked: bool,
-    pub(super) interrupted: bool,
+    pub(super) interrupted: Option<Signal>,
 }
 
 impl Supervisor {
@@ -62,7 +62,7 @@ impl Supervisor {
             clashes: HashSet::new(),
             awake,
             asked: false,
-            interrupted: false,
+            interrupted: None,
         })
     }
 
@@ -83,17 +83,20 @@ impl Supervisor {
         };
         match target {
             // It is the target's to deal with. Who wants the end of a target
-            // that does not: SIGKILL of this process ends both.
-            Some(root) if self.spawned => pass_on(caught, root),
+            // that does not: SIGKILL of this process ends both. One that waits for a
+            // plugin before its start deals with nothing.
+            Some(root) if self.spawned && engine.borrow().has_started() => pass_on(caught, root),
             _ => {
-                if std::mem::replace(&mut self.asked, true) {
+                // What plugins have seen before the start is nothing.
+                let begun = engine.borrow().has_started();
+                if std::mem::replace(&mut self.asked, true) || !begun {
                     self.give_up();
                 }
                 // Nobody takes the output: the targets do not wait for that.
                 if self.sink.is_full() {
                     self.sink.abandon();
                 }
-                self.interrupted = true;
+                self.interrupted.get_or_insert(caught.signal);
                 engine.borrow_mut().end_all(&End::Interrupted);
                 self.flags.set_over();
             }

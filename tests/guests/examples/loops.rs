@@ -1,6 +1,6 @@
-//! Never comes to its first event.
+//! Says so, and never comes to its first event.
 
-use pai_plugin::Result;
+use pai_plugin::{Result, println};
 
 pai_plugin::plugin! {
     name: "loops",
@@ -9,6 +9,7 @@ pai_plugin::plugin! {
 }
 
 fn run() -> Result<()> {
+    println!("computes");
     let mut n = 1_u64;
     loop {
         n = std::hint::black_box(n.wrapping_mul(3));

@@ -179,8 +179,11 @@ impl Engine {
         }
         let id = self.next_subscription;
         self.next_subscription += 1;
+        let topic = topic.in_order();
+        let had_syscalls = self.table.any_syscall;
+        self.table.add(client, &topic);
         self.clients[client.index()].wishes.insert(id, topic);
-        self.wishes_changed();
+        self.obey_wishes(had_syscalls);
         Ok(id)
     }
 
@@ -191,6 +194,7 @@ impl Engine {
         }
     }
 
+    /// Some are fewer.
     fn wishes_changed(&mut self) {
         let had_syscalls = self.table.any_syscall;
         self.table.rebuild(
@@ -204,6 +208,10 @@ impl Engine {
                 self.table.picky.insert(ClientId(index));
             }
         }
+        self.obey_wishes(had_syscalls);
+    }
+
+    fn obey_wishes(&mut self, had_syscalls: bool) {
         let falls_short = self.filter_falls_short();
         if self.table.any_syscall && (!had_syscalls || falls_short) && self.started {
             self.interrupt_running();
@@ -216,6 +224,12 @@ impl Engine {
         let state = &mut self.clients[client.index()];
         state.ready = true;
         state.deadline = deadline;
+    }
+
+    /// The targets need not wait for this client before they start; whether they would
+    /// have.
+    pub fn set_ready(&mut self, client: ClientId) -> bool {
+        !std::mem::replace(&mut self.clients[client.index()].ready, true)
     }
 
     /// While absent, a client's stops go on without it: those it holds are

@@ -434,9 +434,9 @@ impl Engine {
         if let Some(task) = self.tasks.get_mut(&tid) {
             task.at_signal = regs;
         }
-        let frames = match self.table.limits.frames {
-            0 => Vec::new(),
-            most => self.named_frames(pid, &stopped, most),
+        let frames = match mask.and(self.table.frames).is_empty() {
+            true => Vec::new(),
+            false => self.named_frames(pid, &stopped, self.table.limits.frames),
         };
         let event = Event::Signal(SignalStop {
             pid,

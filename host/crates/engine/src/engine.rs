@@ -27,6 +27,8 @@ use crate::watch::Watch;
 
 /// So many stops are news.
 const NEWS: u64 = 32;
+/// Commands of other threads in a row: others want something, too.
+const MOST_COMMANDS: usize = 64;
 
 /// One trace. Belongs to the thread that made it.
 #[derive(Debug)]
@@ -93,6 +95,8 @@ pub struct Engine {
     pub(crate) alarm: Alarm,
     pub(crate) watch: Watch,
     pub(crate) commands: Commands,
+    /// Other threads were just heard.
+    heard: bool,
     pub(crate) diagnostics: VecDeque<Diagnostic>,
     pub(crate) stats: Stats,
     pub(crate) symbols: Symbols,
@@ -207,6 +211,7 @@ impl Engine {
             alarm: Alarm::new()?,
             watch: Watch::new(),
             commands: Commands::new(),
+            heard: false,
             diagnostics: VecDeque::new(),
             stats: Stats::default(),
             symbols: Symbols::new(),
@@ -242,11 +247,17 @@ impl Engine {
                 self.dispatch(report)?;
                 continue;
             }
-            if self.alarm.take_wake() {
-                while let Some(command) = self.commands.next() {
-                    command(self);
-                }
+            // Whoever wakes us all the time is not heard alone.
+            let heard = std::mem::take(&mut self.heard);
+            if !heard && self.alarm.take_wake() {
+                self.heard = true;
+                self.serve_commands();
                 return Ok(Turn::Woken);
+            }
+            if !self.started
+                && let Some(end) = &self.over
+            {
+                return Ok(Turn::Over(end.clone()));
             }
             if !self.started && self.clients.iter().all(|client| client.ready) {
                 if self.failed_early {
@@ -259,11 +270,23 @@ impl Engine {
             if self.tasks.is_empty() && self.orphans.is_empty() {
                 return Ok(Turn::Over(self.finish_session()));
             }
+            let block = if heard { Block::No } else { block };
             self.collect(block)?;
-            if self.queue.is_empty() && block == Block::No {
+            if self.queue.is_empty() && block == Block::No && !heard {
                 return Ok(Turn::Idle);
             }
         }
+    }
+
+    /// What other threads ask for.
+    fn serve_commands(&mut self) {
+        for _ in 0..MOST_COMMANDS {
+            match self.commands.next() {
+                Some(command) => command(self),
+                None => return,
+            }
+        }
+        self.alarm.waker().wake();
     }
 
     /// All tasks are gone: every client gets its last event.

@@ -73,7 +73,7 @@ number!(
 );
 
 /// A system call as the kernel knows it.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct SyscallId {
     /// AUDIT_ARCH_*.
     pub abi: u32,
@@ -423,6 +423,17 @@ impl Event {
             Event::Execed(exec) => Some(exec.pid.leader()),
             Event::ProcessExited { pid, .. } => Some(pid.leader()),
             Event::Timeout | Event::Lost(_) | Event::Ended(_) => None,
+        }
+    }
+
+    /// For who has not asked for the stack; `None` where there is none.
+    pub(crate) fn without_frames(&self) -> Option<Self> {
+        match self {
+            Event::Signal(stop) if !stop.frames.is_empty() => Some(Event::Signal(SignalStop {
+                frames: Vec::new(),
+                ..*stop
+            })),
+            _ => None,
         }
     }
 

@@ -19,12 +19,12 @@ use std::time::Duration;
 use pai_ptrace::{Pid, Tid};
 
 use crate::clients::Sink;
-use crate::event::{End, Event, SyscallId, SyscallStop, Touched};
+use crate::event::{End, Event, Execed, SignalStop, SyscallId, SyscallStop, Touched};
 
 pub use consumer::{Batch, Consumer};
 
-/// Captured memory that is kept for one observer, bytes.
-const MAX_CAPTURED: usize = 16 << 20;
+/// Captured memory, and texts of events, that are kept for one observer, bytes.
+const MAX_BYTES: usize = 16 << 20;
 
 bitflags::bitflags! {
     /// What is special about a record.
@@ -84,6 +84,8 @@ struct Kept {
     captured: Vec<u8>,
     /// Everything else, each before the call at the index given.
     others: Vec<(u32, Event)>,
+    /// How many bytes those have beside themselves.
+    weight: usize,
     /// Lost since the last batch.
     lost: u64,
     /// No more will come.
@@ -111,6 +113,8 @@ struct Buffer {
     sleeping: bool,
     /// It naps: it has to be told when the buffer fills.
     napping: bool,
+    /// The observer waits for the tracer, which must not wait for it.
+    asking: bool,
     /// The observer is gone.
     closed: bool,
 }
@@ -148,6 +152,7 @@ pub fn buffer(capacity: usize, overflow: Overflow) -> (Producer, Consumer) {
             overflow,
             sleeping: false,
             napping: false,
+            asking: false,
             closed: false,
         }),
         filled: Condvar::new(),
@@ -173,16 +178,30 @@ impl Buffer {
     }
 
     fn is_full(&self) -> bool {
-        self.len() >= self.capacity || self.kept.captured.len() >= MAX_CAPTURED
+        self.len() >= self.capacity || self.bytes() >= MAX_BYTES
+    }
+
+    fn bytes(&self) -> usize {
+        self.kept.captured.len() + self.kept.weight
+    }
+
+    /// What comes now is dropped. While the observer asks for something it is not, where
+    /// nothing is to be lost: its answer is the next that the tracer sees to.
+    fn drops(&self) -> bool {
+        self.is_full() && !(self.asking && self.overflow != Overflow::Drop)
     }
 
     /// A quarter is enough to end a nap.
     fn is_filling(&self) -> bool {
-        self.len() >= self.capacity / 4 || self.kept.captured.len() >= MAX_CAPTURED / 4
+        self.len() >= self.capacity / 4 || self.bytes() >= MAX_BYTES / 4
+    }
+
+    fn makes_wait(&self) -> bool {
+        self.is_full() && !self.closed && !self.asking
     }
 
     fn push(&mut self, record: Record, captured: &[u8]) {
-        if self.is_full() {
+        if self.drops() {
             self.kept.lost += 1;
         } else {
             let captured_len = u32::try_from(captured.len()).unwrap_or(0);
@@ -219,13 +238,12 @@ impl Producer {
     fn make_room<'a>(&'a self, buffer: MutexGuard<'a, Buffer>) -> MutexGuard<'a, Buffer> {
         let mut buffer = buffer;
         while let Overflow::Block(most) = buffer.overflow
-            && buffer.is_full()
-            && !buffer.closed
+            && buffer.makes_wait()
         {
             let (after, pause) = self
                 .shared
                 .emptied
-                .wait_timeout_while(buffer, most, |b| b.is_full() && !b.closed)
+                .wait_timeout_while(buffer, most, |buffer| buffer.makes_wait())
                 .unwrap_or_else(PoisonError::into_inner);
             buffer = after;
             if pause.timed_out() && !self.excuse.as_ref().is_some_and(|excuse| excuse()) {
@@ -258,6 +276,21 @@ impl Producer {
             drop(buffer);
             self.shared.filled.notify_one();
         }
+    }
+}
+
+/// What an event has on the heap, about.
+fn weight(event: &Event) -> usize {
+    match event {
+        Event::Execed(exec) => {
+            let arguments = exec
+                .argv
+                .iter()
+                .map(|text| size_of::<Vec<u8>>() + text.len());
+            size_of::<Execed>() + exec.path.len() + arguments.sum::<usize>()
+        }
+        Event::Signal(stop) => size_of::<SignalStop>() + stop.frames.len(),
+        _ => 0,
     }
 }
 
@@ -318,11 +351,12 @@ impl Sink for Producer {
     fn event(&mut self, event: &Event) {
         self.with(|buffer| {
             buffer.flush_pending(event.tid());
-            if buffer.is_full() {
+            if buffer.drops() {
                 buffer.kept.lost += 1;
                 return;
             }
             let place = u32::try_from(buffer.kept.calls.len()).unwrap_or(u32::MAX);
+            buffer.kept.weight += weight(event);
             buffer.kept.others.push((place, event.clone()));
         });
     }

@@ -67,7 +67,8 @@ impl Engine {
             offer.offered = Some((client, stop));
             offer.since = self.timed.then(monotonic_nanos);
             self.offered_last = Some(tid);
-            let event = offer.event.clone();
+            let event = &offer.event;
+            let event = event.without_frames().unwrap_or_else(|| event.clone());
             self.post(
                 client,
                 Delivery {
@@ -325,6 +326,7 @@ impl Engine {
                 captured = self.captured_at(stop, Some(stopped), Limits::NONE);
             }
         }
+        let bare = event.without_frames();
         for client in observers.iter() {
             let state = &mut self.clients[client.index()];
             let Some(sink) = &mut state.sink else {
@@ -338,7 +340,10 @@ impl Engine {
             match event {
                 Event::SyscallEnter(stop) => sink.enter(stop, captured),
                 Event::SyscallExit(stop) => sink.exit(stop, captured),
-                other => sink.event(other),
+                other => match &bare {
+                    Some(bare) if !self.table.frames.has(client) => sink.event(bare),
+                    _ => sink.event(other),
+                },
             }
         }
         if !wanted.is_empty()

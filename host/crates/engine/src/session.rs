@@ -93,7 +93,7 @@ pub fn run(
                 }
             }
             Turn::Over(end) => {
-                finish(engine, clients, &mut busy)?;
+                finish(engine, clients, supervisor, &mut busy)?;
                 tell(engine, supervisor);
                 return Ok(end);
             }
@@ -108,11 +108,14 @@ pub fn run(
 pub fn finish(
     engine: &RefCell<Engine>,
     clients: &mut [(ClientId, Box<dyn Client + '_>)],
+    supervisor: &mut dyn Supervisor,
     busy: &mut Vec<ClientId>,
 ) -> Result<(), Fatal> {
     for index in 0..clients.len() {
         let id = clients[index].0;
         while engine.borrow().has_mail(id) || busy.contains(&id) {
+            // There may be much to do, and the user may not want to wait for it.
+            supervisor.woken(engine);
             busy.retain(|other| *other != id);
             serve(engine, clients, index, busy)?;
         }

@@ -110,11 +110,12 @@ impl SyscallSet {
         Ok(ids)
     }
 
+    /// Of a set in order.
     fn has(&self, call: SyscallId) -> bool {
         match self {
             SyscallSet::All => true,
-            SyscallSet::Only(ids) => ids.contains(&call),
-            SyscallSet::Except(ids) => !ids.contains(&call),
+            SyscallSet::Only(ids) => ids.binary_search(&call).is_ok(),
+            SyscallSet::Except(ids) => ids.binary_search(&call).is_err(),
         }
     }
 }
@@ -167,6 +168,22 @@ pub enum Topic {
     JobControl,
     /// Stops without an event of their own.
     AllStops,
+}
+
+impl Topic {
+    /// With its lists in order and everything once, however a client has put it: they
+    /// are looked at for each stop.
+    pub(crate) fn in_order(mut self) -> Self {
+        if let Topic::Syscalls(filter) = &mut self {
+            if let SyscallSet::Only(ids) | SyscallSet::Except(ids) = &mut filter.which {
+                ids.sort_unstable();
+                ids.dedup();
+            }
+            filter.tasks.sort_unstable();
+            filter.tasks.dedup();
+        }
+        self
+    }
 }
 
 /// Which end of a call.
@@ -233,20 +250,26 @@ impl CallMasks {
                     }
                 }
             }
-            SyscallSet::All | SyscallSet::Except(_) => {
-                for (table, abi) in [pai_syscalls::abi::X86_64, pai_syscalls::abi::I386]
-                    .into_iter()
-                    .enumerate()
-                {
-                    for (slot, nr) in self.slots[table].iter_mut().zip(0..) {
-                        if set.has(SyscallId { abi, nr }) {
-                            slot.insert(client);
-                        }
-                    }
+            SyscallSet::All => self.add_all_but(client, &[]),
+            SyscallSet::Except(ids) => self.add_all_but(client, ids),
+        }
+    }
+}
+
+impl CallMasks {
+    fn add_all_but(&mut self, client: ClientId, ids: &[SyscallId]) {
+        let mut unwanted = [[false; SLOTS]; 2];
+        for (table, nr) in ids.iter().copied().filter_map(slot_of) {
+            unwanted[table][nr] = true;
+        }
+        for (slots, unwanted) in self.slots.iter_mut().zip(unwanted) {
+            for (slot, unwanted) in slots.iter_mut().zip(unwanted) {
+                if !unwanted {
+                    slot.insert(client);
                 }
-                self.rest.insert(client);
             }
         }
+        self.rest.insert(client);
     }
 }
 
@@ -261,6 +284,8 @@ pub(crate) struct Table {
     capture: CallMasks,
     /// The union of what is to be captured.
     pub(crate) limits: Limits,
+    /// Clients that capture the stack.
+    pub(crate) frames: ClientMask,
     signals: [ClientMask; 65],
     /// Clients that want to know more of some signal than its number.
     pub(crate) siginfo: ClientMask,
@@ -289,6 +314,7 @@ impl Table {
             exit: CallMasks::new(),
             capture: CallMasks::new(),
             limits: Limits::NONE,
+            frames: ClientMask::NONE,
             signals: [ClientMask::NONE; 65],
             siginfo: ClientMask::NONE,
             plain: PlainMasks::default(),
@@ -306,6 +332,7 @@ impl Table {
         self.exit.clear();
         self.capture.clear();
         self.limits = Limits::NONE;
+        self.frames = ClientMask::NONE;
         self.signals.fill(ClientMask::NONE);
         self.siginfo = ClientMask::NONE;
         self.plain = PlainMasks::default();
@@ -318,7 +345,8 @@ impl Table {
         }
     }
 
-    fn add(&mut self, client: ClientId, topic: &Topic) {
+    /// Adds a wish. What there is of others stays.
+    pub(crate) fn add(&mut self, client: ClientId, topic: &Topic) {
         match topic {
             Topic::Syscalls(filter) => {
                 self.any_syscall |= filter.enter || filter.exit;
@@ -331,6 +359,9 @@ impl Table {
                 if let Some(limits) = filter.capture {
                     self.capture.add(client, &filter.which);
                     self.limits = self.limits.or(limits);
+                    if limits.frames > 0 {
+                        self.frames.insert(client);
+                    }
                 }
                 let odd = |ids: &[SyscallId]| ids.iter().any(|id| slot_of(*id).is_none());
                 let outside = match &filter.which {
@@ -430,7 +461,7 @@ pub(crate) fn wants_syscall(wishes: &Subscriptions, call: SyscallId, edge: Edge,
                 Edge::Exit => filter.exit,
             };
             edge && filter.which.has(call)
-                && (filter.tasks.is_empty() || filter.tasks.contains(&tid))
+                && (filter.tasks.is_empty() || filter.tasks.binary_search(&tid).is_ok())
         }
         _ => false,
     })

@@ -55,7 +55,7 @@ impl Host for State {
         }
         apart.consumer.configure(capacity as usize, overflow);
         apart.stage = Stage::Opened;
-        self.anywhere(move |engine, client| {
+        self.while_it_lasts(move |engine, client| {
             for topic in topics {
                 engine.subscribe(client, topic)?;
             }
@@ -72,7 +72,7 @@ impl Host for State {
             Stage::New => return Err(Error::Invalid("it is not open".to_owned())),
             Stage::Opened => {
                 self.apart()?.stage = Stage::Ready;
-                self.anywhere(|engine, client| {
+                self.while_it_lasts(|engine, client| {
                     engine.set_waiting(client, None);
                     Ok(())
                 })?;

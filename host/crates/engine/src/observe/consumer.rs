@@ -80,12 +80,23 @@ impl Consumer {
         self.give(max)
     }
 
+    /// Does what waits for the tracer, which does not wait for room in the buffer
+    /// meanwhile. What it keeps beyond is little: it answers before it looks at more.
+    pub fn while_asking<R>(&self, ask: impl FnOnce() -> R) -> R {
+        self.shared.lock().asking = true;
+        self.shared.emptied.notify_one();
+        let answer = ask();
+        self.shared.lock().asking = false;
+        answer
+    }
+
     /// Takes all that there is.
     fn take(&mut self, max_wait: Duration) {
         // The room that it has is used again.
         self.taken.calls.clear();
         self.taken.captured.clear();
         self.taken.others.clear();
+        self.taken.weight = 0;
         self.taken.lost = 0;
         self.given = Given::default();
         let deadline = Instant::now().checked_add(max_wait);

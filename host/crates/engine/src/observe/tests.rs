@@ -104,6 +104,46 @@ fn blocking_goes_on_while_there_is_an_excuse() {
     assert_eq!(consumer.next_batch(9, Duration::ZERO).lost, 1);
 }
 
+/// Each would wait for the other.
+#[test]
+fn nobody_waits_for_an_observer_that_asks_for_something() {
+    let (mut producer, mut consumer) = buffer(1, Overflow::Block(Duration::from_secs(60)));
+    producer.exit(&stop(1, 1, Some(0)), &[]);
+    let (answer, answered) = std::sync::mpsc::channel();
+    let observer = std::thread::spawn(move || {
+        let answer: Result<(), _> = consumer.while_asking(|| answered.recv());
+        answer.expect("it comes");
+        let batch = consumer.next_batch(9, Duration::ZERO);
+        (shape(&batch).len(), batch.lost)
+    });
+    producer.exit(&stop(1, 2, Some(0)), &[]);
+    producer.event(&Event::Timeout);
+    answer.send(()).expect("it waits");
+    assert_eq!(observer.join().expect("no panic"), (2, 0));
+}
+
+/// However little there is in what takes much room.
+#[test]
+fn events_count_by_what_they_hold() {
+    let (mut producer, mut consumer) = buffer(1 << 20, Overflow::Drop);
+    let exec = Event::Execed(Box::new(Execed {
+        pid: Pid::new(1),
+        former: Tid::new(1),
+        path: Vec::new(),
+        argv: vec![Vec::new(); 60_000],
+        abi: 0,
+        at: 0,
+    }));
+    for _ in 0..100 {
+        producer.event(&exec);
+    }
+    let batch = consumer.next_batch(1000, Duration::ZERO);
+    let each = 60_000 * size_of::<Vec<u8>>();
+    let kept = MAX_BYTES.div_ceil(each + size_of::<Execed>());
+    assert_eq!(batch.others().len(), kept);
+    assert_eq!(batch.lost, 100 - kept as u64);
+}
+
 #[test]
 fn batches_of_any_size_keep_the_order() {
     for max in 1..12 {
