@@ -8,13 +8,14 @@
 use std::fs::{self, DirBuilder, File, Metadata};
 use std::hash::{Hash, Hasher};
 use std::io::{self, IsTerminal, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, SystemTime};
 
-use nix::unistd::{Uid, User, geteuid};
+use nix::unistd::{Uid, User, getegid, geteuid};
 use sha2::{Digest, Sha256};
 use wasmtime::Engine;
 use wasmtime::component::Component;
@@ -52,6 +53,8 @@ enum Unusable {
     NotOurs(PathBuf),
     #[error("{0} is open to others")]
     Open(PathBuf),
+    #[error("{0} can be changed by others")]
+    Changeable(PathBuf),
 }
 
 impl Cache {
@@ -157,7 +160,25 @@ fn prepare(folder: &Path) -> Result<(), Unusable> {
     if metadata.mode() & 0o077 != 0 {
         return Err(Unusable::Open(folder.to_owned()));
     }
+    // Nor can anybody put something else in its place.
+    let whole = folder.canonicalize().map_err(io)?;
+    for parent in whole.ancestors().skip(1) {
+        if !is_fixed(&parent.symlink_metadata().map_err(io)?) {
+            return Err(Unusable::Changeable(parent.to_owned()));
+        }
+    }
     Ok(())
+}
+
+/// Whether only we and root can replace what of ours is in this folder.
+fn is_fixed(folder: &Metadata) -> bool {
+    const STICKY: u32 = 0o1000;
+    let owner = Uid::from_raw(folder.uid());
+    let mode = folder.mode();
+    // A group of the user's own has nobody else in it.
+    let own_group = folder.gid() == getegid().as_raw() && folder.gid() == geteuid().as_raw();
+    let changeable = mode & 0o002 != 0 || mode & 0o020 != 0 && !own_group;
+    (owner.is_root() || owner == geteuid()) && (!changeable || mode & STICKY != 0)
 }
 
 /// Depends on the plugin's bytes and on everything that decides what they are
@@ -189,21 +210,23 @@ impl Hasher for KeyHasher {
 
 /// Loads an entry; `None` when there is none.
 fn load(engine: &Engine, entry: &Path) -> wasmtime::Result<Option<Component>> {
-    let metadata = match entry.symlink_metadata() {
-        Ok(metadata) => metadata,
+    let mut options = File::options();
+    options.read(true).custom_flags(nix::libc::O_NOFOLLOW);
+    let file = match options.open(entry) {
+        Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error.into()),
     };
+    let metadata = file.metadata()?;
     if !metadata.is_file() || !is_ours(&metadata) || metadata.mode() & 0o077 != 0 {
         return Err(wasmtime::Error::msg("it is not a file of ours alone"));
     }
-    let component = deserialize(engine, entry)?;
+    let component = deserialize(engine, &file)?;
     let age = metadata.modified()?.elapsed().unwrap_or_default();
-    if age > RENEWAL {
-        let renewed = File::open(entry).and_then(|file| file.set_modified(SystemTime::now()));
-        if let Err(error) = renewed {
-            tracing::debug!(target: "pai::host", ?entry, %error, "its time is not renewed");
-        }
+    if age > RENEWAL
+        && let Err(error) = file.set_modified(SystemTime::now())
+    {
+        tracing::debug!(target: "pai::host", ?entry, %error, "its time is not renewed");
     }
     Ok(Some(component))
 }
@@ -212,13 +235,15 @@ fn load(engine: &Engine, entry: &Path) -> wasmtime::Result<Option<Component>> {
     unsafe_code,
     reason = "the one place where native code is loaded from a file"
 )]
-fn deserialize(engine: &Engine, entry: &Path) -> wasmtime::Result<Component> {
+fn deserialize(engine: &Engine, entry: &File) -> wasmtime::Result<Component> {
+    // The file that was checked, whatever has its name by now.
+    let open = format!("/proc/self/fd/{}", entry.as_raw_fd());
     // SAFETY: the file must be what `Component::serialize` made, unchanged. It
     // is a regular file of ours in a folder of ours, neither of them open to
     // anybody else, so only this user's own processes can have written it; it
     // was written completely before it got this name, which no input chooses.
     // Wasmtime itself checks version, settings and machine.
-    unsafe { Component::deserialize_file(engine, entry) }
+    unsafe { Component::deserialize_file(engine, open) }
 }
 
 /// Writes an entry beside its place, then moves it there.
@@ -342,6 +367,24 @@ mod tests {
         assert!(matches!(prepare(&file.join("x")), Err(Unusable::Io { .. })));
         if !geteuid().is_root() {
             assert!(matches!(prepare(Path::new("/")), Err(Unusable::NotOurs(_))));
+        }
+    }
+
+    #[test]
+    fn folders_that_others_can_replace_are_refused() {
+        let base = tempfile::tempdir().unwrap();
+        let parent = base.path().join("x");
+        let folder = parent.join("pai-host");
+        prepare(&folder).unwrap();
+        for (open, fixed) in [
+            (0o755, true),
+            (0o777, false),
+            (0o1777, true),
+            (0o702, false),
+        ] {
+            mode(&parent, open);
+            let prepared = prepare(&folder);
+            assert_eq!(prepared.is_ok(), fixed, "{open:o}: {prepared:?}");
         }
     }
 

@@ -7,6 +7,7 @@
 
 mod files;
 mod notes;
+mod stderr;
 mod text;
 mod writer;
 
@@ -17,8 +18,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
+use pai_engine::SeenTasks;
+
 pub use files::TaskFiles;
 pub(crate) use notes::Notes;
+pub use stderr::OwnStderr;
 pub use text::NotAnObject;
 pub(crate) use text::escape;
 use text::{json_line, json_object};
@@ -57,6 +61,17 @@ impl OutputTarget {
         }
     }
 
+    /// After an error: whether only this task's text goes nowhere from now on.
+    fn gives_up(&mut self, task: Option<u32>) -> bool {
+        match (self, task) {
+            (OutputTarget::Files(files), Some(task)) => {
+                files.give_up(task);
+                true
+            }
+            _ => false,
+        }
+    }
+
     /// For messages: where the text of a task goes.
     fn name(&self, task: Option<u32>) -> String {
         match self {
@@ -89,8 +104,8 @@ pub(crate) struct Sink {
     shared: Arc<Shared>,
     terminal: bool,
     structured: bool,
-    /// Each task has a file of its own.
-    separate: bool,
+    /// Each task has a file of its own: these.
+    separate: Option<SeenTasks>,
 }
 
 impl Output {
@@ -99,7 +114,7 @@ impl Output {
             shared: Arc::new(Shared::default()),
             terminal: target.is_terminal(),
             structured,
-            separate: matches!(target, OutputTarget::Files(_)),
+            separate: matches!(target, OutputTarget::Files(_)).then(SeenTasks::default),
         };
         let thread = thread::Builder::new().name("pai-output".into()).spawn({
             let shared = Arc::clone(&sink.shared);
@@ -151,13 +166,18 @@ impl Sink {
 
     /// Whether each task has a file of its own.
     pub(crate) fn is_separate(&self) -> bool {
-        self.separate
+        self.separate.is_some()
+    }
+
+    /// The tasks that have files of their own, if they have.
+    pub(crate) fn tasks(&self) -> Option<&SeenTasks> {
+        self.separate.as_ref()
     }
 
     /// Text of a plugin, for the file of a task if it is about one; how many bytes it
     /// was.
     pub(crate) fn print(&self, task: Option<u32>, text: &str) -> usize {
-        if self.structured {
+        if self.structured || text.is_empty() {
             return 0;
         }
         if self.terminal {

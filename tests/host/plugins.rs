@@ -3,7 +3,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::ExitStatusExt;
-use std::process::{Child, ChildStderr, Stdio};
+use std::process::{Child, ChildStderr, ExitStatus, Stdio};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -170,6 +170,17 @@ fn terminate(host: &Child) {
     kill(pid, Signal::SIGTERM).expect("it is not waited for");
 }
 
+/// One for the target, if it still runs, and those that are for pai-host.
+fn terminate_until_ended(host: &mut Child) -> ExitStatus {
+    loop {
+        terminate(host);
+        if let Some(ended) = host.try_wait().expect("a child") {
+            return ended;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+}
+
 /// One that does not come to an end, and lets nothing start, can be ended by who waits.
 #[test]
 fn one_that_lets_nothing_start_is_ended_by_a_signal() {
@@ -188,6 +199,17 @@ fn one_that_lets_nothing_start_is_ended_by_a_signal() {
     assert_eq!(ended.signal(), Some(Signal::SIGTERM as i32));
 }
 
+/// Also one that has filled standard error, which nobody reads.
+#[test]
+fn one_that_logs_what_nobody_reads_is_ended_by_signals() {
+    let target = ["--", fixtures::REPEAT_CALLS, "100000"];
+    let mut args = vec!["run", "-t", guests::LOGS_MUCH];
+    args.extend(target);
+    let (mut host, _said, _watchdog) = busy(&args);
+    let ended = terminate_until_ended(&mut host);
+    assert_ne!(ended.signal(), Some(Signal::SIGKILL as i32));
+}
+
 /// Also one that takes its time with what is left when the target has ended.
 #[test]
 fn one_that_takes_its_time_at_the_end_is_ended_by_signals() {
@@ -201,14 +223,7 @@ fn one_that_takes_its_time_at_the_end_is_ended_by_signals() {
         "1",
     ];
     let (mut host, _said, _watchdog) = busy(&args);
-    // One for the target, if it still runs, and those that are for pai-host.
-    let ended = loop {
-        terminate(&host);
-        if let Some(ended) = host.try_wait().expect("a child") {
-            break ended;
-        }
-        std::thread::sleep(std::time::Duration::from_millis(10));
-    };
+    let ended = terminate_until_ended(&mut host);
     assert_ne!(ended.signal(), Some(Signal::SIGKILL as i32));
 }
 

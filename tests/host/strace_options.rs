@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use pai_tests::{fixtures, lines};
+use pai_tests::{fixtures, guests, lines};
 
 use crate::common::{OURS, STRACE, finish, pai_host, plain, status, stderr, stdout, under};
 
@@ -231,6 +231,35 @@ fn only_who_is_asked_for_files_writes_them() {
     let output = finish(&mut pai_host(&args));
     assert_eq!(status(&output), 125);
     assert!(stderr(&output).contains("--output"), "{}", stderr(&output));
+}
+
+/// Plugins reach no other files than those of the tasks that they trace, and what is
+/// wrong with one of those is no matter for the others.
+#[test]
+fn files_are_those_of_traced_tasks() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let base = folder.path().join("log");
+    let path = base.to_str().expect("a plain path");
+    let kept = folder.path().join("log.1");
+    fs::write(&kept, "kept\n").expect("a file");
+    let args = [
+        "run",
+        "-o",
+        path,
+        "--output-separately",
+        "-t",
+        guests::PRINTS_APART,
+    ];
+    let mut args = args.to_vec();
+    args.extend(["--", fixtures::CLONE_THREADS, "4", "10"]);
+    let output = finish(&mut pai_host(&args));
+    assert_eq!(status(&output), 0, "{}", stderr(&output));
+    let said = stderr(&output);
+    assert!(said.contains("no task 1 was traced"), "{said}");
+    assert_eq!(fs::read_to_string(&kept).expect("a file"), "kept\n");
+    fs::remove_file(&kept).expect("it is there");
+    let texts = files(folder.path());
+    assert_eq!(texts.len(), 4, "{texts:?}");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::env;
 use std::io;
 
+use pai_host::output::OwnStderr;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::time;
 
@@ -28,7 +29,7 @@ pub(crate) fn start(verbose: bool) {
         .with_env_filter(filter)
         .with_timer(time::uptime())
         .with_ansi(anstream::AutoStream::choice(&io::stderr()) != anstream::ColorChoice::Never)
-        .with_writer(io::stderr)
+        .with_writer(|| OwnStderr)
         // It would tell standard error that standard error cannot be written.
         .log_internal_errors(false)
         .finish();

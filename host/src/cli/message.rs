@@ -7,6 +7,7 @@ use std::io::{self, Write};
 
 use anstyle::{AnsiColor, Style};
 use nix::errno::Errno;
+use pai_host::output::OwnStderr;
 
 use crate::exit::{Code, Exit};
 
@@ -97,13 +98,16 @@ fn say(style: Style, message: &str, help: Option<&str>) {
     if let Some(help) = help {
         text.push_str(&format!("{HELP}help:{HELP:#} {}\n", escape(help)));
     }
+    if anstream::AutoStream::choice(&io::stderr()) == anstream::ColorChoice::Never {
+        text = anstream::adapter::strip_str(&text).to_string();
+    }
     // In one piece, so that other writers do not get between.
-    drop(anstream::stderr().write_all(text.as_bytes()));
+    drop(OwnStderr.write_all(text.as_bytes()));
 }
 
 /// Plain text to standard error.
 pub(crate) fn stderr(text: &str) {
-    drop(io::stderr().lock().write_all(escape(text).as_bytes()));
+    drop(OwnStderr.write_all(escape(text).as_bytes()));
 }
 
 /// What the user asked for, to standard output. Nobody reading on is no error.

@@ -4,6 +4,7 @@ use std::collections::{HashSet, VecDeque};
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 /// Files that are open at once; the others are opened again when there is more for
@@ -18,6 +19,8 @@ pub struct TaskFiles {
     append: bool,
     /// Those that have been written to.
     begun: HashSet<Option<u32>>,
+    /// Those that cannot be: what is for them is dropped.
+    given_up: HashSet<u32>,
     /// The one that was used last at the end.
     open: VecDeque<(Option<u32>, File)>,
 }
@@ -30,6 +33,7 @@ impl TaskFiles {
             base,
             append,
             begun: HashSet::new(),
+            given_up: HashSet::new(),
             open: VecDeque::new(),
         }
     }
@@ -48,15 +52,30 @@ impl TaskFiles {
         path.into()
     }
 
+    /// From now on what is for this task is dropped.
+    pub(super) fn give_up(&mut self, task: u32) {
+        self.given_up.insert(task);
+        self.open.retain(|(of, _)| *of != Some(task));
+    }
+
     pub(super) fn write(&mut self, task: Option<u32>, bytes: &[u8]) -> io::Result<usize> {
+        if task.is_some_and(|task| self.given_up.contains(&task)) {
+            return Ok(bytes.len());
+        }
         if let Some(at) = self.open.iter().position(|(of, _)| *of == task) {
             self.open.swap(at, self.open.len() - 1);
         } else {
             let first = !self.begun.contains(&task);
-            let file = File::options()
-                .create(true)
-                .append(true)
-                .open(self.path(task))?;
+            let mut options = File::options();
+            options.create(true).append(true);
+            if task.is_some() {
+                // What is there may be a pipe that nobody reads.
+                options.custom_flags(nix::libc::O_NONBLOCK | nix::libc::O_NOCTTY);
+            }
+            let file = options.open(self.path(task))?;
+            if task.is_some() && !file.metadata()?.is_file() {
+                return Err(io::Error::from_raw_os_error(nix::libc::ENOTSUP));
+            }
             if first {
                 if !self.append {
                     file.set_len(0)?;
@@ -104,6 +123,25 @@ mod tests {
             let text = fs::read_to_string(files.path(Some(task))).unwrap();
             assert_eq!(text, format!("{task} 0\n{task} 1\n{task} 2\n"));
         }
+    }
+
+    #[test]
+    fn what_is_no_file_is_given_up_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("log.7")).unwrap();
+        let mode = nix::sys::stat::Mode::S_IRWXU;
+        nix::unistd::mkfifo(&folder.path().join("log.8"), mode).unwrap();
+        let mut files = TaskFiles::new(folder.path().join("log"), false);
+        for task in [7, 8] {
+            assert!(files.write(Some(task), b"text").is_err());
+            files.give_up(task);
+            write(&mut files, Some(task), "more");
+        }
+        write(&mut files, Some(9), "text");
+        assert_eq!(
+            fs::read_to_string(folder.path().join("log.9")).unwrap(),
+            "text"
+        );
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! What the host itself tells the user.
 
-use std::io::{self, Write};
+use std::io::Write;
 
-use super::{Sink, escape};
+use super::{OwnStderr, Sink, escape};
 use crate::session::Verbosity;
 
 /// Messages of the host: `pai-host: …` on standard error. With structured
@@ -39,7 +39,7 @@ impl Notes {
             (true, true) => {}
             (true, false) => self.sink.note(&line),
             // If standard error is closed, nobody can be told.
-            (false, _) => drop(io::stderr().write_all(line.as_bytes())),
+            (false, _) => drop(OwnStderr.write_all(line.as_bytes())),
         }
     }
 

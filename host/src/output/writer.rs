@@ -64,8 +64,12 @@ impl Buffer {
         self.problem.get_or_insert_with(problem);
     }
 
+    fn is_full(&self) -> bool {
+        self.bytes.len() + size_of_val(&self.owners[..]) >= ROOM
+    }
+
     fn makes_wait(&self) -> bool {
-        self.bytes.len() >= ROOM && !self.broken && !self.abandoned
+        self.is_full() && !self.broken && !self.abandoned
     }
 }
 
@@ -93,7 +97,7 @@ impl Shared {
         if buffer.broken {
             return;
         }
-        if buffer.bytes.len() >= ROOM {
+        if buffer.is_full() {
             buffer.lose();
             return;
         }
@@ -155,8 +159,12 @@ impl Shared {
         while self.next_piece(&mut piece) {
             self.emptied.notify_all();
             for (task, bytes) in piece.parts() {
-                if let Err(error) = write_all(&mut target, task, bytes) {
-                    self.break_off(&target.name(task), &error);
+                let Err(error) = write_all(&mut target, task, bytes) else {
+                    continue;
+                };
+                self.tell(&target.name(task), &error);
+                if !target.gives_up(task) {
+                    self.break_off();
                     break;
                 }
             }
@@ -194,12 +202,18 @@ impl Shared {
     }
 
     /// The other end is gone, or takes no more.
-    fn break_off(&self, target: &str, error: &io::Error) {
+    fn break_off(&self) {
         let mut buffer = self.lock();
         buffer.broken = true;
         buffer.bytes = Vec::new();
         buffer.owners = Vec::new();
-        let first = buffer.problem.is_none();
+        drop(buffer);
+        self.emptied.notify_all();
+    }
+
+    /// Tells the user what is missing, once.
+    fn tell(&self, target: &str, error: &io::Error) {
+        let first = self.lock().problem.is_none();
         let reason = nix::errno::Errno::from_raw(error.raw_os_error().unwrap_or(0)).desc();
         let problem = format!("cannot write {target}: {reason}");
         if first && error.kind() != ErrorKind::BrokenPipe {
@@ -207,9 +221,7 @@ impl Shared {
             // If standard error is what is broken, nobody can be told.
             drop(io::stderr().write_all(text.as_bytes()));
         }
-        buffer.problem = Some(problem);
-        drop(buffer);
-        self.emptied.notify_all();
+        self.lock().problem.get_or_insert(problem);
     }
 }
 

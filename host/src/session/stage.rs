@@ -67,6 +67,9 @@ impl Stage {
         let mut engine = Engine::new(config.follow)?;
         engine.set_detach_on_exec(config.detach_on_exec);
         engine.set_timed(config.timed);
+        if let Some(tasks) = output.sink().tasks() {
+            engine.note_tasks(tasks.clone());
+        }
         if !config.filtered {
             engine.set_unfiltered();
         }

@@ -161,6 +161,12 @@ fn names(client: &mut Client<Told>, call: &SyscallEvent) {
     say("unknown register", client.set_register(tid, "rxx", 1));
     say("unknown vector", client.vector(tid, "xmm99"));
     say("unknown set", client.register_set(tid, 0x9999));
+    say("general set", client.register_set(tid, 1));
+    say(
+        "general set to be",
+        client.set_register_set(tid, 1, &[0; 216]),
+    );
+    say("too many reads", client.read_many(pid, &[(1, 1); 4097]));
     say("wrong size", client.set_vector(tid, "xmm0", &[0; 3]));
     say("unknown symbol", client.address_of(pid, "no_such_symbol"));
     say("symbol of nobody", client.address_of(NOBODY, "main"));

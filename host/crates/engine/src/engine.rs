@@ -18,6 +18,7 @@ use crate::files::Files;
 use crate::filter::Filtering;
 use crate::hook::Hook;
 use crate::orphans::{Buried, Orphan};
+use crate::seen::SeenTasks;
 use crate::space::{Space, SpaceId};
 use crate::stats::Stats;
 use crate::subscription::{ClientId, ClientMask, Table};
@@ -102,6 +103,7 @@ pub struct Engine {
     pub(crate) symbols: Symbols,
     pub(crate) scratch: Scratch,
     pub(crate) files: Files,
+    pub(crate) seen: Option<SeenTasks>,
 }
 
 /// What the loop came to.
@@ -217,6 +219,7 @@ impl Engine {
             symbols: Symbols::new(),
             scratch: Scratch::default(),
             files: Files::new(),
+            seen: None,
         })
     }
 

@@ -50,6 +50,9 @@ impl Engine {
 
     pub(crate) fn add_task(&mut self, tid: Tid, task: Task) {
         self.stats.tasks += 1;
+        if let Some(seen) = &self.seen {
+            seen.add(tid);
+        }
         self.tasks.insert(tid, task);
     }
 

@@ -10,6 +10,8 @@ use crate::error::Error;
 
 /// Most bytes of one read, or of all reads in one call.
 pub const MAX_READ: usize = 16 << 20;
+/// Most pieces that one request may ask for.
+const MOST_PIECES: usize = 4096;
 /// Most bytes of one write.
 pub const MAX_WRITE: usize = 16 << 20;
 /// Most bytes of one search: reads of this length at a time, and no client can
@@ -127,6 +129,9 @@ impl Engine {
         });
         if total.is_none() {
             return Err(Error::Limit("read-size"));
+        }
+        if requests.len() > MOST_PIECES {
+            return Err(Error::Limit("reads"));
         }
         let (_, tid) = self.mem(pid)?;
         let mut results = Vec::with_capacity(requests.len());

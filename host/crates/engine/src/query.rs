@@ -207,12 +207,16 @@ impl Engine {
         Ok(&held.ok_or(Error::NotStopped(tid))?.stopped)
     }
 
-    /// A register set of a task that this client holds, by its NT_* number.
+    /// A register set of a task that this client holds, by its NT_* number. Not the
+    /// general registers: where a client may find the task, and what it wants of it, is
+    /// not always what the kernel has yet.
     ///
     /// # Errors
-    /// `NotStopped`, `NoSuchTask`; `NotFound` when there is no such set.
+    /// `NotStopped`, `NoSuchTask`; `NotFound` when there is no such set; `Unsupported`
+    /// for the general registers.
     pub fn register_set(&self, client: ClientId, tid: Tid, note: u32) -> Result<Vec<u8>, Error> {
         let stopped = self.held_by(client, tid)?;
+        is_apart(note)?;
         stopped.regset(note).map_err(|e| no_set(e, tid, note))
     }
 
@@ -228,6 +232,7 @@ impl Engine {
         bytes: &[u8],
     ) -> Result<(), Error> {
         let stopped = self.held_by(client, tid)?;
+        is_apart(note)?;
         stopped
             .set_regset(note, bytes)
             .map_err(|e| no_set(e, tid, note))
@@ -324,6 +329,17 @@ impl Engine {
 
 fn no_vector(name: &str) -> Error {
     Error::NotFound(format!("no vector register named {name:?}"))
+}
+
+/// NT_PRSTATUS (linux/elf.h) is what the engine keeps itself.
+fn is_apart(note: u32) -> Result<(), Error> {
+    const NT_PRSTATUS: u32 = 1;
+    match note {
+        NT_PRSTATUS => Err(Error::Unsupported(
+            "the general registers are not read and written as a set".to_owned(),
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// EINVAL and ENODEV mean that there is no such set (ptrace(2),

@@ -4,6 +4,7 @@ use tracing::Level;
 
 use crate::runtime::bindings::types::{self, Error};
 use crate::runtime::bindings::{clock, config, events, log, output, syscalls};
+use crate::runtime::convert;
 use crate::runtime::state::State;
 
 /// Bytes of one `print` or `emit`.
@@ -47,9 +48,6 @@ const fn tracing_level(level: log::Level) -> Level {
     }
 }
 
-/// PID_MAX_LIMIT (linux/threads.h).
-const MOST_TASKS: u32 = 4 << 20;
-
 fn bounded(text: &str) -> Result<(), Error> {
     if text.len() > MOST_OUTPUT {
         return Err(Error::Limit("output-size".to_owned()));
@@ -68,12 +66,14 @@ impl output::Host for State {
     fn print_to(&mut self, task: u32, text: String) -> Result<(), Error> {
         self.enter();
         bounded(&text)?;
-        if !self.seat.sink.is_separate() {
+        let Some(tasks) = self.seat.sink.tasks() else {
             let text = "a file for each task, which nobody has asked for".to_owned();
             return Err(Error::Unsupported(text));
-        }
-        if !(1..=MOST_TASKS).contains(&task) {
-            return Err(Error::Invalid(format!("{task} is no number of a task")));
+        };
+        let tid = convert::tid(task)?;
+        // Other files are not for plugins.
+        if !tasks.has(tid) {
+            return Err(Error::NotFound(format!("no task {task} was traced")));
         }
         self.seat.print(Some(task), &text);
         Ok(())
