@@ -19,7 +19,8 @@ use crate::subscription::{ClientId, ClientMask, MAX_CLIENTS, Subscriptions, Topi
 const MAX_NOTICES: usize = 65_536;
 
 /// Where the events of a client go that only watches. Called on the tracer
-/// thread: must not wait. `captured` is what [`Engine::capture`] has read so far, if
+/// thread: whoever waits there holds up all, and must not wait for that thread's
+/// answers ([`Remote::call`]). `captured` is what [`Engine::capture`] has read so far, if
 /// the client wanted that.
 pub trait Sink: fmt::Debug {
     /// A system call was entered.
