@@ -1,5 +1,6 @@
 //! What clients decided about a stop, written into the task.
 
+use crate::error::set_regs;
 use crate::event::{Event, Touched};
 use crate::task::{Held, InSyscall, Rewritten};
 
@@ -30,7 +31,7 @@ impl Held {
         };
         let mut entered = None;
         if offer.moved {
-            self.stopped.set_regs(&regs)?;
+            set_regs(&self.stopped, &regs)?;
             return Ok(None);
         }
         match &mut offer.event {
@@ -82,7 +83,7 @@ impl Held {
             }
             _ => {}
         }
-        self.stopped.set_regs(&regs)?;
+        set_regs(&self.stopped, &regs)?;
         Ok(entered)
     }
 }

@@ -4,7 +4,7 @@ use pai_ptrace::{Pid, Regs, Resume, Signal, Stop, Stopped};
 
 use crate::displaced::StepKind;
 use crate::engine::Engine;
-use crate::error::unless_gone;
+use crate::error::{set_regs, unless_gone};
 use crate::single::Here;
 use crate::site::INT3;
 use crate::trap::{Past, TRAP_BRKPT, TRAP_TRACE};
@@ -55,7 +55,7 @@ impl Engine {
         self.note_pushed(tid, kind, regs);
         let mut regs = *regs;
         regs.set_ip(addr);
-        let running = unless_gone(stopped.set_regs(&regs))?
+        let running = unless_gone(set_regs(&stopped, &regs))?
             .is_some()
             .then(|| unless_gone(stopped.resume(how, None)))
             .transpose()?

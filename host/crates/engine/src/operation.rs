@@ -10,7 +10,7 @@ use pai_ptrace::{Pid, Signal, Stopped, Tid};
 
 use crate::call::Frame;
 use crate::engine::Engine;
-use crate::error::{Error, Fatal, unless_gone};
+use crate::error::{Error, Fatal, set_regs, unless_gone};
 use crate::event::{Delivery, Event, OperationDone, OperationId, Outcome, StopId};
 use crate::inject::{Place, Saved};
 use crate::procfs;
@@ -141,7 +141,7 @@ impl Engine {
         } else if offer.regs_dirty
             && let Some(regs) = offer.regs
         {
-            let written = unless_gone(stopped.set_regs(&regs)).map_err(Fatal::from);
+            let written = unless_gone(set_regs(&stopped, &regs)).map_err(Fatal::from);
             self.keep_fatal(written, tid)?;
         }
         if at_entry {
@@ -202,9 +202,7 @@ impl Engine {
         let mut regs = saved.regs;
         regs.set_syscall(nr, &args);
         regs.set_ip(self.syscall_instruction(tid)?);
-        stopped
-            .set_regs(&regs)
-            .map_err(|error| Error::from_ptrace(error, tid))
+        set_regs(stopped, &regs).map_err(|error| Error::from_ptrace(error, tid))
     }
 
     /// Runs system calls in a held task and waits for them: only for those that

@@ -181,9 +181,14 @@ impl Engine {
     /// when it goes on.
     ///
     /// # Errors
-    /// As [`Engine::registers`].
+    /// As [`Engine::registers`]; `Invalid` for a new value that the kernel refuses.
     pub fn set_registers(&mut self, client: ClientId, tid: Tid, regs: Regs) -> Result<(), Error> {
-        self.registers(client, tid)?;
+        let before = self.registers(client, tid)?;
+        if let Some(name) = regs.refused(&before) {
+            return Err(Error::Invalid(format!(
+                "the kernel does not take this value for {name}"
+            )));
+        }
         if let Some(held) = self.tasks.get_mut(&tid).and_then(|task| task.held_mut()) {
             held.offer.regs = Some(regs);
             held.offer.regs_dirty = true;

@@ -9,7 +9,7 @@ use pai_ptrace::{Pid, Regs, Resume, Stopped, Tid};
 
 use crate::displaced::{MAX_INSTRUCTION, StepKind, Width, step_kind};
 use crate::engine::Engine;
-use crate::error::{Error, Fatal, unless_gone};
+use crate::error::{Error, Fatal, set_regs, unless_gone};
 use crate::event::{OperationId, Outcome, Subject};
 use crate::operation::{Doing, Operation};
 use crate::procfs;
@@ -362,7 +362,7 @@ impl Engine {
         if kind == Some(StepKind::Popf)
             && let Some(regs) = self.pop_flags(pid, regs)
         {
-            if unless_gone(stopped.set_regs(&regs))?.is_none() {
+            if unless_gone(set_regs(&stopped, &regs))?.is_none() {
                 return self.dying(tid);
             }
             return self.step_was_made(stopped);

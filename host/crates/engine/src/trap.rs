@@ -5,7 +5,7 @@ use pai_ptrace::{read_pieces, write_piece};
 
 use crate::displaced::{self, MAX_INSTRUCTION, Memory, Plan, Width, original_ip};
 use crate::engine::Engine;
-use crate::error::{Error, Fatal, unless_gone};
+use crate::error::{Error, Fatal, set_regs, unless_gone};
 use crate::event::Subject;
 use crate::inject::{Place, SI_KERNEL};
 use crate::procfs;
@@ -306,7 +306,7 @@ impl Engine {
             task.trap.call_at = Some(copy.addr);
             if let Some(next) = copy.next {
                 regs.set_syscall_return(next);
-                unless_gone(stopped.set_regs(&regs))?;
+                unless_gone(set_regs(stopped, &regs))?;
             }
             return Ok(Some(regs));
         }
@@ -396,7 +396,7 @@ impl Engine {
                 let mut memory = TaskMemory(tid);
                 match displaced::emulate(emulation, &mut regs, &mut memory) {
                     Ok(()) => {
-                        if unless_gone(stopped.set_regs(&regs))?.is_none() {
+                        if unless_gone(set_regs(&stopped, &regs))?.is_none() {
                             self.dying(tid)?;
                             return Ok(None);
                         }
@@ -442,7 +442,7 @@ impl Engine {
         let written = if dirty {
             let mut regs = *regs;
             regs.set_ip(ip);
-            stopped.set_regs(&regs)
+            set_regs(&stopped, &regs)
         } else {
             stopped.set_ip(ip)
         };
