@@ -346,6 +346,17 @@ impl Engine {
             // A signal is delivered first: the step ends in its handler.
             return self.resume_as(stopped, after, Resume::Step);
         }
+        let pass = match pass {
+            // Not to be executed: that it returns is the step.
+            Some(pass) if pass.early.is_some() => {
+                return match self.go_past(stopped, pass)? {
+                    Some(Past::Go(stopped, after)) => self.count_step(stopped, after),
+                    Some(Past::Done(stopped)) => self.count_step(stopped, After::Resume),
+                    None => Ok(()),
+                };
+            }
+            pass => pass,
+        };
         let regs = match &pass {
             Some(pass) => pass.regs,
             None => match unless_gone(stopped.regs())? {
