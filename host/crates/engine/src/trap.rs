@@ -21,6 +21,9 @@ use smallvec::SmallVec;
 pub(crate) const TRAP_BRKPT: i32 = 1;
 pub(crate) const TRAP_TRACE: i32 = 2;
 const TRAP_HWBKPT: i32 = 4;
+/// That of a step into a handler: no signal, but the number of one (signal_delivered in
+/// kernel/signal.c).
+const INTO_HANDLER: i32 = 5;
 
 /// What became of a task that was to go past a breakpoint.
 pub(crate) enum Past {
@@ -54,7 +57,10 @@ impl Engine {
             self.dying(tid)?;
             return Ok(None);
         };
-        let code = info.code();
+        let code = match info.code() {
+            INTO_HANDLER if stepping => TRAP_TRACE,
+            code => code,
+        };
         let known_code = matches!(code, SI_KERNEL | TRAP_BRKPT | TRAP_TRACE | TRAP_HWBKPT);
         if !known_code && from.is_none() {
             return Ok(Some(stopped));
