@@ -55,6 +55,11 @@ impl Engine {
         self.note_pushed(tid, kind, regs);
         let mut regs = *regs;
         regs.set_ip(addr);
+        if let Some(task) = self.tasks.get_mut(&tid) {
+            // An interrupt may overtake the trap. One of a program that steps itself is its
+            // own.
+            task.trap.stepping = how == Resume::Step && !regs.has_trap_flag();
+        }
         let running = unless_gone(set_regs(&stopped, &regs))?
             .is_some()
             .then(|| unless_gone(stopped.resume(how, None)))
@@ -78,6 +83,9 @@ impl Engine {
             && matches!(info.code(), TRAP_TRACE | TRAP_BRKPT)
             && !regs.has_trap_flag()
         {
+            if let Some(task) = self.tasks.get_mut(&tid) {
+                task.trap.stepping = false;
+            }
             return Ok(Some(Past::Done(stopped)));
         }
         if stop == Stop::Syscall
