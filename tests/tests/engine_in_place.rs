@@ -97,3 +97,32 @@ fn an_interrupt_that_overtakes_the_trap() {
     assert_eq!(hits.get(), N);
     assert!(traced.stats.steps_in_place >= N, "{traced:?}");
 }
+
+/// The kernel takes the action or the mask of a SIGTRAP away for the trap of each step.
+#[test]
+fn a_program_that_ignores_or_blocks_the_signal() {
+    const N: u64 = 10;
+    for mode in ["", "ignored", "blocked"] {
+        let hits = Cell::new(0);
+        let traced = Trace::of(fixtures::RLIMIT_AS)
+            .arg(N)
+            .arg(mode)
+            .client(vec![tells()], |engine, client, delivery| {
+                if let Some(told) = told(&delivery.event) {
+                    for addr in &told.args[..2] {
+                        let options = BreakpointOptions::default();
+                        engine
+                            .insert_breakpoint(client, told.pid, *addr, options)
+                            .expect("code");
+                    }
+                }
+                if let Event::Breakpoint(_) = delivery.event {
+                    hits.set(hits.get() + 1);
+                }
+                Some(Action::Proceed)
+            })
+            .run_like_untraced();
+        assert_eq!(hits.get(), 2 * N, "{mode}");
+        assert_eq!(traced.stats.steps_in_place, 2 * N, "{mode}");
+    }
+}

@@ -86,7 +86,7 @@ impl Engine {
             if let Some(task) = self.tasks.get_mut(&tid) {
                 task.trap.stepping = false;
             }
-            return Ok(Some(Past::Done(stopped)));
+            return Ok(self.mend_own_trap(stopped)?.map(Past::Done));
         }
         if stop == Stop::Syscall
             && let Some(task) = self.tasks.get_mut(&tid)
