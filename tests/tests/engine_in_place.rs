@@ -7,7 +7,7 @@ use std::thread::{self, JoinHandle};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid as NixPid;
-use pai_engine::{Action, BreakpointOptions, Event};
+use pai_engine::{Action, BreakpointKind, BreakpointOptions, Event};
 use pai_ptrace::Pid;
 use pai_tests::fixtures;
 use pai_tests::probe::{tells, told};
@@ -125,4 +125,45 @@ fn a_program_that_ignores_or_blocks_the_signal() {
         assert_eq!(hits.get(), 2 * N, "{mode}");
         assert_eq!(traced.stats.steps_in_place, 2 * N, "{mode}");
     }
+}
+
+/// The step of the instruction is no reason not to tell of what it writes: the first one is
+/// the push of hot_frame.
+#[test]
+fn an_instruction_that_writes_to_watched_memory() {
+    const N: u64 = 10;
+    let function = Cell::new(0);
+    let watched = Cell::new(None);
+    let (hits, writes) = (Cell::new(0), Cell::new(0));
+    let traced = Trace::of(fixtures::RLIMIT_AS)
+        .arg(N)
+        .client(vec![tells()], |engine, client, delivery| {
+            if let Some(told) = told(&delivery.event) {
+                function.set(told.args[0]);
+                engine
+                    .insert_breakpoint(client, told.pid, told.args[0], BreakpointOptions::default())
+                    .expect("code");
+            }
+            let Event::Breakpoint(hit) = &delivery.event else {
+                return Some(Action::Proceed);
+            };
+            if hit.data.is_some() {
+                // Others use that memory, too.
+                writes.set(writes.get() + u64::from(hit.addr == function.get() + 1));
+                return Some(Action::Proceed);
+            }
+            hits.set(hits.get() + 1);
+            if watched.get().is_none() {
+                let regs = engine.registers(client, hit.tid).expect("it is held");
+                let options = BreakpointOptions {
+                    kind: BreakpointKind::Write(8),
+                    ..BreakpointOptions::default()
+                };
+                let id = engine.insert_breakpoint(client, hit.pid, regs.sp() - 8, options);
+                watched.set(Some(id.expect("a register")));
+            }
+            Some(Action::Proceed)
+        })
+        .run_like_untraced();
+    assert_eq!((hits.get(), writes.get()), (N, N), "{traced:?}");
 }

@@ -45,6 +45,10 @@ impl Engine {
             }
             return self.write_ip(stopped, regs, true, addr);
         }
+        if !self.load_debug_registers(&stopped)? {
+            self.dying(tid)?;
+            return Ok(None);
+        }
         // A call may sleep until another task goes on: its entry is waited for, no
         // more.
         let kind = self.next_instruction(pid, regs);
@@ -82,6 +86,8 @@ impl Engine {
             && let Some(info) = unless_gone(stopped.siginfo())?
             && matches!(info.code(), TRAP_TRACE | TRAP_BRKPT)
             && !regs.has_trap_flag()
+            // It may have touched watched memory, which the loop is to tell.
+            && !self.is_watched(tid)
         {
             if let Some(task) = self.tasks.get_mut(&tid) {
                 task.trap.stepping = false;

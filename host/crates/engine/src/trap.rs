@@ -8,6 +8,7 @@ use crate::engine::Engine;
 use crate::error::{Error, Fatal, set_regs, unless_gone};
 use crate::event::Subject;
 use crate::inject::{Place, SI_KERNEL};
+use crate::operation::Doing;
 use crate::procfs;
 use crate::single::Here;
 use crate::site::Way;
@@ -134,7 +135,8 @@ impl Engine {
             self.own_trap_is_due(tid);
         }
         if let Some(task) = self.tasks.get_mut(&tid) {
-            task.trap.stepped = stepping;
+            let operation = task.operation.as_ref().map(|operation| &operation.doing);
+            task.trap.stepped = stepping && matches!(operation, Some(Doing::Step(_)));
             task.state = State::Held(Held { stopped, offer });
         }
         self.offer_next(tid)?;
