@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use pai_engine::{
     Action, BreakpointId, BreakpointKind, BreakpointOptions, ClientId, Engine, Error, Event,
-    Protection, Step, Topic,
+    Outcome, Protection, Step, Topic,
 };
 use pai_ptrace::{Pid, Tid};
 use pai_tests::fixtures;
@@ -385,4 +385,57 @@ fn a_register_that_watches_something_else_before_its_trap_is_told() {
 #[test]
 fn a_register_that_watches_something_else_behind_an_old_trap() {
     a_register_that_watches_something_else_from(0x1236);
+}
+
+/// A step that was given up at a hit within it is none of the next ones.
+#[test]
+fn steps_that_are_given_up_where_they_touch_watched_memory() {
+    let behind = Cell::new(0);
+    let held = Cell::new(None);
+    let operation = Cell::new(None);
+    let ends = RefCell::new(Vec::new());
+    target()
+        .client(vec![tells()], |engine, client, delivery| {
+            let insert = |engine: &mut Engine, pid, addr, kind| {
+                engine
+                    .insert_breakpoint(client, pid, addr, of(kind))
+                    .expect("code or a register");
+            };
+            if let Some(told) = told(&delivery.event) {
+                match told.code {
+                    0x1234 => insert(engine, told.pid, told.args[0], BreakpointKind::Write(1)),
+                    0x1235 => insert(engine, told.pid, told.args[0], BreakpointKind::Software),
+                    0x1236 => behind.set(told.args[0]),
+                    _ => {}
+                }
+            }
+            let step = |engine: &mut Engine, tid, most| {
+                let id = engine.start_step(client, tid, Step::count(most), None);
+                operation.set(Some(id.expect("it is held")));
+            };
+            match &delivery.event {
+                Event::Breakpoint(hit) if hit.data.is_some() => {
+                    let id = operation.get().expect("it steps");
+                    engine.cancel(client, id).expect("it has not ended");
+                }
+                Event::Breakpoint(hit) => {
+                    held.set(delivery.stop);
+                    step(engine, hit.tid, 10);
+                    return None;
+                }
+                Event::OperationDone(done) if done.outcome.is_err() => step(engine, done.tid, 1),
+                Event::OperationDone(done) => {
+                    ends.borrow_mut().push(done.outcome.clone());
+                    proceed(engine, client, held.take().expect("held"));
+                }
+                _ => {}
+            }
+            Some(Action::Proceed)
+        })
+        .run_like_untraced();
+    let ends = ends.into_inner();
+    assert_eq!(ends.len() as u64, N);
+    // Behind its return.
+    let is_back = |end| matches!(end, &Ok(Outcome::Stepped(ip)) if ip != behind.get());
+    assert!(ends.iter().all(is_back), "{ends:x?}, {:#x}", behind.get());
 }

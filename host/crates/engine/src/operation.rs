@@ -99,6 +99,8 @@ impl Engine {
             self.deadlines.push((deadline, tid, id));
         }
         if let Some(task) = self.tasks.get_mut(&tid) {
+            // A step of one before that was given up.
+            task.trap.stepped = false;
             task.operation = Some(Box::new(Operation {
                 id,
                 client,
