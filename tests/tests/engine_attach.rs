@@ -3,8 +3,11 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
-use pai_engine::{Action, Engine, Event, ExitStatus, Fatal, Follow, Topic};
+use pai_engine::{
+    Action, BreakpointOptions, Engine, Error, Event, ExitStatus, Fatal, Follow, Topic,
+};
 use pai_ptrace::{Pid, Tid, own_tid};
+use pai_syscalls::abi::{I386, X86_64};
 use pai_tests::fixtures;
 use pai_tests::target::{Target, state, tracer};
 use pai_tests::trace::{Reply, Trace, all_syscalls, assert_paired, everything, name};
@@ -446,4 +449,30 @@ fn c03_a_thread_of_the_kernel_is_no_obstacle() {
     }
     target.assert_untraced();
     target.expect_ok();
+}
+
+/// There are no breakpoints for a program of 32 bits, whose code would be taken for another.
+#[test]
+fn what_a_program_is_is_known_when_it_runs_already() {
+    let targets =
+        [fixtures::ATTACH_SLEEPER, fixtures::WAIT_32].map(|path| Target::start(path, &[]));
+    let mut engine = Engine::new(Follow::Yes).expect("a timer");
+    let client = engine.add_client("client").expect("room");
+    let pids = targets.each_ref().map(Target::pid);
+    engine.attach(&pids).expect("they are there");
+    let abis: Vec<u32> = engine.targets().iter().map(|target| target.abi).collect();
+    assert_eq!(abis, [X86_64, I386]);
+    let at_entry = pids.map(|pid| {
+        let entry = engine.entry(pid).expect("a program");
+        engine.insert_breakpoint(client, pid, entry, BreakpointOptions::default())
+    });
+    assert!(
+        matches!(at_entry, [Ok(_), Err(Error::Unsupported(_))]),
+        "{at_entry:?}"
+    );
+    engine.shut_down();
+    for target in targets {
+        target.assert_untraced();
+        target.expect_ok();
+    }
 }

@@ -8,6 +8,7 @@ use pai_engine::{
     HookSite, OperationId, Outcome, Protection, Step, StopId, Topic,
 };
 use pai_ptrace::{Pid, Signal};
+use pai_syscalls::abi::X86_64;
 use pai_tests::fixtures;
 use pai_tests::probe::{tells, told};
 use pai_tests::target::state;
@@ -209,6 +210,7 @@ fn kill_before_it_tells(reply: Reply) -> usize {
     let subscribed = Cell::new(None);
     let hot = Cell::new(0);
     let hits = Cell::new(0);
+    let mut abis = Vec::new();
     let traced = Trace::of(fixtures::BP_ORPHAN)
         .actor(vec![Topic::Execs], |engine, client, delivery| {
             if let Event::Execed(_) = &delivery.event {
@@ -228,6 +230,7 @@ fn kill_before_it_tells(reply: Reply) -> usize {
             if let Event::Breakpoint(hit) = &delivery.event {
                 if hit.addr == hot.get() {
                     hits.set(hits.get() + 1);
+                    abis.extend(engine.targets().iter().map(|target| target.abi));
                 } else {
                     let regs = engine.registers(client, hit.tid).expect("held");
                     let worker =
@@ -250,6 +253,9 @@ fn kill_before_it_tells(reply: Reply) -> usize {
         .run();
     assert_eq!(traced.stdout, "the child has gone on\n", "{traced:?}");
     assert_eq!(traced.status, Some(ExitStatus::Exited(0)), "{traced:?}");
+    // What it is is known of the child, too.
+    abis.dedup();
+    assert!(hits.get() == 0 || abis == [X86_64], "{abis:x?}");
     hits.get()
 }
 

@@ -289,3 +289,39 @@ fn c53_a_function_of_a_library_that_comes_again() {
         .run_like_untraced();
     assert_eq!(counts.get(), (3 * N, 3 * N));
 }
+
+/// What a program puts into a slot, or where a stub was, is its own: also in its children,
+/// whether these are followed or not, and when the hook goes.
+#[test]
+fn slots_and_stubs_that_have_become_something_else() {
+    let targets = || {
+        let target = || Trace::of(fixtures::SYM_GOT_CHANGED);
+        [target(), target().arg("exec"), target().no_follow()]
+    };
+    for (removed, target) in [true, false]
+        .into_iter()
+        .flat_map(|removed| targets().map(|target| (removed, target)))
+    {
+        let hook = Cell::new(None);
+        let entries = Cell::new(0);
+        let traced = target
+            .client(vec![tells()], |engine, client, delivery| {
+                if let Some(told) = told(&delivery.event) {
+                    if told.code == 0x1307 {
+                        let slot = slot_of(engine, told.pid, "sym_got_changed", "getpgrp");
+                        let id =
+                            engine.insert_hook(client, told.pid, HookSite::GotSlot(slot), BOTH);
+                        hook.set(Some(id.expect("a slot")));
+                    } else if removed {
+                        let id = hook.take().expect("one");
+                        engine.remove_hook(client, id).expect("it is there");
+                    }
+                }
+                entries.set(entries.get() + u64::from(through_slot(&delivery.event).is_some()));
+                Some(Action::Proceed)
+            })
+            .run();
+        traced.expect(0, "ok\n");
+        assert_eq!(entries.get(), 0);
+    }
+}

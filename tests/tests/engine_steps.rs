@@ -4,9 +4,9 @@ use std::cell::{Cell, RefCell};
 
 use pai_engine::{
     Action, BreakpointOptions, ClientId, Delivery, Engine, Error, Event, ExitStatus, Outcome, Step,
-    StopId,
+    StopId, Topic,
 };
-use pai_ptrace::Tid;
+use pai_ptrace::{Signal, Tid};
 use pai_tests::fixtures;
 use pai_tests::probe::{Told, tells, told};
 use pai_tests::trace::{Reply, Trace, Traced, all_syscalls, entered, proceed};
@@ -448,4 +448,54 @@ fn c50_signals_come_between_steps() {
         let target = Trace::of(fixtures::STEP_SIGNALS).arg(5).arg(mode);
         step_by_step(target, 2_000);
     }
+}
+
+/// The trap behind that is the step's: no signal comes to the program.
+#[test]
+fn into_a_handler_is_one_step() {
+    const N: usize = 5;
+    let handler = Cell::new(0);
+    let signals = RefCell::new(Vec::new());
+    let ends = RefCell::new(Vec::new());
+    let held: Cell<Option<StopId>> = Cell::new(None);
+    Trace::of(fixtures::STEP_SIGNALS)
+        .arg(N)
+        .client(
+            vec![tells(), Topic::Signals(Vec::new())],
+            |engine, client, delivery| {
+                if let Some(Told { args, .. }) = told(&delivery.event) {
+                    handler.set(args[2]);
+                }
+                match &delivery.event {
+                    Event::Signal(stop) => {
+                        signals.borrow_mut().push(stop.signal);
+                        // The end of a child has none.
+                        if stop.signal == first() {
+                            held.set(delivery.stop);
+                            Steps::step(engine, client, stop.tid, Step::count(1));
+                            return None;
+                        }
+                    }
+                    Event::OperationDone(done) => {
+                        ends.borrow_mut().push(done.outcome.clone());
+                        proceed(engine, client, held.take().expect("held"));
+                    }
+                    _ => {}
+                }
+                Some(Action::Proceed)
+            },
+        )
+        .run_like_untraced();
+    assert_eq!(
+        ends.into_inner(),
+        vec![Ok(Outcome::Stepped(handler.get())); N]
+    );
+    let signals = signals.into_inner();
+    assert_eq!(signals[..N], [first(); N]);
+    assert_eq!(signals[N..], [Signal::new(17).expect("SIGCHLD")]);
+}
+
+/// SIGUSR1
+fn first() -> Signal {
+    Signal::new(10).expect("a signal")
 }

@@ -3,14 +3,17 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
+use std::time::Instant;
 
 use pai_engine::{
-    Action, BreakpointId, BreakpointKind, BreakpointOptions, Error, Event, Protection, Step,
+    Action, BreakpointId, BreakpointKind, BreakpointOptions, ClientId, Engine, Error, Event,
+    Outcome, Protection, Step, Topic,
 };
-use pai_ptrace::Pid;
+use pai_ptrace::{Pid, Tid};
 use pai_tests::fixtures;
 use pai_tests::probe::{tells, told};
-use pai_tests::trace::{Trace, proceed};
+use pai_tests::target::{PATIENCE, state};
+use pai_tests::trace::{Trace, calls, proceed};
 
 const N: u64 = 10;
 const THREADS: u64 = 3;
@@ -293,4 +296,146 @@ fn a_program_that_steps_itself() {
             .run_like_untraced();
         assert_eq!(hits.get(), 2, "{traced:?}");
     }
+}
+
+fn word(engine: &mut Engine, pid: Pid, at: u64) -> u64 {
+    let bytes = engine.read(pid, at, 8).expect("memory");
+    u64::from_le_bytes(*bytes.first_chunk().expect("8 bytes"))
+}
+
+/// A register gets another variable at this mark, while the trap of the one before is still
+/// to be told, or behind that. A write to the one is no write to the other.
+#[track_caller]
+fn a_register_that_watches_something_else_from(mark: u64) {
+    let hits = RefCell::new(Vec::new());
+    let ids = Cell::new((None, None));
+    let writer: Cell<Option<Tid>> = Cell::new(None);
+    let variables = Cell::new([0; 5]);
+    let held = Cell::new(None);
+    let steps = Cell::new(0);
+    let insert = |engine: &mut Engine, client: ClientId, pid, addr| {
+        let id = engine.insert_breakpoint(client, pid, addr, of(BreakpointKind::Write(8)));
+        Some(id.expect("a register"))
+    };
+    let topics = vec![
+        calls(&["getpriority"], true, false),
+        Topic::Signals(Vec::new()),
+    ];
+    let traced = Trace::of(fixtures::WATCH_SWAPPED)
+        .client(topics, |engine, client, delivery| {
+            let [a, b, go, ..] = variables.get();
+            match (&delivery.event, told(&delivery.event)) {
+                (_, Some(told)) if told.code == 0x1234 => {
+                    variables.set(told.args);
+                    ids.set((insert(engine, client, told.pid, told.args[0]), None));
+                }
+                (_, Some(told)) if told.code == 0x1235 => {
+                    engine
+                        .write(told.pid, go, &1_u64.to_le_bytes())
+                        .expect("memory");
+                    let writer = writer.get().expect("it has written");
+                    let until = Instant::now() + PATIENCE;
+                    while word(engine, told.pid, a) != 2 || state(writer) != Some('t') {
+                        assert!(Instant::now() < until, "it does not stop");
+                        std::thread::yield_now();
+                    }
+                    let (of_a, _) = ids.get();
+                    engine
+                        .remove_breakpoint(client, of_a.expect("one"))
+                        .expect("it is there");
+                    if mark == told.code {
+                        ids.set((of_a, insert(engine, client, told.pid, b)));
+                    }
+                }
+                (_, Some(told)) if mark == told.code => {
+                    ids.set((ids.get().0, insert(engine, client, told.pid, b)));
+                }
+                (Event::Breakpoint(hit), _) => {
+                    writer.set(Some(hit.tid));
+                    hits.borrow_mut().push((Some(hit.breakpoint), hit.data));
+                }
+                // Into the handler: a trap that no debug exception comes with.
+                (Event::Signal(stop), _) => {
+                    held.set(delivery.stop);
+                    engine
+                        .start_step(client, stop.tid, Step::count(1), None)
+                        .expect("it is held");
+                    return None;
+                }
+                (Event::OperationDone(done), _) => {
+                    assert!(done.outcome.is_ok(), "{done:?}");
+                    steps.set(steps.get() + 1);
+                    proceed(engine, client, held.take().expect("held"));
+                }
+                _ => {}
+            }
+            Some(Action::Proceed)
+        })
+        .run_like_untraced();
+    let (of_a, of_b) = ids.get();
+    assert!(of_b.is_some() && steps.get() == 1, "{traced:?}");
+    assert_eq!(hits.into_inner(), [(of_a, Some(variables.get()[0]))]);
+}
+
+#[test]
+fn a_register_that_watches_something_else_before_its_trap_is_told() {
+    a_register_that_watches_something_else_from(0x1235);
+}
+
+#[test]
+fn a_register_that_watches_something_else_behind_an_old_trap() {
+    a_register_that_watches_something_else_from(0x1236);
+}
+
+/// A step that was given up at a hit within it is none of the next ones.
+#[test]
+fn steps_that_are_given_up_where_they_touch_watched_memory() {
+    let behind = Cell::new(0);
+    let held = Cell::new(None);
+    let operation = Cell::new(None);
+    let ends = RefCell::new(Vec::new());
+    target()
+        .client(vec![tells()], |engine, client, delivery| {
+            let insert = |engine: &mut Engine, pid, addr, kind| {
+                engine
+                    .insert_breakpoint(client, pid, addr, of(kind))
+                    .expect("code or a register");
+            };
+            if let Some(told) = told(&delivery.event) {
+                match told.code {
+                    0x1234 => insert(engine, told.pid, told.args[0], BreakpointKind::Write(1)),
+                    0x1235 => insert(engine, told.pid, told.args[0], BreakpointKind::Software),
+                    0x1236 => behind.set(told.args[0]),
+                    _ => {}
+                }
+            }
+            let step = |engine: &mut Engine, tid, most| {
+                let id = engine.start_step(client, tid, Step::count(most), None);
+                operation.set(Some(id.expect("it is held")));
+            };
+            match &delivery.event {
+                Event::Breakpoint(hit) if hit.data.is_some() => {
+                    let id = operation.get().expect("it steps");
+                    engine.cancel(client, id).expect("it has not ended");
+                }
+                Event::Breakpoint(hit) => {
+                    held.set(delivery.stop);
+                    step(engine, hit.tid, 10);
+                    return None;
+                }
+                Event::OperationDone(done) if done.outcome.is_err() => step(engine, done.tid, 1),
+                Event::OperationDone(done) => {
+                    ends.borrow_mut().push(done.outcome.clone());
+                    proceed(engine, client, held.take().expect("held"));
+                }
+                _ => {}
+            }
+            Some(Action::Proceed)
+        })
+        .run_like_untraced();
+    let ends = ends.into_inner();
+    assert_eq!(ends.len() as u64, N);
+    // Behind its return.
+    let is_back = |end| matches!(end, &Ok(Outcome::Stepped(ip)) if ip != behind.get());
+    assert!(ends.iter().all(is_back), "{ends:x?}, {:#x}", behind.get());
 }

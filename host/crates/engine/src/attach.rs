@@ -113,11 +113,15 @@ impl Engine {
             };
             return Err(Fatal::Attach { pid, tid, source });
         }
-        let abi = pai_syscalls::abi::X86_64;
         let parent = procfs::status_id(pid.leader(), "PPid");
         let space = self.space_of_attached(pid);
-        self.add_process(pid, parent, abi, true, space);
+        self.add_process(pid, parent, 0, true, space);
         self.seize_tasks(pid)?;
+        // From here on, an exec is reported.
+        let abi = self.abi_of(pid);
+        if let Some(process) = self.processes.get_mut(&pid) {
+            process.abi = abi;
+        }
         if self.tasks.values().any(|task| task.pid == pid) {
             Ok(())
         } else {

@@ -5,7 +5,7 @@ use pai_ptrace::{Pid, Stopped, Tid};
 
 use crate::call::Frame;
 use crate::engine::Engine;
-use crate::error::{Error, Fatal, unless_gone};
+use crate::error::{Error, Fatal, set_regs, unless_gone};
 use crate::event::SyscallId;
 use crate::inject::{CAN_WAIT, Saved};
 use crate::operation::Doing;
@@ -158,7 +158,7 @@ impl Engine {
             regs.leave_syscall();
             task.trap.mark = Some(Box::new(Mark::of_place(regs.ip(), regs.sp())));
         }
-        unless_gone(stopped.set_regs(&regs))?;
+        unless_gone(set_regs(stopped, &regs))?;
         unless_gone(stopped.set_signal_mask(mask))?;
         Ok(())
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use pai_ptrace::{Pid, Regs, Stopped, Tid};
 
 use crate::engine::Engine;
-use crate::error::{Error, Fatal, unless_gone};
+use crate::error::{Error, Fatal, set_regs, unless_gone};
 use crate::event::{OperationId, Outcome};
 use crate::inject::Saved;
 use crate::operation::Doing;
@@ -145,7 +145,7 @@ impl Engine {
         regs.set_sp(layout.sp);
         let set = stopped
             .set_extended_state(&now)
-            .and_then(|()| stopped.set_regs(&regs));
+            .and_then(|()| set_regs(&stopped, &regs));
         if unless_gone(set)?.is_none() {
             self.dying(tid)?;
             return Ok(None);

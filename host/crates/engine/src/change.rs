@@ -1,13 +1,97 @@
 //! What clients decided about a stop, written into the task.
 
+use pai_ptrace::{Signal, kill};
+
+use crate::engine::Engine;
+use crate::error::{Fatal, set_regs, unless_gone};
 use crate::event::{Event, Touched};
-use crate::task::{Held, InSyscall, Rewritten};
+use crate::task::{After, Change, Held, InSyscall, Offer, Rewritten};
+use crate::trap_state::{Mark, Pass};
 
 /// A call that clients changed.
 pub(crate) struct Entered {
     pub(crate) now: InSyscall,
     /// What is to be undone behind it.
     pub(crate) rewritten: Option<Box<Rewritten>>,
+}
+
+impl Engine {
+    /// Carries out what was decided about a stop: behind this, the offer's `after` is how
+    /// the task goes on. False when it is gone.
+    pub(crate) fn carry_out(&mut self, held: &mut Held) -> Result<bool, Fatal> {
+        let tid = held.stopped.tid();
+        let Some(task) = self.tasks.get_mut(&tid) else {
+            return Ok(false);
+        };
+        if held.offer.change.kill {
+            unless_gone(kill(task.pid, Signal::KILL))?;
+        }
+        let Some(entered) = unless_gone(held.apply())? else {
+            self.dying(tid)?;
+            return Ok(false);
+        };
+        if let Some(Entered { now, rewritten }) = entered {
+            if rewritten.is_some() {
+                task.captured.forget();
+            }
+            task.rewritten = rewritten;
+            if let Some(syscall) = &mut task.syscall {
+                *syscall = InSyscall {
+                    at: syscall.at,
+                    ..now
+                };
+            }
+        }
+        let offer = &mut held.offer;
+        if let (Some(addr), Some(regs)) = (offer.at_site, offer.regs) {
+            task.trap.pass = Some(Pass {
+                addr,
+                regs,
+                dirty: offer.regs_dirty,
+                early: offer.change.early.map(|(_, value)| value),
+            });
+        }
+        if offer.regs_dirty || offer.moved {
+            task.at_signal = None;
+        }
+        if offer.regs_dirty
+            && let Some(regs) = &offer.regs
+        {
+            // A client has sent it away from the breakpoint that it was to hit again.
+            let left = |mark: &mut Box<Mark>| !mark.handler && mark.addr != regs.ip();
+            task.trap.mark.take_if(left);
+        }
+        if let (After::Deliver(_), Some((_, signal))) = (offer.after, offer.change.signal) {
+            offer.after = signal.map_or(After::Resume, After::Deliver);
+        }
+        if let (Event::Signal(_), After::Resume, false) = (&offer.event, offer.after, offer.moved) {
+            // The kernel restarts most calls when a signal is suppressed.
+            self.repair_eintr(&held.stopped, None)?;
+        }
+        Ok(true)
+    }
+}
+
+impl Offer {
+    /// Behind which instruction the result of the call is one that clients chose.
+    pub(crate) fn chosen(&self) -> Option<u64> {
+        match &self.event {
+            Event::SyscallExit(stop)
+                if !self.moved && (self.regs_dirty || self.change.result.is_some()) =>
+            {
+                Some(stop.ip)
+            }
+            _ => None,
+        }
+    }
+
+    /// What was decided has been done, but for the delay.
+    pub(crate) fn set_carried_out(&mut self) {
+        self.change = Change {
+            delay: self.change.delay,
+            ..Change::default()
+        };
+    }
 }
 
 impl Held {
@@ -30,7 +114,7 @@ impl Held {
         };
         let mut entered = None;
         if offer.moved {
-            self.stopped.set_regs(&regs)?;
+            set_regs(&self.stopped, &regs)?;
             return Ok(None);
         }
         match &mut offer.event {
@@ -82,7 +166,7 @@ impl Held {
             }
             _ => {}
         }
-        self.stopped.set_regs(&regs)?;
+        set_regs(&self.stopped, &regs)?;
         Ok(entered)
     }
 }

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use pai_ptrace::{Pid, Signal, Tid};
+use pai_ptrace::{Pid, Regs, Signal, Stopped, Tid};
 
 use crate::event::{ExitStatus, StopId};
 
@@ -152,5 +152,19 @@ pub(crate) fn unless_gone<T>(
         Ok(value) => Ok(Some(value)),
         Err(error) if error.is_gone() => Ok(None),
         Err(error) => Err(error),
+    }
+}
+
+/// Writes the registers of a task. What the kernel refuses of them stays as it is, which
+/// concerns this task alone: it may have loaded what nobody can write back
+/// ([`Stopped::set_regs`]).
+pub(crate) fn set_regs(stopped: &Stopped, regs: &Regs) -> Result<(), pai_ptrace::Error> {
+    const EIO: i32 = 5;
+    match stopped.set_regs(regs) {
+        Err(error) if error.errno() == EIO => {
+            tracing::warn!(target: "pai::engine", tid = %stopped.tid(), %error, "a register stays as it is");
+            Ok(())
+        }
+        other => other,
     }
 }

@@ -32,7 +32,7 @@ use crate::attach::Follow;
 use crate::births::{CLONE_UNTRACED, X32_BIT};
 use crate::dispatch::is_exit;
 use crate::engine::{Diagnostic, Engine};
-use crate::error::{Fatal, unless_gone};
+use crate::error::{Fatal, set_regs, unless_gone};
 use crate::event::SyscallId;
 use crate::inject::Saved;
 use crate::procfs::{self, Restrictions};
@@ -211,7 +211,7 @@ pub(crate) fn on_filter(stopped: &Stopped, at_entry: bool) -> Here<SyscallInfo> 
         if let Some(mut regs) = unless_gone(stopped.regs())? {
             regs.set_syscall_nr(-1);
             regs.set_result(ENOSYS);
-            unless_gone(stopped.set_regs(&regs))?;
+            unless_gone(set_regs(stopped, &regs))?;
         }
     }
     Ok(Some(info).filter(|info| !at_entry && !VSYSCALL.contains(&info.ip)))
@@ -404,7 +404,7 @@ impl Engine {
         }
         let mut skipped = entry;
         skipped.set_syscall_nr(-1);
-        if unless_gone(stopped.set_regs(&skipped))?.is_none() {
+        if unless_gone(set_regs(&stopped, &skipped))?.is_none() {
             return Ok(Some(stopped));
         }
         let mut saved = Saved::nothing();

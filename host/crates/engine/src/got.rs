@@ -5,7 +5,7 @@
 //! from a slot it may keep, so a stub stays for good: when nobody is interested
 //! any more it becomes a jump to the function.
 
-use pai_ptrace::{Pid, Tid};
+use pai_ptrace::{Area, Pid, Protection, Tid};
 
 use crate::engine::Engine;
 use crate::error::Error;
@@ -22,6 +22,8 @@ const STUB_SIZE: u64 = 16;
 #[derive(Clone, Debug)]
 pub(crate) struct Stub {
     slot: u64,
+    /// What was in it: not yet `target`, if it is filled in at the first call.
+    before: u64,
     target: u64,
     pub(crate) hooks: Vec<HookId>,
 }
@@ -76,10 +78,11 @@ impl Engine {
             stub.hooks.push(id);
             return Ok(());
         }
-        let target = self.slot_target(pid, slot)?;
+        let (before, target) = self.slot_target(pid, slot)?;
         let addr = self.new_stub(client, pid)?;
         let stub = Stub {
             slot,
+            before,
             target,
             hooks: vec![id],
         };
@@ -91,14 +94,12 @@ impl Engine {
         Ok(())
     }
 
-    /// What a slot leads to, or will when it is bound: a lazy one holds the
-    /// address of a piece of code of its own module until its first call
+    /// What a slot holds, and what it leads to, or will when it is bound: a lazy one
+    /// holds the address of a piece of code of its own module until its first call
     /// (ld.so(8), LD_BIND_NOW).
-    fn slot_target(&mut self, pid: Pid, slot: u64) -> Result<u64, Error> {
-        let bytes = self.read(pid, slot, 8)?;
-        let mut word = [0; 8];
-        word.copy_from_slice(&bytes);
-        let now = u64::from_le_bytes(word);
+    fn slot_target(&mut self, pid: Pid, slot: u64) -> Result<(u64, u64), Error> {
+        let now = self.word_at(pid, slot);
+        let now = now.ok_or_else(|| self.bad_address(pid, slot, 0))?;
         let modules = self.modules(pid)?;
         let own = modules.iter().find(|m| (m.base..m.end).contains(&slot));
         let Some(own) = own else {
@@ -127,7 +128,7 @@ impl Engine {
                 import.name
             )));
         }
-        Ok(target)
+        Ok((now, target))
     }
 
     /// Room for a stub, in a page that a task of the process maps if there is
@@ -205,13 +206,15 @@ impl Engine {
         }
     }
 
-    /// A child has copies of its parent's stubs, from the moment of its fork.
-    /// Those that lead to no hook of its own go.
+    /// A child has copies of its parent's stubs, from the moment of its fork: a hook may
+    /// have come since. Those that lead to no hook of its own go. What is no stub there, or
+    /// a slot that leads elsewhere, is the program's own.
     pub(crate) fn settle_stubs(&mut self, pid: Pid) {
         let stubs = self
             .space_mut(pid)
             .map(|space| std::mem::take(&mut space.stubs))
             .unwrap_or_default();
+        let mut near = None;
         for (addr, mut stub) in stubs {
             stub.hooks.retain(|id| {
                 let hook = self.hooks.get(id);
@@ -221,11 +224,21 @@ impl Engine {
                 self.retire(pid, addr, &stub);
                 continue;
             }
+            let there = self.there_for(pid, addr, &stub, &mut near);
+            if there == There::Other {
+                // Its page was mapped after the fork, or unmapped before.
+                tracing::debug!(target: "pai::engine", %pid, "no stub in a child");
+                continue;
+            }
+            let now = self.word_at(pid, stub.slot);
+            let is_unhooked = now.is_some_and(|now| now == stub.before || now == stub.target);
             let placed = self
                 .write_raw(pid, addr, &stub.code())
-                .and_then(|()| self.write_raw(pid, stub.slot, &addr.to_le_bytes()));
+                .and_then(|()| match is_unhooked {
+                    true => self.write_raw(pid, stub.slot, &addr.to_le_bytes()),
+                    false => Ok(()),
+                });
             if let Err(error) = placed {
-                // Its page was mapped after the fork.
                 tracing::debug!(target: "pai::engine", %pid, %error, "no stub in a child");
                 continue;
             }
@@ -237,22 +250,59 @@ impl Engine {
 
     /// A stub becomes a jump, and its slot what it was.
     pub(crate) fn retire(&mut self, pid: Pid, addr: u64, stub: &Stub) {
+        // Its page may be gone, and something else be there.
+        if self.there_for(pid, addr, stub, &mut None) == There::Stub {
+            if let Err(error) = self.write_raw(pid, addr, &stub.jump()) {
+                tracing::debug!(target: "pai::engine", %pid, %error, "a stub stays");
+                return;
+            }
+            // A task may have hit it already, and a child may have a copy of it.
+            if let Some(space) = self.space_mut(pid) {
+                space.removed.insert(addr, stub.jump()[0]);
+            }
+        }
         // Its module may be gone, and others may have the slot.
-        if let Err(error) = self.write_raw(pid, addr, &stub.jump()) {
-            tracing::debug!(target: "pai::engine", %pid, %error, "a stub stays");
-            return;
-        }
-        // A task may have hit it already, and a child may have a copy of it.
-        if let Some(space) = self.space_mut(pid) {
-            space.removed.insert(addr, stub.jump()[0]);
-        }
-        let mut now = [0; 8];
-        let there = self.read_raw(pid, stub.slot, &mut now);
-        if there == Ok(now.len())
-            && u64::from_le_bytes(now) == addr
+        if self.word_at(pid, stub.slot) == Some(addr)
             && let Err(error) = self.write_raw(pid, stub.slot, &stub.target.to_le_bytes())
         {
             tracing::debug!(target: "pai::engine", %pid, %error, "a slot stays");
         }
     }
+
+    /// What is where a stub belongs. `near`: where the one before was.
+    fn there_for(&mut self, pid: Pid, addr: u64, stub: &Stub, near: &mut Option<Area>) -> There {
+        let mut now = [0; 14];
+        if self.read_raw(pid, addr, &mut now) != Ok(now.len()) {
+            return There::Other;
+        }
+        if !near.is_some_and(|area| (area.start..area.end).contains(&addr)) {
+            *near = self.area_at(pid, addr).unwrap_or(None);
+        }
+        let Some(area) = near.filter(Area::is_executable) else {
+            return There::Other;
+        };
+        match now {
+            _ if now == stub.code() || now == stub.jump() => There::Stub,
+            // As our page is at first, and the program cannot have written there.
+            _ if now == [0; 14] && !area.protection.contains(Protection::WRITE) => There::Room,
+            _ => There::Other,
+        }
+    }
+
+    fn word_at(&mut self, pid: Pid, addr: u64) -> Option<u64> {
+        let mut word = [0; 8];
+        let whole = self.read_raw(pid, addr, &mut word) == Ok(word.len());
+        whole.then(|| u64::from_le_bytes(word))
+    }
+}
+
+/// What is where a stub belongs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum There {
+    /// It, or the jump that it becomes.
+    Stub,
+    /// Nothing yet.
+    Room,
+    /// Something of the program's.
+    Other,
 }

@@ -4,7 +4,7 @@ use pai_ptrace::{Pid, Regs, Resume, Signal, Stop, Stopped};
 
 use crate::displaced::StepKind;
 use crate::engine::Engine;
-use crate::error::unless_gone;
+use crate::error::{set_regs, unless_gone};
 use crate::single::Here;
 use crate::site::INT3;
 use crate::trap::{Past, TRAP_BRKPT, TRAP_TRACE};
@@ -45,6 +45,10 @@ impl Engine {
             }
             return self.write_ip(stopped, regs, true, addr);
         }
+        if !self.load_debug_registers(&stopped)? {
+            self.dying(tid)?;
+            return Ok(None);
+        }
         // A call may sleep until another task goes on: its entry is waited for, no
         // more.
         let kind = self.next_instruction(pid, regs);
@@ -55,7 +59,12 @@ impl Engine {
         self.note_pushed(tid, kind, regs);
         let mut regs = *regs;
         regs.set_ip(addr);
-        let running = unless_gone(stopped.set_regs(&regs))?
+        if let Some(task) = self.tasks.get_mut(&tid) {
+            // An interrupt may overtake the trap. One of a program that steps itself is its
+            // own.
+            task.trap.stepping = how == Resume::Step && !regs.has_trap_flag();
+        }
+        let running = unless_gone(set_regs(&stopped, &regs))?
             .is_some()
             .then(|| unless_gone(stopped.resume(how, None)))
             .transpose()?
@@ -77,8 +86,13 @@ impl Engine {
             && let Some(info) = unless_gone(stopped.siginfo())?
             && matches!(info.code(), TRAP_TRACE | TRAP_BRKPT)
             && !regs.has_trap_flag()
+            // It may have touched watched memory, which the loop is to tell.
+            && !self.is_watched(tid)
         {
-            return Ok(Some(Past::Done(stopped)));
+            if let Some(task) = self.tasks.get_mut(&tid) {
+                task.trap.stepping = false;
+            }
+            return Ok(self.mend_own_trap(stopped)?.map(Past::Done));
         }
         if stop == Stop::Syscall
             && let Some(task) = self.tasks.get_mut(&tid)

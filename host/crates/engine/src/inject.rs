@@ -17,7 +17,7 @@
 use pai_ptrace::{NewTask, Options, Regs, Resume, SigInfo, Signal, Stop, Stopped};
 
 use crate::engine::Engine;
-use crate::error::{Error, Fatal, unless_gone};
+use crate::error::{Error, Fatal, set_regs, unless_gone};
 use crate::event::{Event, OtherStop};
 use crate::procfs;
 use crate::restart::restarts;
@@ -266,7 +266,7 @@ impl Engine {
             Place::Entry => {
                 let mut skip = now;
                 skip.set_syscall_nr(-1);
-                if unless_gone(stopped.set_regs(&skip))?.is_none() {
+                if unless_gone(set_regs(&stopped, &skip))?.is_none() {
                     self.dying(tid)?;
                     return Ok(None);
                 }
@@ -402,7 +402,7 @@ impl Engine {
         if let Some(task) = self.tasks.get_mut(&tid) {
             (task.trap.pass, task.trap.mark) = std::mem::take(&mut saved.trap);
         }
-        live!(stopped.set_regs(&regs));
+        live!(set_regs(&stopped, &regs));
         match place {
             Place::Entry => {
                 let Some(there) = self.enter_again(stopped, &regs, &mut saved)? else {
@@ -484,14 +484,14 @@ impl Engine {
         if let Ok(at) = self.syscall_instruction(tid) {
             again.set_ip(at);
         }
-        if unless_gone(stopped.set_regs(&again))?.is_none() {
+        if unless_gone(set_regs(&stopped, &again))?.is_none() {
             self.dying(tid)?;
             return Ok(None);
         }
         let Some((stopped, _)) = self.run_to_stop(stopped, Resume::Syscall, None, saved)? else {
             return Ok(None);
         };
-        if unless_gone(stopped.set_regs(entry))?.is_none() {
+        if unless_gone(set_regs(&stopped, entry))?.is_none() {
             self.dying(tid)?;
             return Ok(None);
         }

@@ -1,19 +1,17 @@
 //! One stop, several clients: each is offered it in turn, then the task goes
 //! on.
 
-use pai_ptrace::{Signal, Stopped, Tid, kill, monotonic_nanos};
+use pai_ptrace::{Stopped, Tid, monotonic_nanos};
 use pai_syscalls::decode::Limits;
 
-use crate::change::Entered;
 use crate::engine::{Diagnostic, Engine};
-use crate::error::{Error, Fatal, unless_gone};
+use crate::error::{Error, Fatal};
 use crate::event::{Action, Delivery, Event, StopId, Touched};
 use crate::inject::Place;
 use crate::procfs;
 use crate::single::Here;
 use crate::subscription::{ClientId, ClientMask};
-use crate::task::{After, Held, InSyscall, Offer, State};
-use crate::trap_state::{Mark, Pass};
+use crate::task::{After, Held, Offer, State};
 
 impl Engine {
     /// Holds a task and offers its stop to the clients of the mask, observers
@@ -150,54 +148,13 @@ impl Engine {
         let Some(task) = self.tasks.get_mut(&tid) else {
             return Ok(());
         };
-        let pid = task.pid;
         let State::Held(mut held) = std::mem::replace(&mut task.state, State::Engaged) else {
             return Ok(());
         };
-        if held.offer.change.kill {
-            unless_gone(kill(pid, Signal::KILL))?;
+        if !self.carry_out(&mut held)? {
+            return Ok(());
         }
-        let Some(entered) = unless_gone(held.apply())? else {
-            return self.dying(tid);
-        };
-        if let Some(Entered { now, rewritten }) = entered {
-            if rewritten.is_some() {
-                task.captured.forget();
-            }
-            task.rewritten = rewritten;
-            if let Some(syscall) = &mut task.syscall {
-                *syscall = InSyscall {
-                    at: syscall.at,
-                    ..now
-                };
-            }
-        }
-        let offer = &mut held.offer;
-        if let (Some(addr), Some(regs)) = (offer.at_site, offer.regs) {
-            task.trap.pass = Some(Pass {
-                addr,
-                regs,
-                dirty: offer.regs_dirty,
-                early: offer.change.early.map(|(_, value)| value),
-            });
-        }
-        if offer.regs_dirty || offer.moved {
-            task.at_signal = None;
-        }
-        if offer.regs_dirty
-            && let Some(regs) = &offer.regs
-        {
-            // A client has sent it away from the breakpoint that it was to hit again.
-            let left = |mark: &mut Box<Mark>| !mark.handler && mark.addr != regs.ip();
-            task.trap.mark.take_if(left);
-        }
-        if let (After::Deliver(_), Some((_, signal))) = (offer.after, offer.change.signal) {
-            offer.after = signal.map_or(After::Resume, After::Deliver);
-        }
-        if let (Event::Signal(_), After::Resume, false) = (&offer.event, offer.after, offer.moved) {
-            // The kernel restarts most calls when a signal is suppressed.
-            self.repair_eintr(&held.stopped, None)?;
-        }
+        let offer = &held.offer;
         self.tell_observers(&held.stopped, offer.observers, &offer.event);
         if offer.change.delay.is_zero() {
             self.leave_stop(held)
@@ -211,22 +168,16 @@ impl Engine {
     pub(crate) fn leave_stop(&mut self, held: Held) -> Result<(), Fatal> {
         let Held { stopped, offer } = held;
         let tid = stopped.tid();
+        let chosen = offer.chosen();
         let Offer {
             event,
             mut after,
             change,
-            regs_dirty,
             at_site,
             at_exit,
             moved,
             ..
         } = offer;
-        let chosen = match &event {
-            Event::SyscallExit(stop) if !moved && (regs_dirty || change.result.is_some()) => {
-                Some(stop.ip)
-            }
-            _ => None,
-        };
         let place = match &event {
             _ if at_exit || moved => None,
             _ if at_site.is_some() => Some(Place::User),

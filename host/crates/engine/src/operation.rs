@@ -10,7 +10,7 @@ use pai_ptrace::{Pid, Signal, Stopped, Tid};
 
 use crate::call::Frame;
 use crate::engine::Engine;
-use crate::error::{Error, Fatal, unless_gone};
+use crate::error::{Error, Fatal, set_regs, unless_gone};
 use crate::event::{Delivery, Event, OperationDone, OperationId, Outcome, StopId};
 use crate::inject::{Place, Saved};
 use crate::procfs;
@@ -99,6 +99,8 @@ impl Engine {
             self.deadlines.push((deadline, tid, id));
         }
         if let Some(task) = self.tasks.get_mut(&tid) {
+            // A step of one before that was given up.
+            task.trap.stepped = false;
             task.operation = Some(Box::new(Operation {
                 id,
                 client,
@@ -125,29 +127,34 @@ impl Engine {
         how.check()?;
         let pid = self.tasks.get(&tid).ok_or(Error::NoSuchTask(tid))?.pid;
         self.learn_own_trap(client, pid);
-        let (_, stopped, mut offer) = self.begin(client, tid)?;
-        let after = offer.after;
+        let (_, stopped, offer) = self.begin(client, tid)?;
         let place = self.place_of(&stopped, &offer);
         let at_entry = matches!(self.keep_fatal(place, tid)?, Place::Entry);
-        if let (Some(addr), Some(regs)) = (offer.at_site.take(), offer.regs)
-            && let Some(task) = self.tasks.get_mut(&tid)
-        {
-            task.trap.pass = Some(crate::trap_state::Pass {
-                addr,
-                regs,
-                dirty: offer.regs_dirty,
-                early: None,
-            });
-        } else if offer.regs_dirty
-            && let Some(regs) = offer.regs
-        {
-            let written = unless_gone(stopped.set_regs(&regs)).map_err(Fatal::from);
-            self.keep_fatal(written, tid)?;
+        // Others have decided before: it goes on as they want it.
+        let mut held = Held { stopped, offer };
+        let carried_out = self.carry_out(&mut held);
+        if !self.keep_fatal(carried_out, tid)? {
+            return Err(Error::NoSuchTask(tid));
+        }
+        let Held { stopped, mut offer } = held;
+        let (mut after, chosen) = (offer.after, offer.chosen());
+        let mut stopped = stopped;
+        if let Some(signal) = offer.change.raised.filter(|_| !offer.moved) {
+            let there = self.at_entry_stop(stopped, signal);
+            let there = self.keep_fatal(there, tid)?;
+            stopped = there.ok_or(Error::NoSuchTask(tid))?;
+            after = After::Deliver(signal);
         }
         if at_entry {
             let kept = self.keep_child(&stopped);
             self.keep_fatal(kept, tid)?;
         }
+        if chosen.is_some()
+            && let Some(task) = self.tasks.get_mut(&tid)
+        {
+            task.chosen = chosen;
+        }
+        offer.set_carried_out();
         offer.set_moved();
         let doing = Doing::Step(Stepping::new(how, at_entry));
         let id = self.attach_operation(client, tid, offer, doing, timeout);
@@ -202,9 +209,7 @@ impl Engine {
         let mut regs = saved.regs;
         regs.set_syscall(nr, &args);
         regs.set_ip(self.syscall_instruction(tid)?);
-        stopped
-            .set_regs(&regs)
-            .map_err(|error| Error::from_ptrace(error, tid))
+        set_regs(stopped, &regs).map_err(|error| Error::from_ptrace(error, tid))
     }
 
     /// Runs system calls in a held task and waits for them: only for those that

@@ -235,6 +235,39 @@ pub fn exe(tid: Tid) -> Vec<u8> {
         .unwrap_or_default()
 }
 
+/// EI_CLASS of a 64-bit program (elf(5)).
+const CLASS_64: u8 = 2;
+
+/// EI_CLASS and e_machine of the program that the task's process runs (elf(5)); `None`
+/// when its file cannot be read.
+fn program_kind(tid: Tid) -> Option<(u8, u16)> {
+    const MACHINE: usize = 18;
+    let mut header = [0; MACHINE + 2];
+    let mut file = File::open(format!("/proc/{tid}/exe")).ok()?;
+    file.read_exact(&mut header).ok()?;
+    let machine = u16::from_le_bytes([header[MACHINE], header[MACHINE + 1]]);
+    Some((header[4], machine))
+}
+
+/// AUDIT_ARCH_* of the program that the task's process runs.
+pub(crate) fn abi(tid: Tid) -> Option<u32> {
+    const EM_386: u16 = 3;
+    /// The kernel executes it all the same (elf_check_arch_ia32 in asm/elf.h).
+    const EM_486: u16 = 6;
+    const EM_X86_64: u16 = 62;
+    match program_kind(tid)? {
+        (_, EM_386 | EM_486) => Some(pai_syscalls::abi::I386),
+        // Also one of the class of 32 bits (x32): the code is the same.
+        (_, EM_X86_64) => Some(pai_syscalls::abi::X86_64),
+        _ => None,
+    }
+}
+
+/// Whether words of the program are 64 bits wide. Without its file we take them for that.
+pub(crate) fn is_wide(tid: Tid) -> bool {
+    program_kind(tid).is_none_or(|(class, _)| class == CLASS_64)
+}
+
 /// Bytes of arguments that are told of: a process may have megabytes of them.
 const MAX_ARGV: u64 = 64 << 10;
 

@@ -51,6 +51,13 @@ pub struct TaskInfo {
 }
 
 impl Engine {
+    /// AUDIT_ARCH_* of the program of a process that nobody has told us of, 0 if it cannot
+    /// be found out. A leader that has ended has no file any more.
+    pub(crate) fn abi_of(&self, pid: Pid) -> u32 {
+        let tid = self.task_with_memory(pid).ok();
+        tid.and_then(procfs::abi).unwrap_or(0)
+    }
+
     /// Traced processes, oldest first.
     pub fn targets(&self) -> Vec<TargetInfo> {
         let mut processes: Vec<_> = self.processes.values().collect();
@@ -181,9 +188,14 @@ impl Engine {
     /// when it goes on.
     ///
     /// # Errors
-    /// As [`Engine::registers`].
+    /// As [`Engine::registers`]; `Invalid` for a new value that the kernel refuses.
     pub fn set_registers(&mut self, client: ClientId, tid: Tid, regs: Regs) -> Result<(), Error> {
-        self.registers(client, tid)?;
+        let before = self.registers(client, tid)?;
+        if let Some(name) = regs.refused(&before) {
+            return Err(Error::Invalid(format!(
+                "the kernel does not take this value for {name}"
+            )));
+        }
         if let Some(held) = self.tasks.get_mut(&tid).and_then(|task| task.held_mut()) {
             held.offer.regs = Some(regs);
             held.offer.regs_dirty = true;

@@ -4,7 +4,7 @@
 use pai_ptrace::{Pid, Resume, Stop, Stopped, Tid};
 
 use crate::engine::Engine;
-use crate::error::{Error, unless_gone};
+use crate::error::{Error, set_regs, unless_gone};
 use crate::inject::{Place, Saved};
 use crate::memory::PAGE;
 use crate::single::Here;
@@ -39,7 +39,7 @@ impl Engine {
             let mut regs = saved.regs;
             regs.set_syscall(*nr, args);
             regs.set_ip(at);
-            if unless_gone(stopped.set_regs(&regs))?.is_none() {
+            if unless_gone(set_regs(&stopped, &regs))?.is_none() {
                 self.dying(tid)?;
                 return Ok(None);
             }

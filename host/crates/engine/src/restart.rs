@@ -3,7 +3,7 @@
 use pai_ptrace::{Regs, Signal, Stopped};
 
 use crate::engine::Engine;
-use crate::error::{Fatal, unless_gone};
+use crate::error::{Fatal, set_regs, unless_gone};
 use crate::event::SyscallId;
 use crate::procfs;
 
@@ -171,7 +171,7 @@ impl Engine {
             }
         }
         regs.restart_syscall();
-        let done = unless_gone(stopped.set_regs(&regs))?.is_some();
+        let done = unless_gone(set_regs(stopped, &regs))?.is_some();
         if done {
             self.stats.restarted_calls += 1;
         }
@@ -208,7 +208,7 @@ impl Engine {
             // As behind a call that was skipped: nothing restarts it.
             regs.set_syscall_nr(-1);
             regs.set_result(value);
-            unless_gone(stopped.set_regs(&regs))?;
+            unless_gone(set_regs(stopped, &regs))?;
             return Ok(());
         }
         let again = matches!(
@@ -218,7 +218,7 @@ impl Engine {
         if again && regs.syscall_nr() >= 0 {
             regs.set_syscall_nr(rewritten.before.syscall_nr());
         }
-        unless_gone(stopped.set_regs(&regs))?;
+        unless_gone(set_regs(stopped, &regs))?;
         Ok(())
     }
 }

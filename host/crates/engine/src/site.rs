@@ -59,15 +59,7 @@ impl Engine {
             None => Vec::new(),
         };
         owners.push(owner);
-        if self
-            .processes
-            .get(&pid)
-            .is_some_and(|p| p.abi == pai_syscalls::abi::I386)
-        {
-            return Err(Error::Unsupported(format!(
-                "process {pid} runs a 32-bit program: there are no breakpoints for these yet"
-            )));
-        }
+        self.check_program(pid)?;
         self.check_place(pid, addr)?;
         let mut code = [0; MAX_INSTRUCTION];
         let done = self.read_raw(pid, addr, &mut code)?;
@@ -97,6 +89,20 @@ impl Engine {
             space.free_slots.extend(slot);
         }
         Ok(())
+    }
+
+    /// Instructions are those of 64-bit code.
+    fn check_program(&self, pid: Pid) -> Result<(), Error> {
+        match self.processes.get(&pid).map(|process| process.abi) {
+            Some(pai_syscalls::abi::I386) => Err(Error::Unsupported(format!(
+                "process {pid} runs a 32-bit program: there are no breakpoints for these yet"
+            ))),
+            Some(0) => Err(Error::Unsupported(format!(
+                "process {pid} runs a program whose file cannot be read: whether its code is \
+                 64-bit code is not known"
+            ))),
+            _ => Ok(()),
+        }
     }
 
     /// In the middle of an instruction a breakpoint would change what that does.

@@ -9,7 +9,7 @@ use pai_ptrace::{Pid, Regs, Resume, Stopped, Tid};
 
 use crate::displaced::{MAX_INSTRUCTION, StepKind, Width, step_kind};
 use crate::engine::Engine;
-use crate::error::{Error, Fatal, unless_gone};
+use crate::error::{Error, Fatal, set_regs, unless_gone};
 use crate::event::{OperationId, Outcome, Subject};
 use crate::operation::{Doing, Operation};
 use crate::procfs;
@@ -346,6 +346,17 @@ impl Engine {
             // A signal is delivered first: the step ends in its handler.
             return self.resume_as(stopped, after, Resume::Step);
         }
+        let pass = match pass {
+            // Not to be executed: that it returns is the step.
+            Some(pass) if pass.early.is_some() => {
+                return match self.go_past(stopped, pass)? {
+                    Some(Past::Go(stopped, after)) => self.count_step(stopped, after),
+                    Some(Past::Done(stopped)) => self.count_step(stopped, After::Resume),
+                    None => Ok(()),
+                };
+            }
+            pass => pass,
+        };
         let regs = match &pass {
             Some(pass) => pass.regs,
             None => match unless_gone(stopped.regs())? {
@@ -362,7 +373,7 @@ impl Engine {
         if kind == Some(StepKind::Popf)
             && let Some(regs) = self.pop_flags(pid, regs)
         {
-            if unless_gone(stopped.set_regs(&regs))?.is_none() {
+            if unless_gone(set_regs(&stopped, &regs))?.is_none() {
                 return self.dying(tid);
             }
             return self.step_was_made(stopped);

@@ -5,9 +5,10 @@ use pai_ptrace::{read_pieces, write_piece};
 
 use crate::displaced::{self, MAX_INSTRUCTION, Memory, Plan, Width, original_ip};
 use crate::engine::Engine;
-use crate::error::{Error, Fatal, unless_gone};
+use crate::error::{Error, Fatal, set_regs, unless_gone};
 use crate::event::Subject;
 use crate::inject::{Place, SI_KERNEL};
+use crate::operation::Doing;
 use crate::procfs;
 use crate::single::Here;
 use crate::site::Way;
@@ -21,6 +22,9 @@ use smallvec::SmallVec;
 pub(crate) const TRAP_BRKPT: i32 = 1;
 pub(crate) const TRAP_TRACE: i32 = 2;
 const TRAP_HWBKPT: i32 = 4;
+/// That of a step into a handler: no signal, but the number of one (signal_delivered in
+/// kernel/signal.c).
+const INTO_HANDLER: i32 = 5;
 
 /// What became of a task that was to go past a breakpoint.
 pub(crate) enum Past {
@@ -54,7 +58,10 @@ impl Engine {
             self.dying(tid)?;
             return Ok(None);
         };
-        let code = info.code();
+        let code = match info.code() {
+            INTO_HANDLER if stepping => TRAP_TRACE,
+            code => code,
+        };
         let known_code = matches!(code, SI_KERNEL | TRAP_BRKPT | TRAP_TRACE | TRAP_HWBKPT);
         if !known_code && from.is_none() {
             return Ok(Some(stopped));
@@ -128,7 +135,8 @@ impl Engine {
             self.own_trap_is_due(tid);
         }
         if let Some(task) = self.tasks.get_mut(&tid) {
-            task.trap.stepped = stepping;
+            let operation = task.operation.as_ref().map(|operation| &operation.doing);
+            task.trap.stepped = stepping && matches!(operation, Some(Doing::Step(_)));
             task.state = State::Held(Held { stopped, offer });
         }
         self.offer_next(tid)?;
@@ -306,7 +314,7 @@ impl Engine {
             task.trap.call_at = Some(copy.addr);
             if let Some(next) = copy.next {
                 regs.set_syscall_return(next);
-                unless_gone(stopped.set_regs(&regs))?;
+                unless_gone(set_regs(stopped, &regs))?;
             }
             return Ok(Some(regs));
         }
@@ -396,7 +404,7 @@ impl Engine {
                 let mut memory = TaskMemory(tid);
                 match displaced::emulate(emulation, &mut regs, &mut memory) {
                     Ok(()) => {
-                        if unless_gone(stopped.set_regs(&regs))?.is_none() {
+                        if unless_gone(set_regs(&stopped, &regs))?.is_none() {
                             self.dying(tid)?;
                             return Ok(None);
                         }
@@ -442,7 +450,7 @@ impl Engine {
         let written = if dirty {
             let mut regs = *regs;
             regs.set_ip(ip);
-            stopped.set_regs(&regs)
+            set_regs(&stopped, &regs)
         } else {
             stopped.set_ip(ip)
         };

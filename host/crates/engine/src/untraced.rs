@@ -13,7 +13,7 @@ use pai_ptrace::Stopped;
 
 use crate::births::{CLONE_UNTRACED, NR_CLONE, NR_CLONE3, X32_BIT};
 use crate::engine::Engine;
-use crate::error::{Fatal, unless_gone};
+use crate::error::{Fatal, set_regs, unless_gone};
 use crate::event::SyscallId;
 use crate::task::{InSyscall, Rewritten};
 
@@ -88,7 +88,7 @@ impl Engine {
                 now[0] &= !CLONE_UNTRACED;
                 let mut changed = regs;
                 changed.set_syscall_args(compat, &now);
-                unless_gone(stopped.set_regs(&changed))?;
+                unless_gone(set_regs(stopped, &changed))?;
             }
             Flags::InMemory => {
                 let kept = (flags & !CLONE_UNTRACED).to_le_bytes();

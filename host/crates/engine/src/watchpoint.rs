@@ -23,6 +23,8 @@ pub(crate) struct Watch {
     addr: u64,
     kind: BreakpointKind,
     owners: Vec<BreakpointId>,
+    /// The version from which on the register is for this.
+    since: u64,
 }
 
 /// The debug registers of an address space.
@@ -81,6 +83,15 @@ impl Watches {
         self.slots.iter().all(Option::is_none)
     }
 
+    /// The bits of the status register that tell of what is watched since this version.
+    fn newer_than(&self, version: u64) -> u64 {
+        let newer = |slot: &&Option<Watch>| slot.as_ref().is_some_and(|s| s.since > version);
+        let slots = self.slots.iter().enumerate();
+        slots
+            .filter(|(_, slot)| newer(slot))
+            .fold(0, |bits, (index, _)| bits | 1 << index)
+    }
+
     /// Takes owners away; true when that frees a register.
     fn keep_owners(&mut self, keep: impl Fn(BreakpointId) -> bool) -> bool {
         let before = self.version;
@@ -135,12 +146,13 @@ impl Engine {
         let Some(free) = free else {
             return Err(Error::Limit("4 hardware breakpoints and watchpoints"));
         };
+        watches.version += 1;
         *free = Some(Watch {
             addr,
             kind,
             owners: vec![id],
+            since: watches.version,
         });
-        watches.version += 1;
         let space = self.space_id(pid)?;
         self.reload_debug_registers(space);
         Ok(())
@@ -203,11 +215,22 @@ impl Engine {
         }
         let version = watches.version;
         let control = watches.control();
+        let newer = watches.newer_than(has);
         let mut requests = vec![(CONTROL, 0)];
         for (index, slot) in watches.slots.iter().enumerate() {
             requests.push((index, slot.as_ref().map_or(0, |slot| slot.addr)));
         }
         requests.push((CONTROL, control));
+        if has != 0 {
+            // A trap of what was there before may still be to come, and a step that no
+            // debug exception comes with leaves the register as it is.
+            let Some(status) = unless_gone(stopped.debug_register(STATUS))? else {
+                return Ok(false);
+            };
+            if status & newer != 0 {
+                unless_gone(stopped.set_debug_register(STATUS, status & !newer))?;
+            }
+        }
         for (number, value) in requests {
             match stopped.set_debug_register(number, value) {
                 Ok(()) => {}
@@ -239,7 +262,8 @@ impl Engine {
     /// Which watches of its space a task has hit since it was asked last.
     pub(crate) fn watches_hit(&mut self, stopped: &Stopped, regs: &Regs) -> Result<Hits, Fatal> {
         let tid = stopped.tid();
-        let Some(pid) = self.tasks.get(&tid).map(|task| task.pid) else {
+        let task = self.tasks.get(&tid);
+        let Some((pid, has)) = task.map(|task| (task.pid, task.trap.debug_version)) else {
             return Ok(Hits::new());
         };
         if self.space(pid).is_none_or(|space| space.watches.is_empty()) {
@@ -252,6 +276,8 @@ impl Engine {
         let Some(space) = self.space(pid) else {
             return Ok(Hits::new());
         };
+        // The task may have been given others before what there is now.
+        let status = status & !space.watches.newer_than(has);
         let mut hit = Vec::new();
         for (index, slot) in space.watches.slots.iter().enumerate() {
             if let Some(watch) = slot
@@ -342,6 +368,7 @@ mod tests {
                 addr: 0x1000,
                 kind,
                 owners: Vec::new(),
+                since: 1,
             })
         };
         watches.slots[0] = watch(BreakpointKind::Write(4));

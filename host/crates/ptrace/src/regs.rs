@@ -170,6 +170,25 @@ impl Regs {
         self.0.cs == USER_CS
     }
 
+    /// The first register that the kernel would refuse to change from what it is in another
+    /// set (set_segment_reg and putreg in arch/x86/kernel/ptrace.c).
+    pub fn refused(&self, before: &Self) -> Option<&'static str> {
+        const USER_LEVEL: u64 = 3;
+        /// TASK_SIZE_MAX with five levels of page tables; with four the kernel refuses more.
+        const END_OF_USER: u64 = (1 << 56) - 4096;
+        let is_refused = |name: &str, value: u64| match name {
+            "cs" | "ss" => value & USER_LEVEL != USER_LEVEL,
+            "ds" | "es" | "fs" | "gs" => value & 0xffff != 0 && value & USER_LEVEL != USER_LEVEL,
+            "fs_base" | "gs_base" => value >= END_OF_USER,
+            _ => false,
+        };
+        let values = self.values().into_iter().zip(before.values());
+        let mut named = Self::NAMES.iter().zip(values);
+        named
+            .find(|(name, (value, before))| value != before && is_refused(name, *value))
+            .map(|(name, _)| *name)
+    }
+
     /// Whether two sets differ in nothing that the program itself can change:
     /// the resume flag and the number of the system call do not count.
     pub fn same_state(&self, other: &Self) -> bool {
@@ -332,6 +351,27 @@ mod tests {
             regs.set_general(number, u64::from(number) + 100);
             assert_eq!(regs.get(name), Some(u64::from(number) + 100));
             assert_eq!(regs.general(number), u64::from(number) + 100);
+        }
+    }
+
+    #[test]
+    fn what_the_kernel_would_refuse() {
+        let before = Regs::zeroed();
+        for (name, value, refused) in [
+            ("ds", 1, true),
+            ("ds", 3, false),
+            ("gs", 0x2b, false),
+            ("cs", 0x33, false),
+            ("ss", 0x18, true),
+            ("fs_base", 0x7fff_0000_0000, false),
+            ("gs_base", 0xffff_8000_0000_0000, true),
+            ("rip", u64::MAX, false),
+        ] {
+            let mut regs = before;
+            assert!(regs.set(name, value));
+            assert_eq!(regs.refused(&before), refused.then_some(name));
+            // As it is already.
+            assert_eq!(regs.refused(&regs), None);
         }
     }
 

@@ -73,13 +73,21 @@ impl Stopped {
         self.set_regset(NT_X86_XSTATE, state)
     }
 
-    /// Sets the instruction pointer alone, for half the price of all registers.
+    /// Sets the instruction pointer alone, for half the price of all registers. The kernel
+    /// takes any (putreg in arch/x86/kernel/ptrace.c); at one that is no address the task
+    /// gets a SIGSEGV.
     ///
     /// # Errors
-    /// Gone; EIO for an address that is none of user space.
+    /// Gone.
     pub fn set_ip(&self, ip: u64) -> Result<(), Error> {
         let offset = offset_of!(libc::user, regs) + offset_of!(libc::user_regs_struct, rip);
         self.poke_user(offset, ip)
+    }
+
+    /// Sets one general register, by its place in [`crate::Regs::NAMES`].
+    pub(crate) fn set_register(&self, index: usize, value: u64) -> Result<(), Error> {
+        let offset = offset_of!(libc::user, regs) + index * size_of::<u64>();
+        self.poke_user(offset, value)
     }
 
     /// A debug register: 0 to 3 hold addresses, 6 says what hit, 7 controls.

@@ -280,14 +280,36 @@ impl Stopped {
 
     /// Writes the general registers.
     ///
+    /// A task may have values that the kernel does not take from a tracer, not even
+    /// unchanged: a null selector with another privilege level than that of user mode, or a
+    /// base of `fs` or `gs` in the kernel's half (set_segment_reg and putreg in
+    /// arch/x86/kernel/ptrace.c). Then only what is to change is written.
+    ///
     /// # Errors
-    /// Gone; EIO for values that the kernel forbids (segments, eflags bits are
-    /// masked silently).
+    /// Gone; EIO when something is to change into a value that the kernel forbids, and all
+    /// the rest is written. Of eflags, bits are masked silently.
     pub fn set_regs(&self, regs: &Regs) -> Result<(), Error> {
         // The pointer is to a live value of the size that SETREGS reads.
         let data = &raw const regs.0 as usize;
-        self.request(Op::SetRegs, libc::PTRACE_SETREGS, 0, data)
-            .map(drop)
+        match self.request(Op::SetRegs, libc::PTRACE_SETREGS, 0, data) {
+            Ok(_) => Ok(()),
+            Err(error) if error.errno() == libc::EIO => self.set_changed_regs(regs),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The same, one by one and only those that are others.
+    fn set_changed_regs(&self, regs: &Regs) -> Result<(), Error> {
+        let mut result = Ok(());
+        let now = self.regs()?.values();
+        let words = now.into_iter().zip(regs.values()).enumerate();
+        for (index, (_, wanted)) in words.filter(|(_, (now, wanted))| now != wanted) {
+            match self.set_register(index, wanted) {
+                Err(error) if error.is_gone() => return Err(error),
+                set => result = result.and(set),
+            }
+        }
+        result
     }
 }
 

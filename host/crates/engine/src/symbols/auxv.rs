@@ -1,29 +1,20 @@
 //! The auxiliary vector (getauxval(3)), as /proc/PID/auxv has it.
 
-use std::fs::{self, File};
-use std::io::Read;
+use std::fs;
 
 use pai_ptrace::Tid;
 
-const AT_ENTRY: u64 = 9;
-/// EI_CLASS of a 64-bit program (elf(5)).
-const CLASS_64: u8 = 2;
+use crate::procfs::is_wide;
 
-/// Where the executable begins.
+const AT_ENTRY: u64 = 9;
+
+/// Where the executable begins. How wide it is the vector itself does not say.
 pub(crate) fn entry(tid: Tid) -> Option<u64> {
     get(
         &fs::read(format!("/proc/{tid}/auxv")).ok()?,
         is_wide(tid),
         AT_ENTRY,
     )
-}
-
-/// Whether the program is a 64-bit one, which the vector itself does not say.
-/// Without its file we take it for one.
-fn is_wide(tid: Tid) -> bool {
-    let mut ident = [0; 5];
-    let read = File::open(format!("/proc/{tid}/exe")).and_then(|mut f| f.read_exact(&mut ident));
-    read.is_err() || ident[4] == CLASS_64
 }
 
 fn get(vector: &[u8], wide: bool, wanted: u64) -> Option<u64> {
