@@ -155,17 +155,19 @@ impl Engine {
         })
     }
 
-    /// Resumes a stopped task and waits for its next stop that is no business
-    /// of the kernel's with signals and group-stops.
+    /// Resumes a stopped task, with a signal perhaps, and waits for its next stop
+    /// that is no business of the kernel's with signals and group-stops. The delivery
+    /// of the awaited signal is such a stop, whatever that signal does.
     pub(crate) fn run_to_stop(
         &mut self,
         stopped: Stopped,
         how: Resume,
-        signal: Option<Signal>,
+        with: Option<Signal>,
+        awaited: Option<Signal>,
         saved: &mut Saved,
     ) -> Here<(Stopped, Stop)> {
         let tid = stopped.tid();
-        let mut resumed = stopped.resume(how, signal);
+        let mut resumed = stopped.resume(how, with);
         loop {
             let Some(running) = unless_gone(resumed)? else {
                 self.dying(tid)?;
@@ -179,7 +181,9 @@ impl Engine {
                 Stop::GroupStop(_) => saved.group_stop = true,
                 // SIGSTOP cannot be blocked. The process is stopped, as it should be,
                 // and only this task goes on: the kernel knows when SIGCONT comes.
-                Stop::SignalDelivery(signal) if signal.stops() => with = Some(signal),
+                Stop::SignalDelivery(signal) if signal.stops() && awaited != Some(signal) => {
+                    with = Some(signal);
+                }
                 // Our own filter: the call's entry was seen.
                 Stop::Seccomp => {}
                 // One that was asked for before.
@@ -375,7 +379,7 @@ impl Engine {
     pub(crate) fn run_to_exit(&mut self, stopped: Stopped, saved: &mut Saved) -> Here<Stopped> {
         let mut stopped = stopped;
         loop {
-            match self.run_to_stop(stopped, Resume::Syscall, None, saved)? {
+            match self.run_to_stop(stopped, Resume::Syscall, None, None, saved)? {
                 Some((stopped, Stop::Syscall)) => return Ok(Some(stopped)),
                 Some((other, _)) => stopped = other,
                 None => return Ok(None),
@@ -488,7 +492,8 @@ impl Engine {
             self.dying(tid)?;
             return Ok(None);
         }
-        let Some((stopped, _)) = self.run_to_stop(stopped, Resume::Syscall, None, saved)? else {
+        let Some((stopped, _)) = self.run_to_stop(stopped, Resume::Syscall, None, None, saved)?
+        else {
             return Ok(None);
         };
         if unless_gone(stopped.set_regs(entry))?.is_none() {
@@ -532,7 +537,7 @@ impl Engine {
         let mut with = Some(signal);
         loop {
             let Some((there, stop)) =
-                self.run_to_stop(stopped, Resume::Cont, with.take(), saved)?
+                self.run_to_stop(stopped, Resume::Cont, with.take(), Some(signal), saved)?
             else {
                 return Ok(None);
             };

@@ -46,7 +46,7 @@ impl Engine {
             // Entry, exit. Anything else is a signal that cannot wait.
             for _ in 0..2 {
                 let Some((there, stop)) =
-                    self.run_to_stop(stopped, Resume::Syscall, None, saved)?
+                    self.run_to_stop(stopped, Resume::Syscall, None, None, saved)?
                 else {
                     return Ok(None);
                 };
