@@ -3,8 +3,10 @@
 use std::cell::Cell;
 
 use nix::sys::signal::Signal as NixSignal;
-use pai_engine::{Action, Delivery};
-use pai_engine::{Block, ClientId, Engine, Event, Follow, Protection, StopId, Topic, Turn};
+use pai_engine::{
+    Action, Block, ClientId, Delivery, Engine, Error, Event, Follow, OperationId, Protection,
+    StopId, Topic, Turn,
+};
 use pai_ptrace::Signal;
 use pai_tests::fixtures;
 use pai_tests::target::Target;
@@ -75,5 +77,71 @@ fn the_session_ends_where_a_signal_is_about_to_stop_the_process() {
     target.assert_untraced();
     target.await_state('T');
     target.resume();
+    target.expect_ok();
+}
+
+/// A process that has been attached to, in a function that never returns: called at a
+/// signal that it ignores, or at an interrupt.
+struct Spinning {
+    engine: Engine,
+    client: ClientId,
+    stop: StopId,
+    operation: OperationId,
+}
+
+fn make_spin(target: &mut Target, at_signal: bool) -> Spinning {
+    let spins = target.line().parse().expect("an address");
+    let mut engine = Engine::new(Follow::Yes).expect("a timer");
+    engine.attach(&[target.pid()]).expect("it is there");
+    let client = engine.add_client("client").expect("room");
+    let tid = target.pid().leader();
+    for topic in [signals(), Topic::JobControl] {
+        engine.subscribe(client, topic).expect("a new session");
+    }
+    engine.set_waiting(client, None);
+    if at_signal {
+        target.signal(NixSignal::SIGURG);
+    } else {
+        let turn = engine.turn(Block::No, &[]).expect("nothing fatal");
+        assert!(matches!(turn, Turn::Idle), "{turn:?}");
+        engine.interrupt(client, tid).expect("it sleeps");
+    }
+    let stop = next(&mut engine, client).stop.expect("a stop");
+    let operation = engine
+        .start_call(client, tid, spins, &[], None)
+        .expect("it is held");
+    Spinning {
+        engine,
+        client,
+        stop,
+        operation,
+    }
+}
+
+#[track_caller]
+fn assert_cancelled(delivery: &Delivery, operation: OperationId) {
+    match &delivery.event {
+        Event::OperationDone(done) if done.operation == operation => {
+            assert_eq!(done.outcome, Err(Error::Interrupted));
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+/// A signal that was about to be delivered before a call is so behind it, also if that
+/// was cut off.
+#[test]
+fn a_call_that_began_at_a_signal_is_cut_off() {
+    let mut target = Target::start(fixtures::ATTACH_SPINS, &[]);
+    let Spinning {
+        mut engine,
+        client,
+        stop,
+        operation,
+    } = make_spin(&mut target, true);
+    engine.cancel(client, operation).expect("it goes on");
+    assert_cancelled(&next(&mut engine, client), operation);
+    proceed(&mut engine, client, stop);
+    drop(engine);
     target.expect_ok();
 }

@@ -13,6 +13,8 @@ use crate::space::room_near;
 pub(crate) const NR_MMAP: u32 = 9;
 pub(crate) const NR_MUNMAP: u32 = 11;
 pub(crate) const NR_MADVISE: u32 = 28;
+/// Does nothing.
+pub(crate) const NR_GETPID: u32 = 39;
 
 const PROT_READ_EXEC: u64 = 1 | 4;
 pub(crate) const MAP_PRIVATE_ANONYMOUS: u64 = 0x2 | 0x20;
