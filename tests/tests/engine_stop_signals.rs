@@ -9,7 +9,7 @@ use pai_engine::{
 };
 use pai_ptrace::Signal;
 use pai_tests::fixtures;
-use pai_tests::target::Target;
+use pai_tests::target::{Target, state};
 use pai_tests::trace::{Trace, proceed};
 
 fn signals() -> Topic {
@@ -144,4 +144,88 @@ fn a_call_that_began_at_a_signal_is_cut_off() {
     proceed(&mut engine, client, stop);
     drop(engine);
     target.expect_ok();
+}
+
+/// Sends SIGSTOP, which nothing holds back, and waits until it is about to be delivered.
+fn stop_within(target: &Target) {
+    target.signal(NixSignal::SIGSTOP);
+    while state(target.pid().leader()) != Some('t') {
+        std::thread::yield_now();
+    }
+}
+
+#[track_caller]
+fn assert_stays_stopped(target: Target) {
+    target.stopped();
+    target.assert_untraced();
+    target.await_state('T');
+    target.resume();
+    target.expect_ok();
+}
+
+/// The process has been stopped, and stays so, although the task that was about to do it
+/// is taken elsewhere.
+#[test]
+fn a_call_is_cut_off_where_it_is_about_to_be_stopped() {
+    for at_signal in [false, true] {
+        let mut target = Target::start(fixtures::ATTACH_SPINS, &[]);
+        let Spinning {
+            mut engine,
+            client,
+            stop,
+            operation,
+        } = make_spin(&mut target, at_signal);
+        stop_within(&target);
+        engine.cancel(client, operation).expect("it goes on");
+        assert_cancelled(&next(&mut engine, client), operation);
+        proceed(&mut engine, client, stop);
+        let delivery = next(&mut engine, client);
+        let Event::JobControl {
+            signal,
+            stopped: true,
+            ..
+        } = delivery.event
+        else {
+            panic!("{delivery:?}");
+        };
+        assert_eq!(signal, Signal::STOP);
+        drop(engine);
+        assert_stays_stopped(target);
+    }
+}
+
+/// The same for one that has gone on since.
+#[test]
+fn a_call_is_cut_off_where_a_stop_of_the_process_is_over() {
+    for at_signal in [false, true] {
+        let mut target = Target::start(fixtures::ATTACH_SPINS, &[]);
+        let Spinning {
+            mut engine,
+            client,
+            stop,
+            operation,
+        } = make_spin(&mut target, at_signal);
+        stop_within(&target);
+        target.signal(NixSignal::SIGCONT);
+        engine.cancel(client, operation).expect("it goes on");
+        assert_cancelled(&next(&mut engine, client), operation);
+        proceed(&mut engine, client, stop);
+        let (signal, _) = signal_of(&next(&mut engine, client));
+        assert_eq!(signal, Signal::CONT);
+        drop(engine);
+        target.await_state('S');
+        target.assert_untraced();
+        target.expect_ok();
+    }
+}
+
+#[test]
+fn the_session_ends_where_a_call_is_about_to_be_stopped() {
+    for at_signal in [false, true] {
+        let mut target = Target::start(fixtures::ATTACH_SPINS, &[]);
+        let Spinning { engine, .. } = make_spin(&mut target, at_signal);
+        stop_within(&target);
+        drop(engine);
+        assert_stays_stopped(target);
+    }
 }

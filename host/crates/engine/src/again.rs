@@ -112,6 +112,25 @@ impl Engine {
         Ok(Some(stopped))
     }
 
+    /// At a signal that stops the process: it does, unless SIGCONT has come since
+    /// (do_signal_stop in kernel/signal.c). The task itself stops once more before it
+    /// executes anything; whether that is the group-stop.
+    pub(crate) fn stop_process(
+        &mut self,
+        stopped: Stopped,
+        signal: Signal,
+    ) -> Here<(Stopped, bool)> {
+        let tid = stopped.tid();
+        if unless_gone(stopped.interrupt())?.is_some()
+            && let Some(running) = unless_gone(stopped.resume(Resume::Cont, Some(signal)))?
+        {
+            let next = self.next_stop(running)?;
+            return Ok(next.map(|(there, stop)| (there, matches!(stop, Stop::GroupStop(_)))));
+        }
+        self.dying(tid)?;
+        Ok(None)
+    }
+
     /// From an interrupt or a group-stop, where the kernel sends nothing of what the task
     /// is resumed with (do_jobctl_trap in kernel/signal.c), to the exit of a call.
     fn leave_event(&mut self, stopped: Stopped, saved: &mut Saved) -> Here<Stopped> {

@@ -234,7 +234,13 @@ impl Engine {
             let entered = stop == Stop::Syscall
                 && unless_gone(stopped.syscall_info())?.is_some_and(|info| info.is_entry());
             let inside = stop.is_inside_call() || entered;
-            return self.let_go_of_operation(stopped, *operation, inside);
+            let after = match stop {
+                // What else cannot wait the foreign code has raised.
+                Stop::SignalDelivery(signal) if signal.stops() => After::Deliver(signal),
+                Stop::GroupStop(signal) => After::Listen(signal),
+                _ => After::Resume,
+            };
+            return self.let_go_of_operation(stopped, after, *operation, inside);
         }
         let ours = stop == Stop::SignalDelivery(Signal::TRAP) && self.is_our_trap(&stopped)?;
         let stopped = match ours {
@@ -324,7 +330,11 @@ impl Engine {
             .get_mut(&stopped.tid())
             .and_then(|task| task.operation.take());
         if let Some(operation) = operation.filter(|operation| operation.is_foreign()) {
-            return self.let_go_of_operation(stopped, *operation, inside);
+            let after = match offer.after {
+                After::Listen(signal) => After::Listen(signal),
+                _ => After::Resume,
+            };
+            return self.let_go_of_operation(stopped, after, *operation, inside);
         }
         let place = self.place_of(&stopped, &offer)?;
         if matches!(place, Place::Entry) {
@@ -343,18 +353,19 @@ impl Engine {
     fn let_go_of_operation(
         &mut self,
         stopped: Stopped,
+        after: After,
         operation: Operation,
         inside: bool,
     ) -> Result<(), Fatal> {
-        let stopped = if inside {
+        let (stopped, after) = if inside {
             match self.run_to_exit_of_call(stopped)? {
-                Some(stopped) => stopped,
+                Some(stopped) => (stopped, After::Resume),
                 None => return Ok(()),
             }
         } else {
-            stopped
+            (stopped, after)
         };
-        match self.put_back_foreign(stopped, After::Resume, operation, true)? {
+        match self.put_back_foreign(stopped, after, operation, true)? {
             Some((stopped, offer)) => self.let_go_of_offer(stopped, offer, false),
             None => Ok(()),
         }
