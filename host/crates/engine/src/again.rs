@@ -34,7 +34,11 @@ impl Engine {
         again.restart_syscall();
         again.leave_syscall();
         // A breakpoint may be on the instruction itself.
-        if let Ok(at) = self.syscall_instruction(tid) {
+        let instruction = match saved.int80 {
+            true => self.int80_instruction(tid, entry),
+            false => self.syscall_instruction(tid),
+        };
+        if let Ok(at) = instruction {
             again.set_ip(at);
         }
         if unless_gone(stopped.set_regs(&again))?.is_none() {

@@ -15,6 +15,7 @@
 //! report that is not about this is left to the loop.
 
 use pai_ptrace::{NewTask, Options, Regs, Resume, SigInfo, Signal, Stop, Stopped};
+use pai_syscalls::abi::I386;
 
 use crate::engine::Engine;
 use crate::error::{Error, Fatal, unless_gone};
@@ -55,6 +56,8 @@ pub(crate) struct Saved {
     pub(crate) regs: Regs,
     pub(crate) mask: u64,
     place: Place,
+    /// The call that it was about to enter is one of i386, which `int 0x80` makes.
+    pub(crate) int80: bool,
     /// It took part in a group-stop meanwhile, which has to be told.
     pub(crate) group_stop: bool,
     /// What it had to do with breakpoints.
@@ -68,6 +71,7 @@ impl Saved {
             regs: Regs::default(),
             mask: 0,
             place: Place::User,
+            int80: false,
             group_stop: false,
             trap: (None, None),
         }
@@ -89,6 +93,7 @@ impl Saved {
             regs: self.regs,
             mask: self.mask,
             place,
+            int80: self.int80,
             group_stop: false,
             trap: self.trap.clone(),
         }
@@ -249,6 +254,11 @@ impl Engine {
             ));
             return Ok(Some(Err((stopped, error))));
         }
+        let int80 = matches!(place, Place::Entry)
+            && unless_gone(stopped.syscall_info())?.is_some_and(|info| info.arch == I386);
+        if int80 && let Err(error) = self.int80_instruction(tid, &now) {
+            return Ok(Some(Err((stopped, error))));
+        }
         if let Err(error) = self.suspend_filter(&stopped)? {
             return Ok(Some(Err((stopped, error))));
         }
@@ -256,6 +266,7 @@ impl Engine {
             regs: regs.unwrap_or(now),
             mask,
             place,
+            int80,
             group_stop: false,
             trap: (None, None),
         };

@@ -1,7 +1,7 @@
 //! System calls that a prepared task makes for us, one after the other: only such
 //! as never block.
 
-use pai_ptrace::{Pid, Resume, Stop, Stopped, Tid};
+use pai_ptrace::{Pid, Regs, Resume, Stop, Stopped, Tid};
 
 use crate::engine::Engine;
 use crate::error::{Error, unless_gone};
@@ -124,6 +124,26 @@ impl Engine {
         }
         Err(Error::Unsupported(format!(
             "process {pid} has no syscall instruction"
+        )))
+    }
+
+    /// The address of an `int 0x80` instruction in the task's process, which is about to
+    /// enter a call that one has made: one of ours, or that one. The other one makes
+    /// calls of another table.
+    pub(crate) fn int80_instruction(&mut self, tid: Tid, entry: &Regs) -> Result<u64, Error> {
+        const INT80: [u8; 2] = [0xcd, 0x80];
+        let pid = self.tasks.get(&tid).ok_or(Error::NoSuchTask(tid))?.pid;
+        let space = self.space(pid).ok_or(Error::NoSuchProcess(pid))?;
+        if let Some(pad) = space.pads.first() {
+            return Ok(pad.int80_at());
+        }
+        let at = entry.ip().wrapping_sub(2);
+        let mut bytes = [0; 2];
+        if self.read_raw(pid, at, &mut bytes)? == 2 && bytes == INT80 {
+            return Ok(at);
+        }
+        Err(Error::Unsupported(format!(
+            "process {pid} has no `int 0x80` to make the call of task {tid} with"
         )))
     }
 

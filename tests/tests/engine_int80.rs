@@ -1,0 +1,75 @@
+//! Calls of i386 that 64-bit code makes by `int 0x80`.
+
+use std::cell::{Cell, RefCell};
+
+use pai_engine::{Action, Event, Outcome, Protection, StopId, SyscallStop};
+use pai_tests::fixtures;
+use pai_tests::flow::call;
+use pai_tests::trace::{Trace, all_syscalls, proceed};
+
+const GETPID: u32 = 39;
+
+fn is_i386(stop: &SyscallStop) -> bool {
+    stop.call.abi == pai_syscalls::abi::I386
+}
+
+/// Those of the fixture `int80`.
+const CALLS: [&str; 5] = [
+    "i386 getpid",
+    "i386 getppid",
+    "i386 write",
+    "i386 close",
+    "i386 exit_group",
+];
+
+/// The target makes the call that it was about to make, whatever it does before.
+#[test]
+fn memory_is_allocated_where_a_call_is_entered() {
+    let seen = RefCell::new(Vec::new());
+    let traced = Trace::of(fixtures::INT80)
+        .client(vec![all_syscalls()], |engine, client, delivery| {
+            if let Event::SyscallEnter(stop) = &delivery.event
+                && is_i386(stop)
+            {
+                engine
+                    .allocate(client, stop.tid, 1, Protection::READ)
+                    .expect("memory");
+                seen.borrow_mut().push(call(stop));
+            }
+            Some(Action::Proceed)
+        })
+        .run_like_untraced();
+    traced.expect(80, "by syscall\nby int 0x80\n");
+    assert_eq!(seen.into_inner(), CALLS);
+}
+
+#[test]
+fn calls_of_clients_where_a_call_is_entered() {
+    let seen = RefCell::new(Vec::new());
+    let results = RefCell::new(Vec::new());
+    let held: Cell<Option<StopId>> = Cell::new(None);
+    let traced = Trace::of(fixtures::INT80)
+        .client(vec![all_syscalls()], |engine, client, delivery| {
+            match &delivery.event {
+                Event::SyscallEnter(stop) if is_i386(stop) => {
+                    seen.borrow_mut().push(call(stop));
+                    engine
+                        .start_syscall(client, stop.tid, GETPID, [0; 6], None)
+                        .expect("an entry will do");
+                    held.set(delivery.stop);
+                    return None;
+                }
+                Event::OperationDone(done) => {
+                    results.borrow_mut().push(done.outcome.clone());
+                    proceed(engine, client, held.take().expect("held"));
+                }
+                _ => {}
+            }
+            Some(Action::Proceed)
+        })
+        .run_like_untraced();
+    traced.expect(80, "by syscall\nby int 0x80\n");
+    assert_eq!(seen.into_inner(), CALLS);
+    let pid = i64::from(traced.pid.get());
+    assert_eq!(results.into_inner(), vec![Ok(Outcome::Syscalled(pid)); 5]);
+}
