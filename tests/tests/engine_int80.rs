@@ -2,10 +2,11 @@
 
 use std::cell::{Cell, RefCell};
 
-use pai_engine::{Action, Event, Outcome, Protection, StopId, SyscallStop};
+use pai_engine::{Action, BreakpointOptions, Event, Outcome, Protection, StopId, SyscallStop};
 use pai_tests::fixtures;
 use pai_tests::flow::call;
-use pai_tests::trace::{Trace, all_syscalls, proceed};
+use pai_tests::probe::{tells, told};
+use pai_tests::trace::{Trace, all_syscalls, calls, proceed};
 
 const GETPID: u32 = 39;
 
@@ -72,4 +73,48 @@ fn calls_of_clients_where_a_call_is_entered() {
     assert_eq!(seen.into_inner(), CALLS);
     let pid = i64::from(traced.pid.get());
     assert_eq!(results.into_inner(), vec![Ok(Outcome::Syscalled(pid)); 5]);
+}
+
+/// It leaves no return address in rcx, which is the second argument of its call.
+#[test]
+fn breakpoints_on_the_instruction() {
+    const CALLS: usize = 5;
+    // Nothing, or a client does something at the entry.
+    for allocates in [false, true] {
+        let places = Cell::new([0; 2]);
+        let hits = RefCell::new(Vec::new());
+        let entered = Cell::new(0);
+        let topics = vec![tells(), calls(&["write"], true, true)];
+        let traced = Trace::of(fixtures::BP_INT80)
+            .arg(CALLS)
+            .client(topics, |engine, client, delivery| {
+                if let Some(told) = told(&delivery.event) {
+                    places.set([told.args[0], told.args[1]]);
+                    for addr in places.get() {
+                        let options = BreakpointOptions::default();
+                        engine
+                            .insert_breakpoint(client, told.pid, addr, options)
+                            .expect("code");
+                    }
+                }
+                match &delivery.event {
+                    Event::Breakpoint(hit) => hits.borrow_mut().push(hit.addr),
+                    Event::SyscallEnter(stop) if is_i386(stop) => {
+                        assert_eq!(stop.ip, places.get()[1]);
+                        entered.set(entered.get() + 1);
+                        if allocates {
+                            engine
+                                .allocate(client, stop.tid, 1, Protection::READ)
+                                .expect("memory");
+                        }
+                    }
+                    _ => {}
+                }
+                Some(Action::Proceed)
+            })
+            .run_like_untraced();
+        traced.expect(0, &("by int 0x80\n".repeat(CALLS) + "done\n"));
+        assert_eq!(hits.into_inner(), places.get().repeat(CALLS));
+        assert_eq!(entered.get(), CALLS);
+    }
 }
