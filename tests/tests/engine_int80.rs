@@ -6,7 +6,7 @@ use pai_engine::{Action, BreakpointOptions, Event, Outcome, Protection, StopId, 
 use pai_tests::fixtures;
 use pai_tests::flow::call;
 use pai_tests::probe::{tells, told};
-use pai_tests::trace::{Trace, all_syscalls, calls, proceed};
+use pai_tests::trace::{Trace, Traced, all_syscalls, calls, proceed};
 
 const GETPID: u32 = 39;
 
@@ -117,4 +117,45 @@ fn breakpoints_on_the_instruction() {
         assert_eq!(hits.into_inner(), places.get().repeat(CALLS));
         assert_eq!(entered.get(), CALLS);
     }
+}
+
+/// Runs `bp_int80` with calls rewritten to arguments of which the kernel takes the lower
+/// halves only; what else happens to them is another client's.
+fn rewrite(then: impl Fn(&SyscallStop) -> Action) -> Traced {
+    let topics = || vec![calls(&["write"], true, false)];
+    Trace::of(fixtures::BP_INT80)
+        .client(topics(), |_, _, delivery| {
+            Some(match &delivery.event {
+                Event::SyscallEnter(stop) if is_i386(stop) => Action::Rewrite {
+                    nr: stop.call.nr,
+                    args: stop.args.map(|arg| arg | u64::MAX << 32),
+                },
+                _ => Action::Proceed,
+            })
+        })
+        .client(topics(), |_, _, delivery| {
+            Some(match &delivery.event {
+                Event::SyscallEnter(stop) if is_i386(stop) => then(stop),
+                _ => Action::Proceed,
+            })
+        })
+        .run()
+}
+
+/// The target's own argument registers are put back, whole ones.
+#[test]
+fn a_rewritten_call_is_undone() {
+    let traced = rewrite(|_| Action::Proceed);
+    traced.expect(0, &("by int 0x80\n".repeat(5) + "done\n"));
+}
+
+/// And what another call stands in for returns what it is told to.
+#[test]
+fn a_rewritten_call_returns_what_a_client_says() {
+    const GETPID_I386: u32 = 20;
+    let traced = rewrite(|_| Action::StandIn {
+        nr: GETPID_I386,
+        ret: 12,
+    });
+    traced.expect(0, "done\n");
 }
