@@ -7,6 +7,7 @@ use crate::error::{Fatal, unless_gone};
 use crate::inject::{SI_KERNEL, Saved};
 use crate::remote_call::NR_GETPID;
 use crate::single::Here;
+use crate::task::After;
 
 impl Engine {
     /// From one stop on the way to user mode into another, behind which the
@@ -133,6 +134,45 @@ impl Engine {
         }
         self.dying(tid)?;
         Ok(None)
+    }
+
+    /// Takes a task out of foreign code, of a function if there are `vectors`, and back
+    /// to the stop that it came from. Or it has left a function, that has `failed`, itself.
+    pub(crate) fn take_out(
+        &mut self,
+        stopped: Stopped,
+        after: After,
+        mut saved: Saved,
+        vectors: Option<&[u8]>,
+        failed: bool,
+    ) -> Here<(Stopped, bool)> {
+        if vectors.is_some() && failed && self.has_left(&stopped, &saved)? {
+            // A jump out of the function: the code that was interrupted goes on
+            // elsewhere.
+            unless_gone(stopped.set_signal_mask(saved.mask))?;
+            self.restore_filter(&stopped)?;
+            return Ok(Some((stopped, true)));
+        }
+        let stopped = match after {
+            // SIGSTOP cannot be blocked.
+            After::Deliver(signal) if signal.stops() => {
+                let Some((there, stops)) = self.stop_process(stopped, signal)? else {
+                    return Ok(None);
+                };
+                saved.group_stop |= stops;
+                there
+            }
+            After::Listen(_) => {
+                saved.group_stop = true;
+                stopped
+            }
+            _ => stopped,
+        };
+        if let Some(vectors) = vectors {
+            unless_gone(stopped.set_extended_state(vectors))?;
+        }
+        let stopped = self.restore(stopped, saved)?;
+        Ok(stopped.map(|stopped| (stopped, false)))
     }
 
     /// From an interrupt or a group-stop, where the kernel sends nothing of what the task

@@ -35,6 +35,12 @@ impl BornInCall {
     pub(crate) fn own_mask(&self) -> u64 {
         self.saved.mask
     }
+
+    /// Of one born in a function: the vector registers, and the rest, that its creator had.
+    pub(crate) fn of_function(self) -> Option<(Vec<u8>, Saved)> {
+        let (_, vectors) = self.function?;
+        Some((vectors, self.saved))
+    }
 }
 
 impl Engine {
@@ -72,9 +78,21 @@ impl Engine {
         Ok(())
     }
 
+    /// What its creator itself blocks, for a child whose creator blocks more, and what a
+    /// child has to know besides.
+    pub(crate) fn blocked_and_born(&self, tid: Tid) -> (Option<u64>, Option<Box<BornInCall>>) {
+        let Some(task) = self.tasks.get(&tid) else {
+            return (None, None);
+        };
+        let foreign = task.runs_foreign_code().then(|| task.own_mask()).flatten();
+        // A child of a child that has yet to settle is no better off.
+        let blocked = foreign.or(task.trap.born_blocked);
+        (blocked, self.birth_in_call(tid))
+    }
+
     /// What a child has to know that a task makes while it runs something for a
     /// client.
-    pub(crate) fn birth_in_call(&self, tid: Tid) -> Option<Box<BornInCall>> {
+    fn birth_in_call(&self, tid: Tid) -> Option<Box<BornInCall>> {
         let task = self.tasks.get(&tid)?;
         let (function, saved) = match &task.operation.as_ref()?.doing {
             Doing::Call(frame) => {

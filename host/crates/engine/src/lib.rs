@@ -44,6 +44,7 @@ mod got;
 mod hook;
 mod in_place;
 mod inject;
+mod leave_foreign;
 mod lifecycle;
 mod memory;
 pub mod observe;

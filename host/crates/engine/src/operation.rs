@@ -365,40 +365,20 @@ impl Engine {
             task.state = State::Engaged;
             task.trap.pass = None;
         }
-        let (mut saved, vectors) = match doing {
+        let (saved, vectors) = match doing {
             Doing::Step(_) => return Ok(Some((stopped, offer))),
             Doing::Syscall { saved, .. } => (*saved, None),
             Doing::Call(frame) => (frame.saved, Some(frame.vectors)),
         };
-        if vectors.is_some() && failed && self.has_left(&stopped, &saved)? {
-            // A jump out of the function: the code that was interrupted goes on
-            // elsewhere.
-            unless_gone(stopped.set_signal_mask(saved.mask))?;
-            self.restore_filter(&stopped)?;
-            offer.set_moved();
-            offer.after = after;
-            return Ok(Some((stopped, offer)));
-        }
-        let stopped = match after {
-            // SIGSTOP cannot be blocked.
-            After::Deliver(signal) if signal.stops() => {
-                let Some((there, stops)) = self.stop_process(stopped, signal)? else {
-                    return Ok(None);
-                };
-                saved.group_stop |= stops;
-                there
+        let vectors = vectors.as_deref();
+        let out = self.take_out(stopped, after, saved, vectors, failed)?;
+        Ok(out.map(|(stopped, left)| {
+            if left {
+                offer.set_moved();
+                offer.after = after;
             }
-            After::Listen(_) => {
-                saved.group_stop = true;
-                stopped
-            }
-            _ => stopped,
-        };
-        if let Some(vectors) = &vectors {
-            unless_gone(stopped.set_extended_state(vectors))?;
-        }
-        let stopped = self.restore(stopped, saved)?;
-        Ok(stopped.map(|stopped| (stopped, offer)))
+            (stopped, offer)
+        }))
     }
 
     /// The operation is over, and the offer goes on.
