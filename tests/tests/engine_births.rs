@@ -7,13 +7,14 @@ use pai_engine::{
     Action, Block, BreakpointOptions, ClientId, Delivery, Engine, Event, ExitStatus, Follow,
     SyscallStop, Topic, Turn,
 };
-use pai_ptrace::{Signal, Tid};
+use pai_ptrace::{NewTask, Signal, Tid};
 use pai_tests::fixtures;
 use pai_tests::probe::told;
 use pai_tests::target::{Target, state};
 use pai_tests::trace::{Reply, Trace, Traced, calls, name, proceed};
 
 const FORK: u32 = 57;
+const PAUSE: u32 = 34;
 
 /// Waits until a task is in this state (proc(5)).
 fn await_state(tid: Tid, wanted: char) {
@@ -30,6 +31,11 @@ fn turn(engine: &mut Engine, block: Block, busy: &[ClientId]) -> Turn {
             turn => return turn,
         }
     }
+}
+
+/// The call that a stopped task is in, and its arguments, as proc(5) has it.
+fn call_of(tid: Tid) -> String {
+    fs::read_to_string(format!("/proc/{tid}/syscall")).expect("it lives")
 }
 
 #[track_caller]
@@ -266,4 +272,74 @@ fn a_child_is_born_in_a_called_function_when_the_session_ends() {
         assert_eq!(target.rest(), "1 children\n", "{entry}");
         assert_eq!(target.status(), ExitStatus::Exited(0));
     }
+}
+
+/// A task that waits for its vfork child is waited for when that has been let go.
+#[test]
+fn a_function_is_in_vfork_when_the_session_ends() {
+    for entry in [true, false] {
+        for ends in [Ends::Forked, Ends::Stopped] {
+            let traced = call_function(3, entry, |engine, client, delivery| {
+                if let Event::Forked { kind, .. } = delivery.event {
+                    assert_eq!(kind, NewTask::Vfork);
+                }
+                match ends.is(engine, client, &delivery.event) {
+                    true => Reply::Abort,
+                    false => Reply::Answer(Action::Proceed),
+                }
+            });
+            assert_one_child(&traced, &format!("{entry}, {ends:?}"));
+        }
+    }
+}
+
+/// A call that a client makes and that may never return is not entered any more.
+#[test]
+fn a_call_is_about_to_be_entered_when_the_session_ends() {
+    let held = Cell::new(None);
+    let lines = Cell::new(0);
+    let topics = vec![calls(&["getpriority", "write"], true, true)];
+    let traced = Trace::of(fixtures::HELD_STOP)
+        .filtered(false)
+        .actor(topics, |engine, client, delivery| {
+            match &delivery.event {
+                Event::SyscallEnter(stop) if name(stop) == "getpriority" => {
+                    held.set(Some(stop.tid));
+                    return Reply::Hold;
+                }
+                Event::SyscallExit(stop) if name(stop) == "write" => {
+                    lines.set(lines.get() + 1);
+                    if lines.get() < 9 {
+                        return Reply::Answer(Action::Proceed);
+                    }
+                    let other = held.get().expect("it is held");
+                    engine
+                        .start_syscall(client, other, PAUSE, [0; 6], None)
+                        .expect("an entry will do");
+                    while !(state(other) == Some('t')
+                        && call_of(other).starts_with(&format!("{PAUSE} ")))
+                    {
+                        std::thread::yield_now();
+                    }
+                    proceed(engine, client, delivery.stop.expect("a stop"));
+                    // "progress 10" is the longest line.
+                    while !(state(stop.tid) == Some('t')
+                        && call_of(stop.tid).split(' ').nth(3) == Some("0xc"))
+                    {
+                        std::thread::yield_now();
+                    }
+                    // Both have reported, and the newer thread first: the engine has not
+                    // looked at the entry yet.
+                    let turn = turn(engine, Block::Yes, &[]);
+                    assert!(matches!(turn, Turn::Mail(_)), "{turn:?}");
+                    return Reply::Abort;
+                }
+                _ => {}
+            }
+            Reply::Answer(Action::Proceed)
+        })
+        .run();
+    let lines: String = (1..=10).map(|n| format!("progress {n}\n")).collect();
+    assert_eq!(traced.stdout, lines + "ok\n", "{traced:?}");
+    assert_eq!(traced.status, Some(ExitStatus::Exited(0)), "{traced:?}");
 }

@@ -1,7 +1,7 @@
 //! Letting go of tasks that run something for a client, and of children that were born
 //! in that: they go on where the target was interrupted.
 
-use pai_ptrace::{NewTask, Stop, Stopped, Tid};
+use pai_ptrace::{NewTask, Resume, Stop, Stopped, Tid};
 
 use crate::births::BornInCall;
 use crate::engine::Engine;
@@ -9,7 +9,7 @@ use crate::error::{Fatal, unless_gone};
 use crate::event::Event;
 use crate::inject::Place;
 use crate::operation::Operation;
-use crate::task::{After, Offer, Task};
+use crate::task::{After, Offer, State, Task};
 
 /// What a task has to be taken out of.
 #[derive(Debug)]
@@ -95,7 +95,18 @@ impl Engine {
         let tid = stopped.tid();
         let (stopped, after) = match at {
             InCall::Not => (stopped, after),
-            InCall::Entry | InCall::Vfork | InCall::Inside => {
+            InCall::Vfork => return self.await_vfork_child(stopped, foreign),
+            InCall::Entry | InCall::Inside => {
+                if at == InCall::Entry {
+                    // It might never return from it.
+                    let Some(mut regs) = unless_gone(stopped.regs())? else {
+                        return Ok(());
+                    };
+                    regs.set_syscall_nr(-1);
+                    if unless_gone(stopped.set_regs(&regs))?.is_none() {
+                        return Ok(());
+                    }
+                }
                 match self.run_to_exit_of_call(stopped)? {
                     Some(stopped) => (stopped, After::Resume),
                     None => return Ok(()),
@@ -114,6 +125,21 @@ impl Engine {
             }
             Foreign::Birth(born) => self.let_go_of_birth(stopped, after, *born),
         }
+    }
+
+    /// The child goes first; the exit of the call comes by itself then. Nobody could end
+    /// the wait (wait_for_vfork_done in kernel/fork.c).
+    fn await_vfork_child(&mut self, stopped: Stopped, foreign: Foreign) -> Result<(), Fatal> {
+        let tid = stopped.tid();
+        let running = unless_gone(stopped.resume(Resume::Syscall, None))?;
+        if let (Some(running), Some(task)) = (running, self.tasks.get_mut(&tid)) {
+            match foreign {
+                Foreign::Operation(operation) => task.operation = Some(operation),
+                Foreign::Birth(born) => task.trap.born_in_call = Some(born),
+            }
+            task.state = State::Running(running);
+        }
+        Ok(())
     }
 
     /// Lets go of a child in the function that it was born in.
