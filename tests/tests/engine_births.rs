@@ -9,7 +9,7 @@ use pai_engine::{
 };
 use pai_ptrace::{NewTask, Signal, Tid};
 use pai_tests::fixtures;
-use pai_tests::probe::told;
+use pai_tests::probe::{tells, told};
 use pai_tests::target::{Target, state};
 use pai_tests::trace::{Reply, Trace, Traced, calls, name, proceed};
 
@@ -342,4 +342,52 @@ fn a_call_is_about_to_be_entered_when_the_session_ends() {
     let lines: String = (1..=10).map(|n| format!("progress {n}\n")).collect();
     assert_eq!(traced.stdout, lines + "ok\n", "{traced:?}");
     assert_eq!(traced.status, Some(ExitStatus::Exited(0)), "{traced:?}");
+}
+
+/// A thread of a C library begins with all signals blocked, and sets the mask that its
+/// creator had, who ran something for a client then: it is not left with that.
+#[test]
+fn a_thread_of_a_called_function_begins_when_the_session_ends() {
+    for (index, looks) in [(0, 2), (1, 1)] {
+        let function = Cell::new(0);
+        // The thread is held at its start, and the function has returned.
+        let (held, done) = (Cell::new(false), Cell::new(false));
+        let topics = vec![tells(), Topic::Tasks];
+        let traced = Trace::of(fixtures::CALL_THREADS)
+            .filtered(false)
+            .actor(topics, |engine, client, delivery| {
+                match told(&delivery.event) {
+                    Some(told) if told.code == 0x1234 => function.set(told.args[index]),
+                    Some(told) => {
+                        engine
+                            .start_call(client, told.tid, function.get(), &[], None)
+                            .expect("it is held");
+                        return Reply::Hold;
+                    }
+                    None => {}
+                }
+                match &delivery.event {
+                    Event::TaskStarted { .. } => {
+                        held.set(true);
+                        if done.get() {
+                            Reply::Abort
+                        } else {
+                            Reply::Hold
+                        }
+                    }
+                    Event::OperationDone(_) => {
+                        done.set(true);
+                        if held.get() {
+                            Reply::Abort
+                        } else {
+                            Reply::Hold
+                        }
+                    }
+                    _ => Reply::Answer(Action::Proceed),
+                }
+            })
+            .run();
+        assert_eq!(traced.stdout, format!("as before, {looks}\n"), "{traced:?}");
+        assert_eq!(traced.status, Some(ExitStatus::Exited(0)), "{traced:?}");
+    }
 }

@@ -2,6 +2,7 @@
 //! what was made for that, and go on like the task itself.
 
 use pai_ptrace::{Pid, Stopped, Tid};
+use pai_syscalls::abi::I386;
 
 use crate::call::Frame;
 use crate::engine::Engine;
@@ -135,6 +136,28 @@ impl Engine {
             Some(own) => self.unblock(stopped, own),
             None => Ok(()),
         }
+    }
+
+    /// Whether it is about to set a mask that it got from its creator, and that is not for
+    /// it.
+    pub(crate) fn has_mask_to_come(&self, tid: Tid) -> bool {
+        let task = self.tasks.get(&tid);
+        task.is_some_and(|task| task.trap.born_blocked.is_some())
+    }
+
+    /// At the exit of a call of such a task, whatever it is.
+    pub(crate) fn settle_mask_of(&mut self, stopped: &Stopped) -> Result<(), Fatal> {
+        let (Some(info), Some(regs)) = (
+            unless_gone(stopped.syscall_info())?,
+            unless_gone(stopped.regs())?,
+        ) else {
+            return Ok(());
+        };
+        let call = SyscallId {
+            abi: info.arch,
+            nr: regs.syscall_nr() as u32,
+        };
+        self.settle_mask(stopped, call, &regs.syscall_args(call.abi == I386))
     }
 
     /// Behind a call of such a task.

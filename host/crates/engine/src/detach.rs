@@ -292,6 +292,9 @@ impl Engine {
                     Some(SyscallOp::Exit { .. }) => {
                         self.put_back(&stopped)?;
                         self.repair_eintr(&stopped, None)?;
+                        if self.has_mask_to_come(tid) {
+                            self.settle_mask_of(&stopped)?;
+                        }
                     }
                     Some(SyscallOp::Entry { .. }) => return self.pass_entry(stopped),
                     _ => {}
@@ -433,10 +436,15 @@ impl Engine {
         self.pass_on(stopped, After::Resume)
     }
 
-    /// Lets go of a task at its next stop, which comes at once.
+    /// Lets go of a task at its next stop, which comes at once, or behind the call with
+    /// which it sets its mask.
     fn pass_on(&mut self, stopped: Stopped, after: After) -> Result<(), Fatal> {
         let tid = stopped.tid();
-        if let Some(running) = unless_gone(stopped.resume(Resume::Cont, after.signal()))?
+        let how = match self.has_mask_to_come(tid) {
+            true => Resume::Syscall,
+            false => Resume::Cont,
+        };
+        if let Some(running) = unless_gone(stopped.resume(how, after.signal()))?
             && let Some(task) = self.tasks.get_mut(&tid)
         {
             task.state = State::Running(running);
@@ -471,6 +479,9 @@ impl Engine {
         let Some(stopped) = stopped else {
             return Ok(());
         };
+        if self.has_mask_to_come(tid) && !matches!(after, After::Listen(_)) {
+            return self.pass_on(stopped, after);
+        }
         let Some(stopped) = self.clear_space(stopped, place)? else {
             return Ok(());
         };

@@ -149,6 +149,9 @@ impl Engine {
         after: After,
         born: BornInCall,
     ) -> Result<(), Fatal> {
+        if let Some(task) = self.tasks.get_mut(&stopped.tid()) {
+            task.trap.born_blocked = None;
+        }
         let Some((vectors, saved)) = born.of_function() else {
             return self.let_go(stopped, after, Place::Interrupt);
         };
