@@ -352,7 +352,13 @@ pub fn called(puppet: &mut Puppet, start: &Start, bytes: &[u8]) -> After {
 }
 
 /// One made in the slot, and corrected at its entry.
-pub fn called_from_slot(puppet: &mut Puppet, start: &Start, code: &[u8], next: u64) -> After {
+pub fn called_from_slot(
+    puppet: &mut Puppet,
+    start: &Start,
+    code: &[u8],
+    next: u64,
+    in_rcx: bool,
+) -> After {
     prepare(puppet, start, &[INT3; 16]);
     puppet.write(start.area + SLOT, code);
     let mut regs = start.regs;
@@ -360,7 +366,8 @@ pub fn called_from_slot(puppet: &mut Puppet, start: &Start, code: &[u8], next: u
     puppet.set_regs(&regs);
     assert_eq!(puppet.go_on(Resume::Syscall), Stop::Syscall);
     let mut regs = puppet.regs();
-    if regs.get("rcx") == Some(regs.ip()) {
+    assert_eq!(regs.get("rcx") == Some(regs.ip()), in_rcx);
+    if in_rcx {
         assert!(regs.set("rcx", next));
     }
     regs.set_ip(next);

@@ -356,12 +356,16 @@ fn system_calls_from_a_slot() {
             let reference = called(&mut puppet, &start, &bytes);
             assert_eq!(reference.signal, None);
             let planned = plan(&bytes, area + CODE, area + SLOT, Width::Bits64);
-            let Ok(Plan::SystemCall { code, next, .. }) = planned else {
+            let Ok(Plan::SystemCall {
+                code, next, in_rcx, ..
+            }) = planned
+            else {
                 panic!("{planned:?}");
             };
+            assert_eq!(in_rcx, bytes == [0x0f, 0x05]);
             assert_eq!(next, Some(area + CODE + 2));
             let next = next.expect("it returns");
-            let outcome = called_from_slot(&mut puppet, &start, &code, next);
+            let outcome = called_from_slot(&mut puppet, &start, &code, next, in_rcx);
             assert_eq!(outcome.regs, reference.regs);
             assert!(outcome == reference);
         }

@@ -2,6 +2,7 @@
 //! what was made for that, and go on like the task itself.
 
 use pai_ptrace::{Pid, Stopped, Tid};
+use pai_syscalls::abi::I386;
 
 use crate::call::Frame;
 use crate::engine::Engine;
@@ -34,6 +35,12 @@ impl BornInCall {
     /// The signals that its creator itself blocks.
     pub(crate) fn own_mask(&self) -> u64 {
         self.saved.mask
+    }
+
+    /// Of one born in a function: the vector registers, and the rest, that its creator had.
+    pub(crate) fn of_function(self) -> Option<(Vec<u8>, Saved)> {
+        let (_, vectors) = self.function?;
+        Some((vectors, self.saved))
     }
 }
 
@@ -72,9 +79,21 @@ impl Engine {
         Ok(())
     }
 
+    /// What its creator itself blocks, for a child whose creator blocks more, and what a
+    /// child has to know besides.
+    pub(crate) fn blocked_and_born(&self, tid: Tid) -> (Option<u64>, Option<Box<BornInCall>>) {
+        let Some(task) = self.tasks.get(&tid) else {
+            return (None, None);
+        };
+        let foreign = task.runs_foreign_code().then(|| task.own_mask()).flatten();
+        // A child of a child that has yet to settle is no better off.
+        let blocked = foreign.or(task.trap.born_blocked);
+        (blocked, self.birth_in_call(tid))
+    }
+
     /// What a child has to know that a task makes while it runs something for a
     /// client.
-    pub(crate) fn birth_in_call(&self, tid: Tid) -> Option<Box<BornInCall>> {
+    fn birth_in_call(&self, tid: Tid) -> Option<Box<BornInCall>> {
         let task = self.tasks.get(&tid)?;
         let (function, saved) = match &task.operation.as_ref()?.doing {
             Doing::Call(frame) => {
@@ -117,6 +136,28 @@ impl Engine {
             Some(own) => self.unblock(stopped, own),
             None => Ok(()),
         }
+    }
+
+    /// Whether it is about to set a mask that it got from its creator, and that is not for
+    /// it.
+    pub(crate) fn has_mask_to_come(&self, tid: Tid) -> bool {
+        let task = self.tasks.get(&tid);
+        task.is_some_and(|task| task.trap.born_blocked.is_some())
+    }
+
+    /// At the exit of a call of such a task, whatever it is.
+    pub(crate) fn settle_mask_of(&mut self, stopped: &Stopped) -> Result<(), Fatal> {
+        let (Some(info), Some(regs)) = (
+            unless_gone(stopped.syscall_info())?,
+            unless_gone(stopped.regs())?,
+        ) else {
+            return Ok(());
+        };
+        let call = SyscallId {
+            abi: info.arch,
+            nr: regs.syscall_nr() as u32,
+        };
+        self.settle_mask(stopped, call, &regs.syscall_args(call.abi == I386))
     }
 
     /// Behind a call of such a task.

@@ -9,7 +9,7 @@ use crate::engine::Engine;
 use crate::error::{Fatal, unless_gone};
 use crate::event::ExitStatus;
 use crate::inject::{Place, SI_KERNEL};
-use crate::operation::Operation;
+use crate::leave_foreign::InCall;
 use crate::procfs;
 use crate::single::Here;
 use crate::task::{After, Held, Offer, State, Task};
@@ -81,8 +81,7 @@ impl Engine {
                 State::Held(held) => {
                     let Held { stopped, offer } = held;
                     task.state = State::Engaged;
-                    let inside = task.in_call;
-                    self.let_go_of_offer(stopped, offer, inside)?;
+                    self.let_go_of_offer(stopped, offer)?;
                 }
                 State::Parked(stopped, after) => {
                     task.state = State::Engaged;
@@ -97,13 +96,21 @@ impl Engine {
                 State::Engaged | State::Dying => {}
             }
         }
-        let orphans: Vec<Tid> = self.orphans.keys().copied().collect();
+        self.let_go_of_orphans()
+    }
+
+    /// Lets go of tasks that have stopped for the first time. Whose creator is not known
+    /// has to wait while it may be one that runs something for a client.
+    fn let_go_of_orphans(&mut self) -> Result<(), Fatal> {
+        let foreign = self.any_foreign();
+        let known = |tid: &Tid| !foreign || self.tasks.contains_key(tid);
+        let orphans: Vec<Tid> = self.orphans.keys().copied().filter(known).collect();
         for tid in orphans {
             if let Some(orphan) = self.orphans.remove(&tid) {
                 if !self.tasks.contains_key(&tid) {
                     self.take_in(tid, None);
                 }
-                self.let_go(orphan.stopped, After::Resume, Place::Interrupt)?;
+                self.let_go_of_new(orphan.stopped, orphan.after)?;
             }
         }
         Ok(())
@@ -113,7 +120,11 @@ impl Engine {
     fn detach_running(&mut self) -> Result<(), Fatal> {
         let until = Instant::now() + DETACH_PATIENCE;
         let mut next = Instant::now() + RECLAIM;
-        while !self.tasks.is_empty() || self.find_strays() {
+        loop {
+            self.let_go_of_orphans()?;
+            if self.tasks.is_empty() && !self.find_strays() {
+                break;
+            }
             self.alarm.set_deadline(Some(next.min(until)));
             match wait::any(Block::Yes)? {
                 Waited::Report(report) => self.let_go_of_report(report)?,
@@ -210,9 +221,24 @@ impl Engine {
             }
             What::Stopped(stopped, stop) => (stopped, stop),
         };
+        let first = match stop {
+            Stop::Interrupt => Some(After::Resume),
+            Stop::GroupStop(signal) => Some(After::Listen(signal)),
+            _ => None,
+        };
         if !self.tasks.contains_key(&tid) {
             // It comes before its creator's report.
+            if let Some(after) = first.filter(|_| self.any_foreign()) {
+                self.set_aside(stopped, after);
+                return Ok(());
+            }
             self.take_in(tid, None);
+        }
+        if let Some(after) = first
+            && let Some(task) = self.tasks.get(&tid)
+            && matches!(task.state, State::Starting)
+        {
+            return self.let_go_of_new(stopped, after);
         }
         if stop == Stop::Exec {
             self.leave_old_program(&stopped)?;
@@ -223,18 +249,18 @@ impl Engine {
         }
         self.hide_pushed(&stopped)?;
         self.leave_copy(&stopped, stop)?;
-        if let Some(operation) = self
-            .tasks
-            .get_mut(&tid)
-            .and_then(|task| task.operation.take())
-            // What a task does in steps is its own.
-            .filter(|operation| operation.is_foreign())
-        {
-            // The entry of a call is inside it as well.
-            let entered = stop == Stop::Syscall
-                && unless_gone(stopped.syscall_info())?.is_some_and(|info| info.is_entry());
-            let inside = stop.is_inside_call() || entered;
-            return self.let_go_of_operation(stopped, *operation, inside);
+        if let Stop::NewTask(_) = stop {
+            self.take_in_child(&stopped, stop)?;
+        }
+        if let Some(foreign) = self.take_foreign(tid) {
+            let at = InCall::at(&stopped, stop)?;
+            let after = match stop {
+                // What else cannot wait the foreign code has raised.
+                Stop::SignalDelivery(signal) if signal.stops() => After::Deliver(signal),
+                Stop::GroupStop(signal) => After::Listen(signal),
+                _ => After::Resume,
+            };
+            return self.let_go_of_foreign(stopped, after, foreign, at);
         }
         let ours = stop == Stop::SignalDelivery(Signal::TRAP) && self.is_our_trap(&stopped)?;
         let stopped = match ours {
@@ -266,22 +292,12 @@ impl Engine {
                     Some(SyscallOp::Exit { .. }) => {
                         self.put_back(&stopped)?;
                         self.repair_eintr(&stopped, None)?;
+                        if self.has_mask_to_come(tid) {
+                            self.settle_mask_of(&stopped)?;
+                        }
                     }
                     Some(SyscallOp::Entry { .. }) => return self.pass_entry(stopped),
                     _ => {}
-                }
-                After::Resume
-            }
-            Stop::NewTask(kind) => {
-                // The child is traced too, and stops by itself, if it has not
-                // been let go already.
-                if let Some(child) = unless_gone(stopped.event_message(Stop::NewTask(kind)))?
-                    && let Ok(child @ 1..) = i32::try_from(child)
-                    && !self.tasks.contains_key(&Tid::new(child))
-                    && procfs::is_traced_by(Tid::new(child), own_tid())
-                {
-                    let creator = self.tasks.get(&tid).map(|task| task.pid);
-                    self.take_in(Tid::new(child), creator);
                 }
                 After::Resume
             }
@@ -312,52 +328,74 @@ impl Engine {
         self.begin_program(stopped, Task::new(pid, State::Engaged, options), own_mask)
     }
 
+    /// The child is traced too, and stops by itself, if it has not been let go already.
+    fn take_in_child(&mut self, stopped: &Stopped, stop: Stop) -> Result<(), Fatal> {
+        let tid = stopped.tid();
+        let Some(child) = unless_gone(stopped.event_message(stop))? else {
+            return Ok(());
+        };
+        let Ok(child @ 1..) = i32::try_from(child).map(Tid::new).map(Tid::get) else {
+            return Ok(());
+        };
+        let child = Tid::new(child);
+        if self.tasks.contains_key(&child) || !procfs::is_traced_by(child, own_tid()) {
+            return Ok(());
+        }
+        let (blocked, born) = self.blocked_and_born(tid);
+        let creator = self.tasks.get(&tid).map(|task| task.pid);
+        self.take_in(child, creator);
+        if let Some(task) = self.tasks.get_mut(&child) {
+            task.trap.born_blocked = blocked;
+            if task.pid.leader() == child {
+                task.trap.born_in_call = born;
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets go of a task at its first stop.
+    fn let_go_of_new(&mut self, stopped: Stopped, after: After) -> Result<(), Fatal> {
+        let tid = stopped.tid();
+        let Some(task) = self.tasks.get_mut(&tid) else {
+            return Ok(());
+        };
+        task.state = State::Engaged;
+        let pid = task.pid;
+        self.put_back(&stopped)?;
+        if tid == pid.leader() {
+            self.settle_copy(pid);
+        }
+        self.settle_birth(&stopped)?;
+        if let Some(foreign) = self.take_foreign(tid) {
+            return self.let_go_of_foreign(stopped, after, foreign, InCall::Not);
+        }
+        let place = match after {
+            After::Listen(_) => Place::GroupStop,
+            _ => Place::Interrupt,
+        };
+        self.let_go(stopped, after, place)
+    }
+
     /// Lets go of a task that clients were asked about.
-    fn let_go_of_offer(
-        &mut self,
-        stopped: Stopped,
-        offer: Offer,
-        inside: bool,
-    ) -> Result<(), Fatal> {
-        let operation = self
-            .tasks
-            .get_mut(&stopped.tid())
-            .and_then(|task| task.operation.take());
-        if let Some(operation) = operation.filter(|operation| operation.is_foreign()) {
-            return self.let_go_of_operation(stopped, *operation, inside);
-        }
+    pub(crate) fn let_go_of_offer(&mut self, stopped: Stopped, offer: Offer) -> Result<(), Fatal> {
         let place = self.place_of(&stopped, &offer)?;
-        if matches!(place, Place::Entry) {
-            return self.pass_entry(stopped);
-        }
         if let Some(addr) = offer.at_site
             && unless_gone(stopped.set_ip(addr))?.is_none()
         {
             return Ok(());
         }
-        self.let_go(stopped, offer.after, place)
-    }
-
-    /// Lets go of a task that runs foreign code for a client: it is put back to
-    /// where it was.
-    fn let_go_of_operation(
-        &mut self,
-        stopped: Stopped,
-        operation: Operation,
-        inside: bool,
-    ) -> Result<(), Fatal> {
-        let stopped = if inside {
-            match self.run_to_exit_of_call(stopped)? {
-                Some(stopped) => stopped,
-                None => return Ok(()),
-            }
-        } else {
-            stopped
-        };
-        match self.put_back_foreign(stopped, After::Resume, operation, true)? {
-            Some((stopped, offer)) => self.let_go_of_offer(stopped, offer, false),
-            None => Ok(()),
+        if let Some(foreign) = self.take_foreign(stopped.tid()) {
+            let at = InCall::of(&offer, &place);
+            let after = match offer.after {
+                After::Listen(signal) => After::Listen(signal),
+                _ => After::Resume,
+            };
+            return self.let_go_of_foreign(stopped, after, foreign, at);
         }
+        if matches!(place, Place::Entry) {
+            return self.pass_entry(stopped);
+        }
+        self.let_go(stopped, offer.after, place)
     }
 
     /// Whether a SIGTRAP comes from a breakpoint that was there until now, or
@@ -393,15 +431,20 @@ impl Engine {
     /// The entry of a call is no place to leave: PTRACE_DETACH marks the task
     /// as if a signal were about (__ptrace_unlink in kernel/ptrace.c), and the
     /// call may fail with EINTR at once. The interrupt behind it is one.
-    fn pass_entry(&mut self, stopped: Stopped) -> Result<(), Fatal> {
+    pub(crate) fn pass_entry(&mut self, stopped: Stopped) -> Result<(), Fatal> {
         self.interrupt_again(&stopped)?;
         self.pass_on(stopped, After::Resume)
     }
 
-    /// Lets go of a task at its next stop, which comes at once.
+    /// Lets go of a task at its next stop, which comes at once, or behind the call with
+    /// which it sets its mask.
     fn pass_on(&mut self, stopped: Stopped, after: After) -> Result<(), Fatal> {
         let tid = stopped.tid();
-        if let Some(running) = unless_gone(stopped.resume(Resume::Cont, after.signal()))?
+        let how = match self.has_mask_to_come(tid) {
+            true => Resume::Syscall,
+            false => Resume::Cont,
+        };
+        if let Some(running) = unless_gone(stopped.resume(how, after.signal()))?
             && let Some(task) = self.tasks.get_mut(&tid)
         {
             task.state = State::Running(running);
@@ -409,7 +452,12 @@ impl Engine {
         Ok(())
     }
 
-    fn let_go(&mut self, stopped: Stopped, after: After, place: Place) -> Result<(), Fatal> {
+    pub(crate) fn let_go(
+        &mut self,
+        stopped: Stopped,
+        after: After,
+        place: Place,
+    ) -> Result<(), Fatal> {
         let tid = stopped.tid();
         // It comes next, if no other interrupt overtakes it too.
         if self.owes_trap(tid) && !matches!(after, After::Listen(_)) {
@@ -431,6 +479,9 @@ impl Engine {
         let Some(stopped) = stopped else {
             return Ok(());
         };
+        if self.has_mask_to_come(tid) && !matches!(after, After::Listen(_)) {
+            return self.pass_on(stopped, after);
+        }
         let Some(stopped) = self.clear_space(stopped, place)? else {
             return Ok(());
         };
@@ -465,6 +516,7 @@ impl Engine {
 
     fn forget(&mut self, tid: Tid, status: ExitStatus) {
         self.tasks.remove(&tid);
+        self.orphans.remove(&tid);
         if self.root.map(Pid::leader) == Some(tid) {
             self.root_status = Some(status);
         }

@@ -141,8 +141,7 @@ pub enum Plan {
         /// Length of the instruction.
         len: u8,
         /// What the tracer has to make of the instruction pointer at the entry
-        /// stop, and for `syscall` in 64-bit mode of rcx too, which is the
-        /// return address in the slot then (Intel SDM vol. 2, SYSCALL). What
+        /// stop, and of rcx too if the instruction leaves its return address there. What
         /// seccomp, sigreturn and a restart of the call see is right then; a
         /// restart meets the breakpoint once more.
         ///
@@ -150,6 +149,9 @@ pub enum Plan {
         /// slot: `sysenter`, and `syscall` of 32-bit code (`do_fast_syscall_32`
         /// in arch/x86/entry/syscall_32.c). Leave the pointer alone then.
         next: Option<u64>,
+        /// Whether rcx is the return address in the slot: behind `syscall` in 64-bit
+        /// mode (Intel SDM vol. 2, SYSCALL). Of `int 0x80` it is an argument.
+        in_rcx: bool,
     },
     /// The target's own `int3`, in one byte or two: the trap is the target's,
     /// and the instruction pointer behind the instruction.
@@ -208,11 +210,12 @@ pub fn plan(bytes: &[u8], addr: u64, slot: u64, width: Width) -> Result<Plan, No
             },
             Err(why) => Plan::InPlace { len, why },
         },
-        Class::SystemCall { returns } => match relocate::copy(&decoded, slot) {
+        Class::SystemCall { returns, in_rcx } => match relocate::copy(&decoded, slot) {
             Ok((code, _)) => Plan::SystemCall {
                 code,
                 len,
                 next: returns.then(|| decoded.next()),
+                in_rcx,
             },
             Err(why) => Plan::InPlace { len, why },
         },

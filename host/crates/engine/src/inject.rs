@@ -15,6 +15,7 @@
 //! report that is not about this is left to the loop.
 
 use pai_ptrace::{NewTask, Options, Regs, Resume, SigInfo, Signal, Stop, Stopped};
+use pai_syscalls::abi::I386;
 
 use crate::engine::Engine;
 use crate::error::{Error, Fatal, set_regs, unless_gone};
@@ -55,6 +56,8 @@ pub(crate) struct Saved {
     pub(crate) regs: Regs,
     pub(crate) mask: u64,
     place: Place,
+    /// The call that it was about to enter is one of i386, which `int 0x80` makes.
+    pub(crate) int80: bool,
     /// It took part in a group-stop meanwhile, which has to be told.
     pub(crate) group_stop: bool,
     /// What it had to do with breakpoints.
@@ -68,6 +71,7 @@ impl Saved {
             regs: Regs::default(),
             mask: 0,
             place: Place::User,
+            int80: false,
             group_stop: false,
             trap: (None, None),
         }
@@ -89,6 +93,7 @@ impl Saved {
             regs: self.regs,
             mask: self.mask,
             place,
+            int80: self.int80,
             group_stop: false,
             trap: self.trap.clone(),
         }
@@ -155,17 +160,19 @@ impl Engine {
         })
     }
 
-    /// Resumes a stopped task and waits for its next stop that is no business
-    /// of the kernel's with signals and group-stops.
+    /// Resumes a stopped task, with a signal perhaps, and waits for its next stop
+    /// that is no business of the kernel's with signals and group-stops. The delivery
+    /// of the awaited signal is such a stop, whatever that signal does.
     pub(crate) fn run_to_stop(
         &mut self,
         stopped: Stopped,
         how: Resume,
-        signal: Option<Signal>,
+        with: Option<Signal>,
+        awaited: Option<Signal>,
         saved: &mut Saved,
     ) -> Here<(Stopped, Stop)> {
         let tid = stopped.tid();
-        let mut resumed = stopped.resume(how, signal);
+        let mut resumed = stopped.resume(how, with);
         loop {
             let Some(running) = unless_gone(resumed)? else {
                 self.dying(tid)?;
@@ -179,7 +186,9 @@ impl Engine {
                 Stop::GroupStop(_) => saved.group_stop = true,
                 // SIGSTOP cannot be blocked. The process is stopped, as it should be,
                 // and only this task goes on: the kernel knows when SIGCONT comes.
-                Stop::SignalDelivery(signal) if signal.stops() => with = Some(signal),
+                Stop::SignalDelivery(signal) if signal.stops() && awaited != Some(signal) => {
+                    with = Some(signal);
+                }
                 // Our own filter: the call's entry was seen.
                 Stop::Seccomp => {}
                 // One that was asked for before.
@@ -245,6 +254,11 @@ impl Engine {
             ));
             return Ok(Some(Err((stopped, error))));
         }
+        let int80 = matches!(place, Place::Entry)
+            && unless_gone(stopped.syscall_info())?.is_some_and(|info| info.arch == I386);
+        if int80 && let Err(error) = self.int80_instruction(tid, &now) {
+            return Ok(Some(Err((stopped, error))));
+        }
         if let Err(error) = self.suspend_filter(&stopped)? {
             return Ok(Some(Err((stopped, error))));
         }
@@ -252,6 +266,7 @@ impl Engine {
             regs: regs.unwrap_or(now),
             mask,
             place,
+            int80,
             group_stop: false,
             trap: (None, None),
         };
@@ -375,7 +390,7 @@ impl Engine {
     pub(crate) fn run_to_exit(&mut self, stopped: Stopped, saved: &mut Saved) -> Here<Stopped> {
         let mut stopped = stopped;
         loop {
-            match self.run_to_stop(stopped, Resume::Syscall, None, saved)? {
+            match self.run_to_stop(stopped, Resume::Syscall, None, None, saved)? {
                 Some((stopped, Stop::Syscall)) => return Ok(Some(stopped)),
                 Some((other, _)) => stopped = other,
                 None => return Ok(None),
@@ -453,130 +468,6 @@ impl Engine {
             task.interrupting = true;
             stopped.interrupt()?;
         }
-        Ok(())
-    }
-
-    /// From one stop on the way to user mode into another, behind which the
-    /// kernel looks at signals and restarts.
-    fn trap_again(&mut self, stopped: Stopped) -> Here<Stopped> {
-        let tid = stopped.tid();
-        if unless_gone(stopped.interrupt())?.is_some()
-            && let Some(running) = unless_gone(stopped.resume(Resume::Cont, None))?
-        {
-            return Ok(self.next_stop(running)?.map(|(stopped, _)| stopped));
-        }
-        self.dying(tid)?;
-        Ok(None)
-    }
-
-    /// Enters a call that was skipped.
-    pub(crate) fn enter_again(
-        &mut self,
-        stopped: Stopped,
-        entry: &Regs,
-        saved: &mut Saved,
-    ) -> Here<Stopped> {
-        let tid = stopped.tid();
-        let mut again = *entry;
-        again.restart_syscall();
-        again.leave_syscall();
-        // A breakpoint may be on the instruction itself.
-        if let Ok(at) = self.syscall_instruction(tid) {
-            again.set_ip(at);
-        }
-        if unless_gone(set_regs(&stopped, &again))?.is_none() {
-            self.dying(tid)?;
-            return Ok(None);
-        }
-        let Some((stopped, _)) = self.run_to_stop(stopped, Resume::Syscall, None, saved)? else {
-            return Ok(None);
-        };
-        if unless_gone(set_regs(&stopped, entry))?.is_none() {
-            self.dying(tid)?;
-            return Ok(None);
-        }
-        if let Some(task) = self.tasks.get_mut(&tid) {
-            task.at_entry = true;
-        }
-        Ok(Some(stopped))
-    }
-
-    /// Makes a signal that was taken off its queue be delivered again. At the
-    /// stop of another one, that one turns into it. At a syscall stop the kernel
-    /// sends what the task is resumed with anew (ptrace(2), PTRACE_CONT), without
-    /// what came with it.
-    fn signal_again(
-        &mut self,
-        stopped: Stopped,
-        signal: Signal,
-        info: &SigInfo,
-        saved: &mut Saved,
-    ) -> Here<Stopped> {
-        let tid = stopped.tid();
-        let Some(now) = unless_gone(stopped.siginfo())? else {
-            self.dying(tid)?;
-            return Ok(None);
-        };
-        if now.is_of_a_signal() {
-            if unless_gone(stopped.set_siginfo(info))?.is_none() {
-                self.dying(tid)?;
-                return Ok(None);
-            }
-            return Ok(Some(stopped));
-        }
-        if unless_gone(stopped.set_signal_mask(!signal.bit()))?.is_none() {
-            self.dying(tid)?;
-            return Ok(None);
-        }
-        let mut stopped = stopped;
-        let mut with = Some(signal);
-        loop {
-            let Some((there, stop)) =
-                self.run_to_stop(stopped, Resume::Cont, with.take(), saved)?
-            else {
-                return Ok(None);
-            };
-            stopped = there;
-            if stop == Stop::SignalDelivery(signal) {
-                break;
-            }
-        }
-        if let Some(found) = unless_gone(stopped.siginfo())?
-            && found.code() != SI_KERNEL
-            && let Some(task) = self.tasks.get_mut(&tid)
-        {
-            // Another one of this number was waiting already. It comes last.
-            task.displaced_signals.push(found);
-        }
-        if unless_gone(stopped.set_siginfo(info))?.is_none() {
-            self.dying(tid)?;
-            return Ok(None);
-        }
-        Ok(Some(stopped))
-    }
-
-    /// At a signal that an earlier one has taken the siginfo from: gives it its
-    /// own.
-    pub(crate) fn bring_back_info(
-        &mut self,
-        stopped: &Stopped,
-        signal: Signal,
-    ) -> Result<(), Fatal> {
-        let Some(found) = unless_gone(stopped.siginfo())? else {
-            return Ok(());
-        };
-        let Some(task) = self.tasks.get_mut(&stopped.tid()) else {
-            return Ok(());
-        };
-        let infos = &mut task.displaced_signals;
-        let Some(index) = infos.iter().position(|info| info.signal() == signal.get()) else {
-            return Ok(());
-        };
-        let own = infos.remove(index);
-        if found.code() != SI_KERNEL {
-            infos.push(found);
-        }
-        unless_gone(stopped.set_siginfo(&own))?;
         Ok(())
     }
 }

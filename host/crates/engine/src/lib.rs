@@ -17,6 +17,7 @@
 //! (`waitpid(-1)`): it would take reports that are meant for the engine, which
 //! notices and ends the session with [`Fatal::Stolen`].
 
+mod again;
 mod allocation;
 mod attach;
 mod births;
@@ -43,6 +44,7 @@ mod got;
 mod hook;
 mod in_place;
 mod inject;
+mod leave_foreign;
 mod lifecycle;
 mod memory;
 pub mod observe;

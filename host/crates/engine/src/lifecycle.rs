@@ -72,10 +72,7 @@ impl Engine {
         let (pid, options) = (task.pid, task.options);
         let rewritten = task.rewritten.clone();
         let frames = task.trap.frames.clone();
-        let foreign = task.runs_foreign_code().then(|| task.own_mask()).flatten();
-        // A child of a child that has yet to settle is no better off.
-        let blocked = foreign.or(task.trap.born_blocked);
-        let born = self.birth_in_call(tid);
+        let (blocked, born) = self.blocked_and_born(tid);
         let thread = kind == NewTask::Clone && procfs::is_task_of(pid, child);
         let child_pid = if thread { pid } else { child.as_pid() };
         let escapes = rewritten.as_ref().is_some_and(|call| call.untraced);

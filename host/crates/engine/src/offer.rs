@@ -433,7 +433,12 @@ impl Offer {
             (Action::Rewrite { nr, args }, Event::SyscallEnter(stop)) => {
                 change.rewritten = Some(client);
                 stop.call.nr = nr;
-                stop.args = args;
+                stop.args = match stop.call.abi {
+                    // Of more the kernel takes no notice (SC_IA32_REGS_TO_ARGS in
+                    // asm/syscall_wrapper.h), and registers do not have it.
+                    pai_syscalls::abi::I386 => args.map(|arg| arg & 0xffff_ffff),
+                    _ => args,
+                };
                 stop.touched |= Touched::TAMPERED;
                 Ok(None)
             }

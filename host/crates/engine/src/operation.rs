@@ -370,27 +370,20 @@ impl Engine {
             task.state = State::Engaged;
             task.trap.pass = None;
         }
-        let mut saved = match doing {
+        let (saved, vectors) = match doing {
             Doing::Step(_) => return Ok(Some((stopped, offer))),
-            Doing::Syscall { saved, .. } => *saved,
-            Doing::Call(frame) => {
-                let Frame { saved, vectors } = *frame;
-                if failed && self.has_left(&stopped, &saved)? {
-                    // A jump out of the function: the code that was interrupted
-                    // goes on elsewhere.
-                    unless_gone(stopped.set_signal_mask(saved.mask))?;
-                    self.restore_filter(&stopped)?;
-                    offer.set_moved();
-                    offer.after = after;
-                    return Ok(Some((stopped, offer)));
-                }
-                unless_gone(stopped.set_extended_state(&vectors))?;
-                saved
-            }
+            Doing::Syscall { saved, .. } => (*saved, None),
+            Doing::Call(frame) => (frame.saved, Some(frame.vectors)),
         };
-        saved.group_stop |= matches!(after, After::Listen(_));
-        let stopped = self.restore(stopped, saved)?;
-        Ok(stopped.map(|stopped| (stopped, offer)))
+        let vectors = vectors.as_deref();
+        let out = self.take_out(stopped, after, saved, vectors, failed)?;
+        Ok(out.map(|(stopped, left)| {
+            if left {
+                offer.set_moved();
+                offer.after = after;
+            }
+            (stopped, offer)
+        }))
     }
 
     /// The operation is over, and the offer goes on.

@@ -1,7 +1,7 @@
 //! System calls that a prepared task makes for us, one after the other: only such
 //! as never block.
 
-use pai_ptrace::{Pid, Resume, Stop, Stopped, Tid};
+use pai_ptrace::{Pid, Regs, Resume, Stop, Stopped, Tid};
 
 use crate::engine::Engine;
 use crate::error::{Error, set_regs, unless_gone};
@@ -13,6 +13,8 @@ use crate::space::room_near;
 pub(crate) const NR_MMAP: u32 = 9;
 pub(crate) const NR_MUNMAP: u32 = 11;
 pub(crate) const NR_MADVISE: u32 = 28;
+/// Does nothing.
+pub(crate) const NR_GETPID: u32 = 39;
 
 const PROT_READ_EXEC: u64 = 1 | 4;
 pub(crate) const MAP_PRIVATE_ANONYMOUS: u64 = 0x2 | 0x20;
@@ -46,7 +48,7 @@ impl Engine {
             // Entry, exit. Anything else is a signal that cannot wait.
             for _ in 0..2 {
                 let Some((there, stop)) =
-                    self.run_to_stop(stopped, Resume::Syscall, None, saved)?
+                    self.run_to_stop(stopped, Resume::Syscall, None, None, saved)?
                 else {
                     return Ok(None);
                 };
@@ -122,6 +124,26 @@ impl Engine {
         }
         Err(Error::Unsupported(format!(
             "process {pid} has no syscall instruction"
+        )))
+    }
+
+    /// The address of an `int 0x80` instruction in the task's process, which is about to
+    /// enter a call that one has made: one of ours, or that one. The other one makes
+    /// calls of another table.
+    pub(crate) fn int80_instruction(&mut self, tid: Tid, entry: &Regs) -> Result<u64, Error> {
+        const INT80: [u8; 2] = [0xcd, 0x80];
+        let pid = self.tasks.get(&tid).ok_or(Error::NoSuchTask(tid))?.pid;
+        let space = self.space(pid).ok_or(Error::NoSuchProcess(pid))?;
+        if let Some(pad) = space.pads.first() {
+            return Ok(pad.int80_at());
+        }
+        let at = entry.ip().wrapping_sub(2);
+        let mut bytes = [0; 2];
+        if self.read_raw(pid, at, &mut bytes)? == 2 && bytes == INT80 {
+            return Ok(at);
+        }
+        Err(Error::Unsupported(format!(
+            "process {pid} has no `int 0x80` to make the call of task {tid} with"
         )))
     }
 

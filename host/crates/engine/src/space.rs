@@ -64,9 +64,9 @@ pub(crate) struct Pad {
     next: u64,
 }
 
-/// What a pad begins with: `syscall; int3`, and an `int3` at which called
-/// functions arrive.
-const PAD_HEAD: [u8; 8] = [0x0f, 0x05, 0xcc, 0xcc, 0xcc, 0xcc, 0xcc, 0xcc];
+/// What a pad begins with: `syscall; int3`, an `int3` at which called functions arrive,
+/// and `int 0x80; int3`.
+const PAD_HEAD: [u8; 9] = [0x0f, 0x05, 0xcc, 0xcc, 0xcc, 0xcc, 0xcd, 0x80, 0xcc];
 
 /// How far code may be from what it refers to, with room for the pad itself and
 /// for what the instruction refers to beside it.
@@ -89,6 +89,11 @@ impl Pad {
     /// The address to which called functions return.
     pub(crate) fn return_at(&self) -> u64 {
         self.base + 4
+    }
+
+    /// The address of an `int 0x80` instruction.
+    pub(crate) fn int80_at(&self) -> u64 {
+        self.base + 6
     }
 
     fn has_room_near(&self, addr: u64) -> bool {
@@ -150,7 +155,7 @@ impl Space {
         PAGE << (2 * self.pads.len()).min(8)
     }
 
-    pub(crate) fn add_pad(&mut self, base: u64, len: u64) -> [u8; 8] {
+    pub(crate) fn add_pad(&mut self, base: u64, len: u64) -> [u8; 9] {
         self.pads.push(Pad {
             base,
             len,

@@ -313,7 +313,10 @@ impl Engine {
         if copy.is_call && stop == Stop::Syscall {
             task.trap.call_at = Some(copy.addr);
             if let Some(next) = copy.next {
-                regs.set_syscall_return(next);
+                match copy.in_rcx {
+                    true => regs.set_syscall_return(next),
+                    false => regs.set_ip(next),
+                }
                 unless_gone(set_regs(stopped, &regs))?;
             }
             return Ok(Some(regs));
@@ -390,14 +393,11 @@ impl Engine {
         if !regs.is_64_bit() || regs.has_trap_flag() {
             return self.step_in_place(stopped, pid, &regs, addr);
         }
-        let len = way.plan.instruction_len();
         match (&*way.plan, way.slot) {
-            (Plan::Copy { .. }, Some(slot)) => {
-                self.enter_copy(tid, addr, slot, len, None);
-                self.write_ip(stopped, &regs, dirty, slot)
-            }
-            (Plan::SystemCall { next, .. }, Some(slot)) => {
-                self.enter_copy(tid, addr, slot, len, Some(*next));
+            (plan @ (Plan::Copy { .. } | Plan::SystemCall { .. }), Some(slot)) => {
+                if let Some(task) = self.tasks.get_mut(&tid) {
+                    task.trap.copy = Some(InCopy::of(plan, addr, slot));
+                }
                 self.write_ip(stopped, &regs, dirty, slot)
             }
             (Plan::Emulate(emulation), _) => {
@@ -425,18 +425,6 @@ impl Engine {
                 })
             }
             _ => self.step_in_place(stopped, pid, &regs, addr),
-        }
-    }
-
-    fn enter_copy(&mut self, tid: Tid, addr: u64, slot: u64, len: u8, call: Option<Option<u64>>) {
-        if let Some(task) = self.tasks.get_mut(&tid) {
-            task.trap.copy = Some(InCopy {
-                addr,
-                slot,
-                len,
-                is_call: call.is_some(),
-                next: call.flatten(),
-            });
         }
     }
 

@@ -3,6 +3,7 @@
 use pai_ptrace::Regs;
 
 use crate::births::BornInCall;
+use crate::displaced::Plan;
 use crate::hook::Called;
 
 /// What a task has to do with breakpoints.
@@ -129,4 +130,24 @@ pub(crate) struct InCopy {
     pub(crate) is_call: bool,
     /// Behind that entry the task is to be here.
     pub(crate) next: Option<u64>,
+    /// And rcx is to say so.
+    pub(crate) in_rcx: bool,
+}
+
+impl InCopy {
+    /// Of the instruction at this address, in this slot.
+    pub(crate) fn of(plan: &Plan, addr: u64, slot: u64) -> Self {
+        let (is_call, next, in_rcx) = match plan {
+            Plan::SystemCall { next, in_rcx, .. } => (true, *next, *in_rcx),
+            _ => (false, None, false),
+        };
+        Self {
+            addr,
+            slot,
+            len: plan.instruction_len(),
+            is_call,
+            next,
+            in_rcx,
+        }
+    }
 }

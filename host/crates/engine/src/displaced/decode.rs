@@ -96,6 +96,8 @@ pub(crate) enum Class {
     SystemCall {
         /// Whether the kernel returns to where the call was made.
         returns: bool,
+        /// Whether that address is in rcx meanwhile.
+        in_rcx: bool,
     },
     Branch(Branch),
     Trap,
@@ -107,9 +109,16 @@ pub(crate) fn classify(decoded: &Decoded<'_>) -> Class {
     let class = match instruction.mnemonic() {
         Mnemonic::Syscall => Class::SystemCall {
             returns: decoded.width == Width::Bits64,
+            in_rcx: decoded.width == Width::Bits64,
         },
-        Mnemonic::Sysenter => Class::SystemCall { returns: false },
-        Mnemonic::Int if instruction.immediate8() == 0x80 => Class::SystemCall { returns: true },
+        Mnemonic::Sysenter => Class::SystemCall {
+            returns: false,
+            in_rcx: false,
+        },
+        Mnemonic::Int if instruction.immediate8() == 0x80 => Class::SystemCall {
+            returns: true,
+            in_rcx: false,
+        },
         Mnemonic::Int3 => Class::Trap,
         Mnemonic::Int if instruction.immediate8() == 3 => Class::Trap,
         Mnemonic::Call if instruction.is_call_far() || instruction.is_call_far_indirect() => {
