@@ -334,7 +334,7 @@ impl Engine {
         let Some(child) = unless_gone(stopped.event_message(stop))? else {
             return Ok(());
         };
-        let Ok(child @ 1..) = i32::try_from(child).map(Tid::new).map(Tid::get) else {
+        let Ok(child @ 1..) = i32::try_from(child) else {
             return Ok(());
         };
         let child = Tid::new(child);
