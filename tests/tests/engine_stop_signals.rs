@@ -1,8 +1,12 @@
 //! Signals that stop a process, where a client makes the task do something.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::JoinHandle;
 
-use nix::sys::signal::Signal as NixSignal;
+use nix::sys::signal::{Signal as NixSignal, kill};
+use nix::unistd::Pid as NixPid;
 use pai_engine::{
     Action, Block, ClientId, Delivery, Engine, Error, Event, Follow, OperationId, Protection,
     StopId, Topic, Turn,
@@ -227,5 +231,65 @@ fn the_session_ends_where_a_call_is_about_to_be_stopped() {
         stop_within(&target);
         drop(engine);
         assert_stays_stopped(target);
+    }
+}
+
+/// SIGCONTs come at every moment, also between the signal's being sent anew and its
+/// delivery: then there is nothing to deliver.
+#[test]
+fn the_stop_is_forestalled_while_memory_is_allocated() {
+    const TIMES: u64 = 5_000;
+    const EACH: u64 = 100;
+    let due = Arc::new(AtomicU64::new(0));
+    let over = Arc::new(AtomicBool::new(false));
+    let storm: RefCell<Option<JoinHandle<()>>> = RefCell::default();
+    let told = Cell::new(0);
+    let traced = Trace::of(fixtures::STOP_STORM)
+        .arg(TIMES)
+        .client(
+            vec![signals(), Topic::JobControl],
+            |engine, client, delivery| {
+                match &delivery.event {
+                    Event::Signal(stop) if stop.signal == Signal::TSTP => {
+                        storm.borrow_mut().get_or_insert_with(|| {
+                            let (due, over) = (Arc::clone(&due), Arc::clone(&over));
+                            let pid = NixPid::from_raw(stop.pid.get());
+                            std::thread::spawn(move || continue_often(pid, &due, &over))
+                        });
+                        told.set(told.get() + 1);
+                        due.fetch_add(EACH, Ordering::Relaxed);
+                        let memory = engine.allocate(client, stop.tid, 1, Protection::READ);
+                        engine
+                            .free(client, stop.pid, memory.expect("memory"))
+                            .expect("it is there");
+                    }
+                    Event::JobControl { stopped: true, .. } => {
+                        due.fetch_add(1, Ordering::Relaxed);
+                    }
+                    _ => {}
+                }
+                Some(Action::Proceed)
+            },
+        )
+        .run();
+    over.store(true, Ordering::Relaxed);
+    let storm = storm.into_inner().expect("there was a signal");
+    storm.join().expect("no panic");
+    traced.expect(0, &format!("{TIMES} times\n"));
+    assert!((1..=TIMES).contains(&told.get()), "{traced:?}");
+}
+
+/// Sends as many SIGCONTs as are due.
+fn continue_often(pid: NixPid, due: &AtomicU64, over: &AtomicBool) {
+    let mut sent = 0;
+    while !over.load(Ordering::Relaxed) {
+        if sent >= due.load(Ordering::Relaxed) {
+            std::thread::yield_now();
+        } else if kill(pid, NixSignal::SIGCONT).is_err() {
+            // It has ended.
+            return;
+        } else {
+            sent += 1;
+        }
     }
 }

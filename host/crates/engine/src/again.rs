@@ -99,8 +99,11 @@ impl Engine {
                 return Ok(None);
             };
             stopped = there;
-            if stop == Stop::SignalDelivery(signal) {
-                break;
+            match stop {
+                Stop::SignalDelivery(delivered) if delivered == signal => break,
+                // There is nothing to deliver, and nothing comes of that it is tried.
+                Stop::Interrupt => return Ok(Some(stopped)),
+                _ => {}
             }
         }
         if let Some(found) = unless_gone(stopped.siginfo())?

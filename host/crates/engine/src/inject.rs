@@ -14,7 +14,7 @@
 //! The waits here are for one task that is about to stop, so they are short; a
 //! report that is not about this is left to the loop.
 
-use pai_ptrace::{NewTask, Options, Regs, Resume, SigInfo, Signal, Stop, Stopped};
+use pai_ptrace::{NewTask, Options, Regs, Resume, SigInfo, Signal, Stop, Stopped, Tid};
 use pai_syscalls::abi::I386;
 
 use crate::engine::Engine;
@@ -162,7 +162,8 @@ impl Engine {
 
     /// Resumes a stopped task, with a signal perhaps, and waits for its next stop
     /// that is no business of the kernel's with signals and group-stops. The delivery
-    /// of the awaited signal is such a stop, whatever that signal does.
+    /// of the awaited signal is such a stop, whatever that signal does; and so is the
+    /// interrupt that tells that it will not come.
     pub(crate) fn run_to_stop(
         &mut self,
         stopped: Stopped,
@@ -195,6 +196,9 @@ impl Engine {
                 Stop::Interrupt => {
                     if let Some(task) = self.tasks.get_mut(&tid) {
                         task.interrupting = false;
+                    }
+                    if awaited.is_some_and(|signal| is_forestalled(tid, signal)) {
+                        return Ok(Some((stopped, stop)));
                     }
                 }
                 _ => return Ok(Some((stopped, stop))),
@@ -489,3 +493,9 @@ fn place_inside(stopped: &Stopped) -> Result<Place, Fatal> {
 
 /// si_code of what the kernel sends by itself (sigaction(2)).
 pub(crate) const SI_KERNEL: i32 = 0x80;
+
+/// Whether a signal that was sent to stop a process is gone: SIGCONT takes it away, and
+/// makes each task stop for its tracer (prepare_signal in kernel/signal.c).
+fn is_forestalled(tid: Tid, signal: Signal) -> bool {
+    signal.stops() && !procfs::signals(tid).has_pending(signal)
+}

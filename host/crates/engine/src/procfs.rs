@@ -174,6 +174,11 @@ impl Signals {
         self.pending & !self.blocked
     }
 
+    /// Whether it has been sent, to the task or to its process.
+    pub(crate) fn has_pending(self, signal: Signal) -> bool {
+        self.pending & signal.bit() != 0
+    }
+
     /// Whether it is the next that this task will have of those that the processor
     /// raises.
     pub(crate) fn is_next_fault(self, signal: Signal) -> bool {
