@@ -185,6 +185,15 @@ impl Target {
             assert_eq!(tracer, 0, "of task {tid}");
         }
     }
+
+    /// Panics unless it was let go and stays stopped; then it goes on.
+    #[track_caller]
+    pub fn assert_let_go_stopped(&self) {
+        self.stopped();
+        self.assert_untraced();
+        self.await_state('T');
+        self.resume();
+    }
 }
 
 impl Drop for Target {
@@ -203,6 +212,13 @@ pub fn tracer(tid: Tid) -> Option<i32> {
 /// The state of a task as proc(5) has it.
 pub fn state(tid: Tid) -> Option<char> {
     procfs::status_field(tid, "State")?.chars().next()
+}
+
+/// Waits until a task is in this state (proc(5)).
+pub fn await_state(tid: Tid, wanted: char) {
+    while state(tid) != Some(wanted) {
+        std::thread::yield_now();
+    }
 }
 
 /// In our words.

@@ -9,19 +9,13 @@ use pai_engine::{
 };
 use pai_ptrace::{NewTask, Signal, Tid};
 use pai_tests::fixtures;
+use pai_tests::moment::Moment;
 use pai_tests::probe::{tells, told};
-use pai_tests::target::{Target, state};
+use pai_tests::target::{Target, await_state, state};
 use pai_tests::trace::{Reply, Trace, Traced, calls, name, proceed};
 
 const FORK: u32 = 57;
 const PAUSE: u32 = 34;
-
-/// Waits until a task is in this state (proc(5)).
-fn await_state(tid: Tid, wanted: char) {
-    while state(tid) != Some(wanted) {
-        std::thread::yield_now();
-    }
-}
 
 /// A turn in which something was looked for: the user's side may hear of stops first.
 fn turn(engine: &mut Engine, block: Block, busy: &[ClientId]) -> Turn {
@@ -42,28 +36,6 @@ fn call_of(tid: Tid) -> String {
 fn assert_one_child(traced: &Traced, what: &str) {
     assert_eq!(traced.stdout, "1 children\n", "{what}: {traced:?}");
     assert_eq!(traced.status, Some(ExitStatus::Exited(0)), "{what}");
-}
-
-/// Where the fixture `inject_births` is when it is made to fork.
-#[derive(Clone, Copy, Debug)]
-enum Moment {
-    Entry,
-    Exit,
-    Breakpoint,
-    Signal,
-}
-
-impl Moment {
-    fn is(self, event: &Event) -> bool {
-        match (self, event) {
-            (Moment::Entry, Event::SyscallEnter(stop))
-            | (Moment::Exit, Event::SyscallExit(stop)) => {
-                name(stop) == "getpriority" && stop.args[0] == 0x1240
-            }
-            (Moment::Breakpoint, Event::Breakpoint(_)) | (Moment::Signal, Event::Signal(_)) => true,
-            _ => false,
-        }
-    }
 }
 
 /// When the session ends.

@@ -158,10 +158,7 @@ fn c42_a_stop_that_was_listened_to_stays() {
                 })
                 .run();
             assert_eq!(traced.end.is_ok(), round % 2 == 0);
-            target.stopped();
-            target.assert_untraced();
-            target.await_state('T');
-            target.resume();
+            target.assert_let_go_stopped();
         }
     }
     target.expect_ok();

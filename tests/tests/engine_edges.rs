@@ -10,6 +10,7 @@ use pai_engine::{
 use pai_ptrace::{Pid, Signal};
 use pai_syscalls::abi::X86_64;
 use pai_tests::fixtures;
+use pai_tests::moment::Moment;
 use pai_tests::probe::{tells, told};
 use pai_tests::target::state;
 use pai_tests::trace::{Reply, Trace, calls, name, proceed};
@@ -23,35 +24,6 @@ const CLONE_VM: u64 = 0x100;
 const CLONE_UNTRACED: u64 = 0x80_0000;
 /// Bytes of a `struct clone_args`.
 const CLONE_ARGS: u64 = 88;
-
-/// Stops of the fixture `inject_births`.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Moment {
-    Entry,
-    Exit,
-    Breakpoint,
-    Signal,
-}
-
-impl Moment {
-    const ALL: [Moment; 4] = [
-        Moment::Entry,
-        Moment::Exit,
-        Moment::Breakpoint,
-        Moment::Signal,
-    ];
-
-    fn is(self, event: &Event) -> bool {
-        match (self, event) {
-            (Moment::Entry, Event::SyscallEnter(stop))
-            | (Moment::Exit, Event::SyscallExit(stop)) => {
-                name(stop) == "getpriority" && stop.args[0] == 0x1240
-            }
-            (Moment::Breakpoint, Event::Breakpoint(_)) | (Moment::Signal, Event::Signal(_)) => true,
-            _ => false,
-        }
-    }
-}
 
 /// Everything at which the fixture can be stopped.
 fn moments() -> Vec<Topic> {

@@ -1,70 +1,12 @@
 //! Breakpoints that are passed where they are.
 
 use std::cell::{Cell, RefCell};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::thread::{self, JoinHandle};
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid as NixPid;
 use pai_engine::{Action, BreakpointKind, BreakpointOptions, Event};
-use pai_ptrace::Pid;
 use pai_tests::fixtures;
 use pai_tests::probe::{tells, told};
+use pai_tests::storm::Storm;
 use pai_tests::trace::Trace;
-
-/// Sends a process SIGCONT, which it ignores, so often for each hit that is told, until this
-/// is dropped. With each of them the kernel stops every task for the tracer once
-/// (ptrace_trap_notify in kernel/signal.c), also between an instruction and the trap behind
-/// it. Without a limit a slow tracer would never get on.
-struct Storm {
-    due: Arc<AtomicU64>,
-    is_over: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Storm {
-    const EACH: u64 = 1_000;
-
-    fn over(pid: Pid) -> Self {
-        let due = Arc::new(AtomicU64::new(0));
-        let is_over = Arc::new(AtomicBool::new(false));
-        let (left, ended) = (Arc::clone(&due), Arc::clone(&is_over));
-        let pid = NixPid::from_raw(pid.get());
-        let thread = thread::spawn(move || {
-            let mut sent = 0;
-            while !ended.load(Ordering::Relaxed) {
-                if sent < left.load(Ordering::Relaxed) {
-                    if kill(pid, Signal::SIGCONT).is_err() {
-                        // It has ended.
-                        return;
-                    }
-                    sent += 1;
-                } else {
-                    thread::yield_now();
-                }
-            }
-        });
-        Self {
-            due,
-            is_over,
-            thread: Some(thread),
-        }
-    }
-
-    fn go_on(&self) {
-        self.due.fetch_add(Self::EACH, Ordering::Relaxed);
-    }
-}
-
-impl Drop for Storm {
-    fn drop(&mut self) {
-        self.is_over.store(true, Ordering::Relaxed);
-        if let Some(thread) = self.thread.take() {
-            thread.join().expect("it does not panic");
-        }
-    }
-}
 
 /// The trap of a step is the tracer's, whatever stop has overtaken it.
 #[test]
@@ -85,7 +27,7 @@ fn an_interrupt_that_overtakes_the_trap() {
             match delivery.event {
                 Event::Breakpoint(_) => {
                     hits.set(hits.get() + 1);
-                    storm.borrow().as_ref().expect("it has begun").go_on();
+                    storm.borrow().as_ref().expect("it has begun").go_on(1_000);
                 }
                 Event::ProcessExited { .. } => drop(storm.take()),
                 _ => {}

@@ -1,19 +1,16 @@
 //! Signals that stop a process, where a client makes the task do something.
 
 use std::cell::{Cell, RefCell};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::thread::JoinHandle;
 
-use nix::sys::signal::{Signal as NixSignal, kill};
-use nix::unistd::Pid as NixPid;
+use nix::sys::signal::Signal as NixSignal;
 use pai_engine::{
     Action, Block, ClientId, Delivery, Engine, Error, Event, Follow, OperationId, Protection,
     StopId, Topic, Turn,
 };
 use pai_ptrace::Signal;
 use pai_tests::fixtures;
-use pai_tests::target::{Target, state};
+use pai_tests::storm::Storm;
+use pai_tests::target::{Target, await_state};
 use pai_tests::trace::{Trace, proceed};
 
 fn signals() -> Topic {
@@ -77,10 +74,7 @@ fn the_session_ends_where_a_signal_is_about_to_stop_the_process() {
     let (signal, _) = signal_of(&next(&mut engine, client));
     assert_eq!(signal, Signal::STOP);
     drop(engine);
-    target.stopped();
-    target.assert_untraced();
-    target.await_state('T');
-    target.resume();
+    target.assert_let_go_stopped();
     target.expect_ok();
 }
 
@@ -153,18 +147,7 @@ fn a_call_that_began_at_a_signal_is_cut_off() {
 /// Sends SIGSTOP, which nothing holds back, and waits until it is about to be delivered.
 fn stop_within(target: &Target) {
     target.signal(NixSignal::SIGSTOP);
-    while state(target.pid().leader()) != Some('t') {
-        std::thread::yield_now();
-    }
-}
-
-#[track_caller]
-fn assert_stays_stopped(target: Target) {
-    target.stopped();
-    target.assert_untraced();
-    target.await_state('T');
-    target.resume();
-    target.expect_ok();
+    await_state(target.pid().leader(), 't');
 }
 
 /// The process has been stopped, and stays so, although the task that was about to do it
@@ -194,7 +177,8 @@ fn a_call_is_cut_off_where_it_is_about_to_be_stopped() {
         };
         assert_eq!(signal, Signal::STOP);
         drop(engine);
-        assert_stays_stopped(target);
+        target.assert_let_go_stopped();
+        target.expect_ok();
     }
 }
 
@@ -230,7 +214,8 @@ fn the_session_ends_where_a_call_is_about_to_be_stopped() {
         let Spinning { engine, .. } = make_spin(&mut target, at_signal);
         stop_within(&target);
         drop(engine);
-        assert_stays_stopped(target);
+        target.assert_let_go_stopped();
+        target.expect_ok();
     }
 }
 
@@ -240,9 +225,7 @@ fn the_session_ends_where_a_call_is_about_to_be_stopped() {
 fn the_stop_is_forestalled_while_memory_is_allocated() {
     const TIMES: u64 = 5_000;
     const EACH: u64 = 100;
-    let due = Arc::new(AtomicU64::new(0));
-    let over = Arc::new(AtomicBool::new(false));
-    let storm: RefCell<Option<JoinHandle<()>>> = RefCell::default();
+    let storm: RefCell<Option<Storm>> = RefCell::default();
     let told = Cell::new(0);
     let traced = Trace::of(fixtures::STOP_STORM)
         .arg(TIMES)
@@ -251,20 +234,18 @@ fn the_stop_is_forestalled_while_memory_is_allocated() {
             |engine, client, delivery| {
                 match &delivery.event {
                     Event::Signal(stop) if stop.signal == Signal::TSTP => {
-                        storm.borrow_mut().get_or_insert_with(|| {
-                            let (due, over) = (Arc::clone(&due), Arc::clone(&over));
-                            let pid = NixPid::from_raw(stop.pid.get());
-                            std::thread::spawn(move || continue_often(pid, &due, &over))
-                        });
+                        let mut storm = storm.borrow_mut();
+                        storm
+                            .get_or_insert_with(|| Storm::over(stop.pid))
+                            .go_on(EACH);
                         told.set(told.get() + 1);
-                        due.fetch_add(EACH, Ordering::Relaxed);
                         let memory = engine.allocate(client, stop.tid, 1, Protection::READ);
                         engine
                             .free(client, stop.pid, memory.expect("memory"))
                             .expect("it is there");
                     }
                     Event::JobControl { stopped: true, .. } => {
-                        due.fetch_add(1, Ordering::Relaxed);
+                        storm.borrow().as_ref().expect("it has begun").go_on(1);
                     }
                     _ => {}
                 }
@@ -272,24 +253,6 @@ fn the_stop_is_forestalled_while_memory_is_allocated() {
             },
         )
         .run();
-    over.store(true, Ordering::Relaxed);
-    let storm = storm.into_inner().expect("there was a signal");
-    storm.join().expect("no panic");
     traced.expect(0, &format!("{TIMES} times\n"));
     assert!((1..=TIMES).contains(&told.get()), "{traced:?}");
-}
-
-/// Sends as many SIGCONTs as are due.
-fn continue_often(pid: NixPid, due: &AtomicU64, over: &AtomicBool) {
-    let mut sent = 0;
-    while !over.load(Ordering::Relaxed) {
-        if sent >= due.load(Ordering::Relaxed) {
-            std::thread::yield_now();
-        } else if kill(pid, NixSignal::SIGCONT).is_err() {
-            // It has ended.
-            return;
-        } else {
-            sent += 1;
-        }
-    }
 }

@@ -1,7 +1,6 @@
 //! Logs for developers, by `PAI_LOG`.
 
 use std::env;
-use std::io;
 
 use pai_host::output::OwnStderr;
 use tracing_subscriber::EnvFilter;
@@ -28,7 +27,7 @@ pub(crate) fn start(verbose: bool) {
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_timer(time::uptime())
-        .with_ansi(anstream::AutoStream::choice(&io::stderr()) != anstream::ColorChoice::Never)
+        .with_ansi(message::has_colours())
         .with_writer(|| OwnStderr)
         // It would tell standard error that standard error cannot be written.
         .log_internal_errors(false)

@@ -98,11 +98,16 @@ fn say(style: Style, message: &str, help: Option<&str>) {
     if let Some(help) = help {
         text.push_str(&format!("{HELP}help:{HELP:#} {}\n", escape(help)));
     }
-    if anstream::AutoStream::choice(&io::stderr()) == anstream::ColorChoice::Never {
+    if !has_colours() {
         text = anstream::adapter::strip_str(&text).to_string();
     }
     // In one piece, so that other writers do not get between.
     drop(OwnStderr.write_all(text.as_bytes()));
+}
+
+/// Whether standard error shows colours.
+pub(crate) fn has_colours() -> bool {
+    anstream::AutoStream::choice(&io::stderr()) != anstream::ColorChoice::Never
 }
 
 /// Plain text to standard error.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use pai_ptrace::SignalTrap;
 
-use super::OutputTarget;
+use super::{OutputTarget, OwnStderr};
 
 /// Bytes that wait to be written; whoever prints more waits.
 const ROOM: usize = 8 << 20;
@@ -219,7 +219,7 @@ impl Shared {
         if first && error.kind() != ErrorKind::BrokenPipe {
             let text = format!("pai-host: {problem}; output is incomplete\n");
             // If standard error is what is broken, nobody can be told.
-            drop(io::stderr().write_all(text.as_bytes()));
+            drop(OwnStderr.write_all(text.as_bytes()));
         }
         self.lock().problem.get_or_insert(problem);
     }

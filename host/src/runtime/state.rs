@@ -140,9 +140,7 @@ impl State {
             }
         }
     }
-}
 
-impl State {
     /// Tells the engine what is of no use any more when the session is over: the end of
     /// that is among an observer's records.
     pub(crate) fn while_it_lasts(

@@ -77,18 +77,18 @@ impl Supervisor {
 
     fn caught(&mut self, engine: &RefCell<Engine>, caught: Caught) {
         tracing::debug!(target: "pai::host", ?caught, "signal");
-        let target = {
+        let (target, begun) = {
             let engine = engine.borrow();
-            engine.root().filter(|_| engine.root_status().is_none())
+            let target = engine.root().filter(|_| engine.root_status().is_none());
+            (target, engine.has_started())
         };
         match target {
             // It is the target's to deal with. Who wants the end of a target
             // that does not: SIGKILL of this process ends both. One that waits for a
             // plugin before its start deals with nothing.
-            Some(root) if self.spawned && engine.borrow().has_started() => pass_on(caught, root),
+            Some(root) if self.spawned && begun => pass_on(caught, root),
             _ => {
                 // What plugins have seen before the start is nothing.
-                let begun = engine.borrow().has_started();
                 if std::mem::replace(&mut self.asked, true) || !begun {
                     self.give_up();
                 }

@@ -13,11 +13,18 @@ impl Engine {
     /// From one stop on the way to user mode into another, behind which the
     /// kernel looks at signals and restarts.
     pub(crate) fn trap_again(&mut self, stopped: Stopped) -> Here<Stopped> {
+        let next = self.next_interrupt(stopped, None)?;
+        Ok(next.map(|(there, _)| there))
+    }
+
+    /// On with a task, with a signal perhaps, to the stop that it makes before it executes
+    /// anything.
+    fn next_interrupt(&mut self, stopped: Stopped, with: Option<Signal>) -> Here<(Stopped, Stop)> {
         let tid = stopped.tid();
         if unless_gone(stopped.interrupt())?.is_some()
-            && let Some(running) = unless_gone(stopped.resume(Resume::Cont, None))?
+            && let Some(running) = unless_gone(stopped.resume(Resume::Cont, with))?
         {
-            return Ok(self.next_stop(running)?.map(|(stopped, _)| stopped));
+            return self.next_stop(running);
         }
         self.dying(tid)?;
         Ok(None)
@@ -123,20 +130,9 @@ impl Engine {
     /// At a signal that stops the process: it does, unless SIGCONT has come since
     /// (do_signal_stop in kernel/signal.c). The task itself stops once more before it
     /// executes anything; whether that is the group-stop.
-    pub(crate) fn stop_process(
-        &mut self,
-        stopped: Stopped,
-        signal: Signal,
-    ) -> Here<(Stopped, bool)> {
-        let tid = stopped.tid();
-        if unless_gone(stopped.interrupt())?.is_some()
-            && let Some(running) = unless_gone(stopped.resume(Resume::Cont, Some(signal)))?
-        {
-            let next = self.next_stop(running)?;
-            return Ok(next.map(|(there, stop)| (there, matches!(stop, Stop::GroupStop(_)))));
-        }
-        self.dying(tid)?;
-        Ok(None)
+    fn stop_process(&mut self, stopped: Stopped, signal: Signal) -> Here<(Stopped, bool)> {
+        let next = self.next_interrupt(stopped, Some(signal))?;
+        Ok(next.map(|(there, stop)| (there, matches!(stop, Stop::GroupStop(_)))))
     }
 
     /// Takes a task out of foreign code, of a function if there are `vectors`, and back

@@ -118,10 +118,7 @@ impl Engine {
         self.add_process(pid, parent, 0, true, space);
         self.seize_tasks(pid)?;
         // From here on, an exec is reported.
-        let abi = self.abi_of(pid);
-        if let Some(process) = self.processes.get_mut(&pid) {
-            process.abi = abi;
-        }
+        self.learn_abi(pid);
         if self.tasks.values().any(|task| task.pid == pid) {
             Ok(())
         } else {

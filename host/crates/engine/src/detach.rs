@@ -361,11 +361,7 @@ impl Engine {
         };
         task.state = State::Engaged;
         let pid = task.pid;
-        self.put_back(&stopped)?;
-        if tid == pid.leader() {
-            self.settle_copy(pid);
-        }
-        self.settle_birth(&stopped)?;
+        self.settle_new(&stopped, pid)?;
         if let Some(foreign) = self.take_foreign(tid) {
             return self.let_go_of_foreign(stopped, after, foreign, InCall::Not);
         }

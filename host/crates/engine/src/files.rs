@@ -50,19 +50,23 @@ impl Process {
 }
 
 impl Engine {
-    fn process_with_memory(&mut self, pid: Pid) -> Result<(&mut Process, Tid), Error> {
+    /// A process with room for one more file, unless it has that already.
+    fn process_for(
+        &mut self,
+        pid: Pid,
+        has: impl Fn(&Process) -> bool,
+    ) -> Result<(&mut Process, Tid), Error> {
         let tid = self.task_with_memory(pid)?;
+        if !self.processes.get(&pid).is_some_and(has) {
+            self.make_room();
+        }
         let process = self.processes.get_mut(&pid);
         Ok((process.ok_or(Error::NoSuchProcess(pid))?, tid))
     }
 
     /// The open memory of a process, and a task of it that has not ended.
     pub(crate) fn mem(&mut self, pid: Pid) -> Result<(&Mem, Tid), Error> {
-        let process = self.processes.get(&pid);
-        if process.is_some_and(|process| process.mem.is_none()) {
-            self.make_room();
-        }
-        let (process, tid) = self.process_with_memory(pid)?;
+        let (process, tid) = self.process_for(pid, |process| process.mem.is_some())?;
         let mem = match process.mem.take() {
             Some(mem) => mem,
             None => Mem::open(tid).map_err(|e| Error::from_ptrace(e, tid))?,
@@ -100,12 +104,22 @@ impl Engine {
         Ok(mapping_of(&maps, addr).map(Mapping::area))
     }
 
-    fn query_area(&mut self, pid: Pid, addr: u64) -> Result<Option<Area>, Error> {
-        let process = self.processes.get(&pid);
-        if process.is_some_and(|process| process.maps.is_none()) {
-            self.make_room();
+    /// The same, without a question where it is the one of the place before, which is
+    /// `near`.
+    pub(crate) fn area_near(
+        &mut self,
+        pid: Pid,
+        addr: u64,
+        near: &mut Option<Area>,
+    ) -> Option<Area> {
+        if !near.is_some_and(|area| (area.start..area.end).contains(&addr)) {
+            *near = self.area_at(pid, addr).unwrap_or(None);
         }
-        let (process, tid) = self.process_with_memory(pid)?;
+        *near
+    }
+
+    fn query_area(&mut self, pid: Pid, addr: u64) -> Result<Option<Area>, Error> {
+        let (process, tid) = self.process_for(pid, |process| process.maps.is_some())?;
         let maps = match process.maps.take() {
             Some(maps) => maps,
             None => Maps::open(tid).map_err(|e| Error::from_ptrace(e, tid))?,

@@ -275,10 +275,8 @@ impl Engine {
         if self.read_raw(pid, addr, &mut now) != Ok(now.len()) {
             return There::Other;
         }
-        if !near.is_some_and(|area| (area.start..area.end).contains(&addr)) {
-            *near = self.area_at(pid, addr).unwrap_or(None);
-        }
-        let Some(area) = near.filter(Area::is_executable) else {
+        let area = self.area_near(pid, addr, near);
+        let Some(area) = area.filter(Area::is_executable) else {
             return There::Other;
         };
         match now {
@@ -287,12 +285,6 @@ impl Engine {
             _ if now == [0; 14] && !area.protection.contains(Protection::WRITE) => There::Room,
             _ => There::Other,
         }
-    }
-
-    fn word_at(&mut self, pid: Pid, addr: u64) -> Option<u64> {
-        let mut word = [0; 8];
-        let whole = self.read_raw(pid, addr, &mut word) == Ok(word.len());
-        whole.then(|| u64::from_le_bytes(word))
     }
 }
 

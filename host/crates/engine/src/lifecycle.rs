@@ -75,8 +75,8 @@ impl Engine {
         let (blocked, born) = self.blocked_and_born(tid);
         let thread = kind == NewTask::Clone && procfs::is_task_of(pid, child);
         let child_pid = if thread { pid } else { child.as_pid() };
-        let escapes = rewritten.as_ref().is_some_and(|call| call.untraced);
-        let escapes = escapes || self.is_unfollowed(pid);
+        let untraced = rewritten.as_ref().is_some_and(|call| call.untraced);
+        let escapes = untraced || self.is_unfollowed(pid);
         let followed = thread || self.follow == Follow::Yes && !escapes;
         // Its report may have been taken already: its first stop, or all of
         // its short life.
@@ -141,11 +141,7 @@ impl Engine {
             return Ok(());
         }
         let unfollowed = task.unfollowed;
-        self.put_back(&stopped)?;
-        if tid == pid.leader() {
-            self.settle_copy(pid);
-        }
-        self.settle_birth(&stopped)?;
+        self.settle_new(&stopped, pid)?;
         if unfollowed {
             return self.let_child_leave(stopped, after);
         }
@@ -157,6 +153,15 @@ impl Engine {
         };
         let mask = self.mask_for(self.table.plain.tasks, pid);
         self.offer(stopped, event, mask, after)
+    }
+
+    /// A new task is as its creator was, and what is not for it goes.
+    pub(crate) fn settle_new(&mut self, stopped: &Stopped, pid: Pid) -> Result<(), Fatal> {
+        self.put_back(stopped)?;
+        if stopped.tid() == pid.leader() {
+            self.settle_copy(pid);
+        }
+        self.settle_birth(stopped)
     }
 
     /// Whether nobody is told of a process although we trace it.

@@ -280,6 +280,13 @@ impl Engine {
         Ok(done)
     }
 
+    /// The word that is there, breakpoints included, if it can be read.
+    pub(crate) fn word_at(&mut self, pid: Pid, addr: u64) -> Option<u64> {
+        let mut word = [0; 8];
+        let whole = self.read_raw(pid, addr, &mut word) == Ok(word.len());
+        whole.then(|| u64::from_le_bytes(word))
+    }
+
     /// Writes all bytes, breakpoints or not.
     pub(crate) fn write_raw(&mut self, pid: Pid, addr: u64, bytes: &[u8]) -> Result<(), Error> {
         let (mem, tid) = self.mem(pid)?;

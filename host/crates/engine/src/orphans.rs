@@ -129,10 +129,7 @@ impl Engine {
     pub(crate) fn add_orphan(&mut self, pid: Pid, parent: Option<Pid>) {
         let space = self.space_of_attached(pid);
         self.add_process(pid, parent, 0, false, space);
-        let abi = self.abi_of(pid);
-        if let Some(process) = self.processes.get_mut(&pid) {
-            process.abi = abi;
-        }
+        self.learn_abi(pid);
         if self.is_shared(space) {
             return;
         }

@@ -51,11 +51,13 @@ pub struct TaskInfo {
 }
 
 impl Engine {
-    /// AUDIT_ARCH_* of the program of a process that nobody has told us of, 0 if it cannot
-    /// be found out. A leader that has ended has no file any more.
-    pub(crate) fn abi_of(&self, pid: Pid) -> u32 {
+    /// Finds out AUDIT_ARCH_* of the program of a process that nobody has told us of; 0 if
+    /// that cannot be. A leader that has ended has no file any more.
+    pub(crate) fn learn_abi(&mut self, pid: Pid) {
         let tid = self.task_with_memory(pid).ok();
-        tid.and_then(procfs::abi).unwrap_or(0)
+        if let Some(process) = self.processes.get_mut(&pid) {
+            process.abi = tid.and_then(procfs::abi).unwrap_or(0);
+        }
     }
 
     /// Traced processes, oldest first.

@@ -207,10 +207,8 @@ impl Engine {
         if self.byte_at(pid, addr) != Some(INT3) {
             return;
         }
-        if !near.is_some_and(|area| (area.start..area.end).contains(&addr)) {
-            *near = self.area_at(pid, addr).unwrap_or(None);
-        }
-        if !near.is_some_and(|area| area.is_executable()) {
+        let area = self.area_near(pid, addr, near);
+        if !area.is_some_and(|area| area.is_executable()) {
             return;
         }
         if let Err(error) = self.write_raw(pid, addr, &[original]) {

@@ -218,12 +218,10 @@ impl Engine {
         const POPFQ: u8 = 0x9d;
         let mut regs = regs;
         let mut code = [0];
-        let mut word = [0; 8];
         self.read_raw(pid, regs.ip(), &mut code).ok()?;
         self.hide_breakpoints(pid, regs.ip(), &mut code);
-        let whole = self.read_raw(pid, regs.sp(), &mut word).ok()? == word.len();
-        let popped = u64::from_le_bytes(word);
-        if code != [POPFQ] || !whole || !regs.is_64_bit() || !regs.pop_flags(popped) {
+        let popped = self.word_at(pid, regs.sp())?;
+        if code != [POPFQ] || !regs.is_64_bit() || !regs.pop_flags(popped) {
             return None;
         }
         regs.set_sp(regs.sp().wrapping_add(8));

@@ -254,9 +254,7 @@ impl CallMasks {
             SyscallSet::Except(ids) => self.add_all_but(client, ids),
         }
     }
-}
 
-impl CallMasks {
     fn add_all_but(&mut self, client: ClientId, ids: &[SyscallId]) {
         let mut unwanted = [[false; SLOTS]; 2];
         for (table, nr) in ids.iter().copied().filter_map(slot_of) {

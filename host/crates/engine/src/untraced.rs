@@ -63,11 +63,10 @@ impl Engine {
         }
         let mut flags = args[0];
         if place == Flags::InMemory {
-            let mut word = [0; 8];
-            if self.read_raw(pid, args[0], &mut word) != Ok(word.len()) {
+            let Some(word) = self.word_at(pid, args[0]) else {
                 return Ok(());
-            }
-            flags = u64::from_le_bytes(word);
+            };
+            flags = word;
         }
         if flags & CLONE_UNTRACED == 0 {
             return Ok(());
